@@ -1,0 +1,1 @@
+//! A tape-based autodiff tensor: operators as data, gradients of any order.

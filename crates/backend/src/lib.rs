@@ -1,0 +1,1 @@
+//! Shapes, layouts, arrays, errors and the Backend trait that devices implement for ferrotape.

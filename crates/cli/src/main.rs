@@ -1,0 +1,3 @@
+//! The ferrotape command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The CPU backend of ferrotape: matrixmultiply, rayon and hand-written kernels.

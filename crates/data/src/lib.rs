@@ -1,0 +1,1 @@
+//! Datasets, readers, transforms and a prefetching loader for ferrotape.

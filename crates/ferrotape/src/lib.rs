@@ -1,0 +1,1 @@
+//! Convolutional networks in Rust: tensors, autodiff, layers, the classic architectures.

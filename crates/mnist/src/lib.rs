@@ -1,0 +1,1 @@
+//! The MNIST digits, bundled, decoded and checked.

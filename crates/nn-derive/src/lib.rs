@@ -1,0 +1,1 @@
+//! The derive macro for ferrotape-nn's Module trait.

@@ -1,0 +1,1 @@
+//! Layers, parameters, passes, losses, initialisation and optimizers for ferrotape.

@@ -1,0 +1,1 @@
+//! Training runs for ferrotape: trainer, metrics, run folders and reports.

@@ -1,0 +1,1 @@
+//! The classic convolutional networks, exactly.
