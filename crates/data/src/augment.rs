@@ -129,58 +129,77 @@ impl Transform for RandomAffine {
 
 fn affine(image: &mut FloatImage, angle: f64, scale: f64, down: f64, right: f64, fill: f32) {
     let [channels, height, width] = image.shape();
-    let source = image.pixels().to_vec();
     let (sin, cos) = (libm::sin(angle) / scale, libm::cos(angle) / scale);
     let (center_y, center_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
+    let source = Framed::new(image, fill);
     let area = height * width;
     let target = image.pixels_mut();
     for y in 0..height {
+        // The point that the row's first pixel shows; each further pixel adds (-sin, cos) to it.
+        let (dy, dx) = (y as f64 - center_y - down, -center_x - right);
+        let first_y = (center_y - sin * dx + cos * dy) as f32;
+        let first_x = (center_x + cos * dx + sin * dy) as f32;
         for x in 0..width {
-            let (dy, dx) = (y as f64 - center_y - down, x as f64 - center_x - right);
-            let source_x = center_x + cos * dx + sin * dy;
-            let source_y = center_y - sin * dx + cos * dy;
-            let tap = Bilinear::new(source_y, source_x);
+            let source_y = first_y - sin as f32 * x as f32;
+            let source_x = first_x + cos as f32 * x as f32;
+            let tap = source.tap(source_y, source_x);
             for channel in 0..channels {
-                let plane = &source[channel * area..][..area];
-                target[channel * area + y * width + x] = tap.sample(plane, height, width, fill);
+                target[channel * area + y * width + x] = source.sample(channel, &tap);
             }
         }
     }
 }
 
-/// A point between pixels: the pixel to its upper left and how far it lies from that.
-struct Bilinear {
-    y: i64,
-    x: i64,
+/// A copy of an image in a frame of its filling: one pixel above and to the left, two below and to
+/// the right. So no point of the image, nor one beside it, needs a look at the bounds.
+struct Framed {
+    pixels: Vec<f32>,
+    stride: usize,
+    area: usize,
+    bottom: f32,
+    right: f32,
+}
+
+/// A point between pixels: its neighbour to the upper left, and how far it lies from that.
+struct Tap {
+    index: usize,
     weight_y: f32,
     weight_x: f32,
 }
 
-impl Bilinear {
-    fn new(y: f64, x: f64) -> Self {
-        let (floor_y, floor_x) = (y.floor(), x.floor());
-        Self {
-            // A conversion to an integer saturates, so points however far outside stay outside;
-            // the bound leaves room for the neighbour below and to the right.
-            y: floor_y.clamp(-1e15, 1e15) as i64,
-            x: floor_x.clamp(-1e15, 1e15) as i64,
-            weight_y: (y - floor_y) as f32,
-            weight_x: (x - floor_x) as f32,
+impl Framed {
+    fn new(image: &FloatImage, fill: f32) -> Self {
+        let [channels, height, width] = image.shape();
+        let (stride, area) = (width + 3, (height + 3) * (width + 3));
+        let mut pixels = vec![fill; channels * area];
+        for (index, row) in image.pixels().chunks_exact(width.max(1)).enumerate() {
+            let start = index / height * area + (index % height + 1) * stride + 1;
+            pixels[start..start + width].copy_from_slice(row);
+        }
+        Self { pixels, stride, area, bottom: height as f32, right: width as f32 }
+    }
+
+    fn tap(&self, y: f32, x: f32) -> Tap {
+        // Points farther outside than the frame show the filling just as those in the frame do.
+        // `max` gives the other operand for NaN, where two infinite offsets have met.
+        let y = y.max(-1.0).min(self.bottom) + 1.0;
+        let x = x.max(-1.0).min(self.right) + 1.0;
+        let (whole_y, whole_x) = (y as u32, x as u32);
+        Tap {
+            index: whole_y as usize * self.stride + whole_x as usize,
+            weight_y: y - whole_y as f32,
+            weight_x: x - whole_x as f32,
         }
     }
 
-    fn sample(&self, plane: &[f32], height: usize, width: usize, fill: f32) -> f32 {
-        let pixel = |y: i64, x: i64| {
-            if (0..height as i64).contains(&y) && (0..width as i64).contains(&x) {
-                plane[y as usize * width + x as usize]
-            } else {
-                fill
-            }
-        };
+    fn sample(&self, channel: usize, tap: &Tap) -> f32 {
         let mix = |from: f32, to: f32, weight: f32| from + (to - from) * weight;
-        let upper = mix(pixel(self.y, self.x), pixel(self.y, self.x + 1), self.weight_x);
-        let lower = mix(pixel(self.y + 1, self.x), pixel(self.y + 1, self.x + 1), self.weight_x);
-        mix(upper, lower, self.weight_y)
+        let upper_left = channel * self.area + tap.index;
+        let upper = &self.pixels[upper_left..upper_left + self.stride + 2];
+        let (upper, lower) = (&upper[..2], &upper[self.stride..]);
+        let upper = mix(upper[0], upper[1], tap.weight_x);
+        let lower = mix(lower[0], lower[1], tap.weight_x);
+        mix(upper, lower, tap.weight_y)
     }
 }
 
@@ -278,7 +297,9 @@ mod tests {
             RandomAffine { scale: (1e-300, 1e300), ..default },
             RandomAffine { degrees: 1e300, ..default },
         ] {
-            affine.apply(&mut numbered(), Rng::new(0)).unwrap();
+            let mut image = numbered();
+            affine.apply(&mut image, Rng::new(0)).unwrap();
+            assert!(image.pixels().iter().all(|pixel| pixel.is_finite()), "{affine:?}");
         }
         let mut empty = FloatImage::new(vec![], [1, 0, 4]).unwrap();
         RandomTranslate { pixels: usize::MAX, fill: 0.0 }.apply(&mut empty, Rng::new(0)).unwrap();
