@@ -7,6 +7,7 @@
 //! - [`record`] is what a run writes down after each epoch and at its end;
 //! - [`config`] is the effective configuration of a run, as TOML;
 //! - [`run_folder`] keeps a run's files, written so that none is ever half there;
+//! - [`progress`] tells a person, a log or a program how the run is going;
 //! - [`mod@format`] writes numbers the same way in all of them.
 
 mod atomic;
@@ -14,6 +15,7 @@ pub mod config;
 mod error;
 pub mod format;
 pub mod metrics;
+pub mod progress;
 pub mod record;
 pub mod run_folder;
 

@@ -2,7 +2,7 @@
 //!
 //! Each is one line of `metrics.jsonl`, a JSON object whose `event` says which it is.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A line of `metrics.jsonl`.
 ///
@@ -71,12 +71,13 @@ pub struct EpochRecord {
     /// Which epoch, counted from 1.
     pub epoch: usize,
     /// Mean training loss per image.
-    #[serde(with = "finite_or_null")]
+    #[serde(deserialize_with = "null_is_nan")]
     pub train_loss: f64,
     /// Share of the training images classified rightly.
     pub train_accuracy: f64,
     /// Mean test loss per image, where the epoch was tested.
-    #[serde(default, with = "finite_or_null::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "null_is_some_nan")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub test_loss: Option<f64>,
     /// Share of the test images classified rightly, where the epoch was tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +110,7 @@ pub struct FinalRecord {
     /// Share of the test images classified rightly by the last epoch's weights, in `[0, 1]`.
     pub test_accuracy: f64,
     /// Mean test loss per image.
-    #[serde(with = "finite_or_null")]
+    #[serde(deserialize_with = "null_is_nan")]
     pub test_loss: f64,
     /// Images tested.
     pub test_images: u64,
@@ -131,35 +132,14 @@ impl FinalRecord {
     }
 }
 
-/// Losses can stop being finite, and JSON has no word for that but `null`.
-mod finite_or_null {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+/// A loss that is not finite is written as `null`, JSON's only word for it, and read as NaN.
+fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
 
-    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
-        value.is_finite().then_some(*value).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
-    }
-
-    /// The same for a figure that may be absent: an absent key is `None`, a `null` is NaN.
-    pub(super) mod option {
-        use serde::{Deserializer, Serializer};
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            value: &Option<f64>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            super::serialize(&value.unwrap_or(f64::NAN), to)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<f64>, D::Error> {
-            super::deserialize(from).map(Some)
-        }
-    }
+/// The same for a figure that may be absent: an absent key is `None`, a `null` is NaN.
+fn null_is_some_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    null_is_nan(from).map(Some)
 }
 
 #[cfg(test)]
