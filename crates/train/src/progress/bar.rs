@@ -15,8 +15,8 @@ const QUIET: Duration = Duration::from_millis(100);
 /// A bar for the epoch that runs, above it a line for each that is over.
 ///
 /// ```text
-/// Epoch  1/12  train loss 0.2417 accuracy  92.61 %  test loss 0.0703 accuracy  97.74 %  ...
-/// Epoch  2/12 ━━━━━━━━━━━━━╸───────── 21,345 images/s  loss 0.0812  accuracy  97.52 %  31 s left
+/// Epoch  1/12  train loss 0.2417, 92.61 %  test loss 0.0703, 97.74 %  2.9 s
+/// Epoch  2/12 ━━━━━━━━━━╸─────── 21,345 images/s loss 0.0812 accuracy 97.52 % 31 s left
 /// ```
 ///
 /// ```
@@ -190,7 +190,7 @@ mod tests {
         let line = drawn.lines().rev().find(|line| line.contains("images/s")).expect(&drawn);
         assert!(line.starts_with("Epoch  3/12 ━"), "{line}");
         assert!(line.contains('─'), "half of the bar is still open: {line}");
-        let words = " 15,000 images/s  loss 0.0412  accuracy  98.71 %  38 s left";
+        let words = " 15,000 images/s loss 0.0412 accuracy 98.71 % 38 s left";
         assert!(line.trim_end().ends_with(words), "{line}");
     }
 

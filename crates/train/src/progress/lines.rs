@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use super::{BatchDone, EpochStart, Reporter, words};
+use crate::format::count;
 use crate::{EpochRecord, FinalRecord};
 
 /// At most one line within an epoch in this time, so that a log of a long run stays readable.
@@ -73,8 +74,9 @@ impl<W: Write> Reporter for Lines<W> {
 
     fn epoch_finished(&mut self, record: &EpochRecord) {
         self.pace.epoch_finished(record);
-        let line = words::epoch_result(record, &self.pace.start);
-        self.say(&line);
+        let result = words::epoch_result(record, &self.pace.start);
+        let rate = count(record.images_per_second.round() as u64);
+        self.say(&format!("{result}  {rate} images/s"));
     }
 
     fn finished(&mut self, record: &FinalRecord, folder: &Path) {
@@ -132,10 +134,7 @@ mod tests {
             ]
         );
         let first = log.lines().next().unwrap();
-        assert!(
-            first.ends_with("50 images/s  loss 0.5000  accuracy  75.00 %  30 s left"),
-            "{first}"
-        );
+        assert!(first.ends_with("50 images/s loss 0.5000 accuracy 75.00 % 30 s left"), "{first}");
     }
 
     #[test]

@@ -13,42 +13,34 @@ pub(super) fn epoch(epoch: usize, epochs: usize) -> String {
     format!("Epoch {epoch:>width$}/{epochs}")
 }
 
-/// Speed, loss, accuracy and the time left, each as wide for every batch as it can be.
+/// Speed, loss, accuracy and the time left, short enough to leave a bar its place in 80 columns.
 pub(super) fn batch(batch: &BatchDone, left: Option<std::time::Duration>) -> String {
     let mut words = String::new();
     if let Some(rate) = batch.images_per_second() {
-        words += &format!("{:>7} images/s  ", count(rate.round() as u64));
+        words += &format!("{:>6} images/s ", count(rate.round() as u64));
     }
-    words += &format!("loss {}  accuracy {:>8}", loss(batch.loss), percent(batch.accuracy));
+    words += &format!("loss {} accuracy {:>7}", loss(batch.loss), percent(batch.accuracy));
     if let Some(left) = left {
-        words += &format!("  {} left", duration(left));
+        words += &format!(" {} left", duration(left));
     }
     words
 }
 
-/// What an epoch came to.
+/// What an epoch came to, within 80 columns.
 pub(super) fn epoch_result(record: &EpochRecord, start: &EpochStart) -> String {
     let mut words = format!(
-        "{}  train loss {} accuracy {:>8}",
+        "{}  train loss {}, {:>7}",
         epoch(record.epoch, start.epochs.max(record.epoch)),
         loss(record.train_loss),
         percent(record.train_accuracy)
     );
-    if record.test_loss.is_some() || record.test_accuracy.is_some() {
-        words += "  test";
+    match (record.test_loss.map(loss), record.test_accuracy.map(percent)) {
+        (Some(loss), Some(right)) => words += &format!("  test loss {loss}, {right:>7}"),
+        (Some(loss), None) => words += &format!("  test loss {loss}"),
+        (None, Some(right)) => words += &format!("  test {right:>7}"),
+        (None, None) => {}
     }
-    if let Some(test_loss) = record.test_loss {
-        words += &format!(" loss {}", loss(test_loss));
-    }
-    if let Some(test_accuracy) = record.test_accuracy {
-        words += &format!(" accuracy {:>8}", percent(test_accuracy));
-    }
-    words += &format!(
-        "  {} images/s  {}",
-        count(record.images_per_second.round() as u64),
-        seconds(record.seconds)
-    );
-    words
+    words + "  " + &seconds(record.seconds)
 }
 
 /// What the run came to, and where to look.
@@ -80,17 +72,19 @@ mod tests {
             ..Default::default()
         };
         let start = EpochStart { epoch: 3, epochs: 12, images: 60_000 };
-        assert_eq!(
-            epoch_result(&record, &start),
-            "Epoch  3/12  train loss 0.2500 accuracy  90.00 %  1,234 images/s  49 s"
-        );
+        assert_eq!(epoch_result(&record, &start), "Epoch  3/12  train loss 0.2500, 90.00 %  49 s");
         let tested = EpochRecord { test_loss: Some(0.2), test_accuracy: Some(0.95), ..record };
-        assert!(epoch_result(&tested, &start).contains("  test loss 0.2000 accuracy  95.00 %  "));
+        let line = epoch_result(&tested, &start);
+        assert_eq!(
+            line,
+            "Epoch  3/12  train loss 0.2500, 90.00 %  test loss 0.2000, 95.00 %  49 s"
+        );
+        assert!(line.chars().count() < 80);
     }
 
     #[test]
     fn a_batch_before_any_time_has_passed_names_no_speed() {
         let at_once = BatchDone { images: 64, loss: 2.3, accuracy: 0.1, elapsed: Duration::ZERO };
-        assert_eq!(batch(&at_once, None), "loss 2.3000  accuracy  10.00 %");
+        assert_eq!(batch(&at_once, None), "loss 2.3000 accuracy 10.00 %");
     }
 }
