@@ -8,6 +8,7 @@
 //! - [`config`] is the effective configuration of a run, as TOML;
 //! - [`run_folder`] keeps a run's files, written so that none is ever half there;
 //! - [`progress`] tells a person, a log or a program how the run is going;
+//! - [`report`] draws the run as one self-contained HTML page;
 //! - [`mod@format`] writes numbers the same way in all of them.
 
 mod atomic;
@@ -17,6 +18,7 @@ pub mod format;
 pub mod metrics;
 pub mod progress;
 pub mod record;
+pub mod report;
 pub mod run_folder;
 
 pub use atomic::write_atomically;

@@ -5,7 +5,7 @@
 //! | `config.toml` | the effective [`RunConfig`] |
 //! | `metrics.jsonl` | one [`Record`] a line: an epoch each, the final one last |
 //! | `model.safetensors` | the weights |
-//! | `report.html` | the report |
+//! | `report.html` | the [report](crate::report) |
 //!
 //! `metrics.jsonl` is made first and grows by whole lines; the others appear at once and complete,
 //! by renaming a temporary file of the same folder that was synced before.
