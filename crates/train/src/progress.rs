@@ -1,7 +1,7 @@
 //! Telling how a run is going: to a person, to a log, to a program.
 //!
-//! The loop calls a [`Reporter`] and knows nothing of where the words go. Three are here: [`Bar`] for
-//! a terminal, [`Lines`] for a file or a pipe, [`JsonLines`] for `--json`; [`for_console`] chooses.
+//! The loop calls a [`Reporter`] and knows nothing of where the words go. Three are here: [`Bar`]
+//! for a terminal, [`Lines`] for a file or a pipe, [`JsonLines`] for `--json`; [`for_console`] chooses.
 //! A reporter never reads a clock: the times come with what it is told.
 
 #[cfg(feature = "terminal")]

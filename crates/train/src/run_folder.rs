@@ -249,8 +249,8 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If the configuration does not [validate](RunConfig::validate) or the file cannot be written; an
-    /// earlier one is then still whole.
+    /// If the configuration does not [validate](RunConfig::validate) or the file cannot be written;
+    /// an earlier one is then still whole.
     ///
     /// ```
     /// use ferrotape_train::{RunConfig, RunFolder};
@@ -384,8 +384,8 @@ impl RunFolder {
         fs::read(&path).map_err(|e| Error::io("read", path, e))
     }
 
-    /// Reads `metrics.jsonl`. A last line without its end is what a killed run leaves, and is passed
-    /// over.
+    /// Reads `metrics.jsonl`. A last line without its end is what a killed run leaves, and is
+    /// passed over.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use super::top_k::{argmax, rows};
 use crate::{Error, Result};
 
-/// A confusion matrix: `counts[truth][predicted]` over K classes, and the scores that follow from it.
+/// A confusion matrix: `counts[truth][predicted]` over K classes, and what follows from it.
 ///
 /// ```
 /// use ferrotape_train::metrics::Confusion;
@@ -97,8 +97,8 @@ impl Confusion {
         Ok(())
     }
 
-    /// Counts a batch: `logits` is `[N, K]` in row-major order, `labels` is `[N]`; the prediction is the
-    /// [`argmax`]. Returns how many were right.
+    /// Counts a batch: `logits` is `[N, K]` in row-major order, `labels` is `[N]`; the prediction is
+    /// the [`argmax`]. Returns how many were right.
     ///
     /// # Errors
     ///

@@ -2,9 +2,9 @@
 
 /// A mean over samples, fed with means over batches of any size: `Σ nᵢ mᵢ / Σ nᵢ`.
 ///
-/// The last batch of an epoch is usually smaller; weighting it by its samples makes the epoch's loss
-/// the loss per image. The sum is compensated (Neumaier 1974), so that it is as good after a million
-/// batches as after one.
+/// The last batch of an epoch is usually smaller; weighting it by its samples makes the epoch's
+/// loss the loss per image. The sum is compensated (Neumaier 1974), so that it is as good after a
+/// million batches as after one.
 ///
 /// ```
 /// use ferrotape_train::metrics::RunningMean;

@@ -20,8 +20,8 @@ pub fn argmax(scores: &[f32]) -> Option<usize> {
 
 /// How many samples have their true class among their `k` highest scores.
 ///
-/// `logits` is `[N, classes]` in row-major order, `labels` is `[N]`. Of equal scores the lower class
-/// ranks first, so `k = 1` agrees with [`argmax`]. A true class whose score is NaN is never right.
+/// `logits` is `[N, classes]` in row-major order, `labels` is `[N]`. Of equal scores the lower
+/// class ranks first, so `k = 1` agrees with [`argmax`]. A true class whose score is NaN is never right.
 ///
 /// # Errors
 ///

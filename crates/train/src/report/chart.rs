@@ -5,11 +5,11 @@ use std::fmt::Write;
 use super::html::{at, escape};
 
 const WIDTH: f64 = 400.0;
-const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 50.0;
+const HEIGHT: f64 = 272.0;
+const LEFT: f64 = 54.0;
 const RIGHT: f64 = 392.0;
 const TOP: f64 = 26.0;
-const BOTTOM: f64 = 212.0;
+const BOTTOM: f64 = 232.0;
 
 /// A curve: one value an epoch, `None` where there is none.
 pub(super) struct Series<'a> {

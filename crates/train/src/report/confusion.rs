@@ -6,7 +6,7 @@ use super::html::escape;
 use super::{ReportData, pictures};
 use crate::Result;
 use crate::format::{count, percent};
-use crate::metrics::Confusion;
+use crate::metrics::{ClassScores, Confusion};
 
 /// Up to this many classes the matrix is a table with numbers, above it a picture.
 const MOST_IN_TABLE: usize = 25;
@@ -40,9 +40,9 @@ fn most_of_one_kind(confusion: &Confusion) -> u64 {
 fn table(data: &ReportData, confusion: &Confusion, html: &mut String) {
     let most = most_of_one_kind(confusion);
     let classes = 0..confusion.classes();
-    *html += "<div class=\"scroll\" role=\"region\" aria-label=\"Confusion matrix\" tabindex=\"0\">\
-              <table class=\"matrix\"><caption>Rows are what an image is, columns what it was taken \
-              for.</caption><thead><tr><th scope=\"col\"><span class=\"unseen\">Truth</span></th>";
+    *html += "<p class=\"note\">Rows are what an image is, columns what it was taken for.</p>\
+              <div class=\"scroll\" role=\"region\" aria-label=\"Confusion matrix\" tabindex=\"0\">\
+              <table class=\"matrix\"><caption class=\"unseen\">Confusion matrix</caption><thead><tr><th scope=\"col\"><span class=\"unseen\">Truth</span></th>";
     for class in classes.clone() {
         let _ = write!(html, "<th scope=\"col\">{}</th>", escape(&data.class(class)));
     }
@@ -122,14 +122,19 @@ fn commonest(data: &ReportData, confusion: &Confusion, html: &mut String) {
 
 /// Precision, recall and F1, a class a row.
 pub(super) fn classes(data: &ReportData, confusion: &Confusion) -> String {
-    let share = |value: Option<f64>| value.map_or_else(|| "–".into(), percent);
+    // The unit stands once, above the column: on a phone every row would have to make room for it.
+    let share = |value: Option<f64>| {
+        value.map_or_else(|| "–".into(), |value| percent(value).trim_end_matches(" %").to_owned())
+    };
     let mut html = String::from(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"Scores of each class\" tabindex=\"0\">\
-         <table><caption>Precision: of those taken for the class, the share that is of it. Recall: of \
-         those of the class, the share that was recognised. F1: their harmonic mean.</caption>\
+        "<p class=\"note\">Precision: of those taken for the class, the share that is of it. Recall: of \
+         those of the class, the share that was recognised. F1: their harmonic mean. The last row has \
+         the means over the classes.</p>\
+         <div class=\"scroll\" role=\"region\" aria-label=\"Scores of each class\" tabindex=\"0\">\
+         <table><caption class=\"unseen\">Scores of each class</caption>\
          <thead><tr><th scope=\"col\">Class</th><th scope=\"col\" class=\"number\">Images</th>\
-         <th scope=\"col\" class=\"number\">Missed</th><th scope=\"col\" class=\"number\">Precision</th>\
-         <th scope=\"col\" class=\"number\">Recall</th><th scope=\"col\" class=\"number\">F1</th></tr>\
+         <th scope=\"col\" class=\"number\">Missed</th><th scope=\"col\" class=\"number\">Precision %</th>\
+         <th scope=\"col\" class=\"number\">Recall %</th><th scope=\"col\" class=\"number\">F1 %</th></tr>\
          </thead><tbody>",
     );
     for class in 0..confusion.classes() {
@@ -146,15 +151,21 @@ pub(super) fn classes(data: &ReportData, confusion: &Confusion) -> String {
             share(scores.f1),
         );
     }
+    let scores: Vec<ClassScores> = (0..confusion.classes()).map(|c| confusion.scores(c)).collect();
+    let mean = |of: fn(&ClassScores) -> Option<f64>| {
+        let values: Vec<f64> = scores.iter().filter_map(of).collect();
+        share((!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64))
+    };
     let _ = write!(
         html,
         "</tbody><tfoot><tr><th scope=\"row\">All</th><td class=\"number\">{}</td>\
-         <td class=\"number\">{}</td><td class=\"number\" colspan=\"2\">accuracy {}</td>\
-         <td class=\"number\">mean {}</td></tr></tfoot></table></div>",
+         <td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
+         <td class=\"number\">{}</td></tr></tfoot></table></div>",
         count(confusion.total()),
         count(confusion.total() - confusion.correct()),
-        share(confusion.accuracy()),
-        share(confusion.macro_f1()),
+        mean(|scores| scores.precision),
+        mean(|scores| scores.recall),
+        mean(|scores| scores.f1),
     );
     html
 }

@@ -54,7 +54,7 @@ pub(super) fn filters(bank: &FilterBank) -> Result<String> {
     } else if inputs > 1 {
         html += "; a tile is an input channel";
     }
-    let limit = setting(f64::from(most));
+    let limit = short(most);
     let _ = write!(
         html,
         "</p><div class=\"scale\"><span>−{limit}</span><span class=\"ramp\" role=\"img\" \
@@ -83,11 +83,16 @@ pub(super) fn filters(bank: &FilterBank) -> Result<String> {
             high * zoom,
             number + 1,
             escape(&bank.layer),
-            setting(f64::from(least)),
-            setting(f64::from(most)),
+            short(least),
+            short(most),
         );
     }
     Ok(html + "</ul></div>")
+}
+
+/// A weight to two significant digits, which is what the eye tells apart.
+fn short(weight: f32) -> String {
+    setting(format!("{weight:.1e}").parse().unwrap_or(f64::from(weight)))
 }
 
 /// Sign as colour, size as opacity; what is no number is black.

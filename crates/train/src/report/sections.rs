@@ -240,9 +240,10 @@ fn epoch_table(epochs: &[EpochRecord]) -> String {
 
 fn layers(data: &ReportData) -> String {
     let mut html = String::from(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"Layers\" tabindex=\"0\"><table>\
-         <caption>For one image. The receptive field is the side of the square of pixels that one \
-         output sees.</caption><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\">Kind</th>\
+        "<p class=\"note\">For one image. The receptive field is the side of the square of pixels that \
+         one output sees.</p><div class=\"scroll\" role=\"region\" aria-label=\"Layers\" tabindex=\"0\">\
+         <table><caption class=\"unseen\">Layers of the model</caption>\
+         <thead><tr><th scope=\"col\">Layer</th><th scope=\"col\">Kind</th>\
          <th scope=\"col\">Output</th><th scope=\"col\" class=\"number\">Parameters</th>\
          <th scope=\"col\" class=\"number\">Multiply-adds</th>\
          <th scope=\"col\" class=\"number\">Activation</th>\
