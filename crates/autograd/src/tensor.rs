@@ -109,10 +109,7 @@ impl Tensor {
         Ok(finish(Arc::new(op), tape, inputs, SavedList::new(), output))
     }
 
-    fn apply_shared(
-        op: Arc<dyn Op>,
-        inputs: &[&Tensor],
-    ) -> Result<(Tensor, SmallVec<[Array; 2]>)> {
+    fn apply_shared(op: Arc<dyn Op>, inputs: &[&Tensor]) -> Result<(Tensor, SmallVec<[Array; 2]>)> {
         let tape = common_tape(&*op, inputs)?;
         let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
         let needs = if tape.is_some() {
