@@ -143,6 +143,9 @@ impl Layout {
     /// Whether two different indices can mean the same element. Exact for the layouts that views
     /// make; layouts with equal strides in two dimensions count as overlapping.
     pub fn is_overlapping(&self) -> bool {
+        if self.shape.numel() == 0 {
+            return false;
+        }
         let mut dims: Vec<(usize, usize)> = self
             .shape
             .iter()

@@ -10,6 +10,7 @@
 
 mod array;
 mod buffer;
+pub mod check;
 mod device;
 mod dtype;
 mod error;

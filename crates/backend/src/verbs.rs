@@ -267,8 +267,9 @@ pub struct MemoryStats {
 /// Verbs write into memory they are given. `&Array` operands are read, `&mut Array` operands are
 /// written whole, or read and written where a verb says *accumulates* or *in place*. Unless a verb
 /// says more, every operand may have any layout and outputs must not share memory with any other
-/// operand (`Overlap`) nor with themselves. A verb checks its shapes and answers with an error
-/// that names them; it never panics on any combination of operands. Empty arrays are no error.
+/// operand (`Overlap`) nor with themselves. A verb checks its operands, by the functions of
+/// [`check`](crate::check), and answers with an error that names them; it never panics on any
+/// combination of operands. After an error the outputs hold anything. Empty arrays are no error.
 ///
 /// Float verbs take f32, f64, bf16 and f16; 16-bit floats are converted to f32, computed and
 /// accumulated there, and rounded once. Integer arrays are i64 unless a verb says otherwise.
@@ -309,7 +310,8 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// Sizes differ, or `src` is not contiguous.
     fn download(&self, src: &Array, dst: &mut [u8]) -> Result<()>;
 
-    /// Copies between equal shapes, converting layout and data type (any to any).
+    /// Copies between equal shapes, converting layout and data type (any to any): floats round to
+    /// the nearest, ties to even; to integers they truncate towards zero and saturate, NaN becomes 0.
     ///
     /// # Errors
     /// Shapes differ.
@@ -323,8 +325,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// Runs a program at every element: input `i` of the program is `inputs[i]`, broadcast to the
     /// shape of the outputs; scalar `k` is `scalars[k]`; output `j` is `outputs[j]`, all of one
-    /// shape. *In place*: `Previous(j)` is the value of `outputs[j]` before. Inputs may be of any
-    /// data type; computed in f64 if any operand is f64, else in f32.
+    /// shape. *In place*: `Previous(j)` is the value of `outputs[j]` before. Operands may be of
+    /// any data type, stored as [`Backend::copy`] converts; computed in f64 if any operand is f64,
+    /// else in f32.
     ///
     /// # Errors
     /// Shapes that do not broadcast, a number of operands that the program does not have.
@@ -336,9 +339,10 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         outputs: &mut [&mut Array],
     ) -> Result<()>;
 
-    /// Reduces `src` to the shape of `dst`, which has the same rank and size 1 where reduced. With
-    /// `index` (i64, shaped like `dst`; Max and Min only) the position of the first such element in
-    /// row-major order over the reduced dimensions.
+    /// Reduces `src` to the shape of `dst`, which has the same rank and size 1 where reduced, and
+    /// the type of `src` or of its accumulator. With `index` (i64, shaped like `dst`; Max and Min
+    /// only) the position of the first such element, or of the first NaN, in row-major order over
+    /// the reduced dimensions.
     ///
     /// # Errors
     /// Shapes that do not fit; Max or Min over nothing.
@@ -399,7 +403,7 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// in row-major order among equals, a NaN wins over numbers).
     ///
     /// # Errors
-    /// Shapes that do not fit, see [`Pool2d::output_size`].
+    /// Shapes that do not fit, see [`Pool2d::output_size`], or a window that lies wholly in padding.
     fn max_pool2d(
         &self,
         x: &Array,
@@ -412,7 +416,7 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// `[N, C, H, W]`. The gradient of [`Backend::max_pool2d`].
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Shapes that do not fit, or an index past the plane.
     fn max_pool2d_grad(&self, gy: &Array, index: &Array, gx: &mut Array) -> Result<()>;
 
     /// Picks the element at `index` of each plane: `y[n,c,i,j] = x[n,c,index[n,c,i,j]]`. The
@@ -521,7 +525,7 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     ) -> Result<()>;
 
     /// `dst[i][j][k] = src[i][index[i][j][k]][k]` for `dim` = 1 (`torch.gather`): `index` (i64) is
-    /// shaped like `dst`, and no larger than `src` in the other dimensions.
+    /// shaped like `dst`, and no larger than `src` in the other dimensions. Any one data type.
     ///
     /// # Errors
     /// Shapes that do not fit, or an index out of range.

@@ -67,7 +67,7 @@ impl UnaryOp {
                 let e = (-x.abs()).exp();
                 if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
             }
-            UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p() + (x - x),
+            UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         }
     }
 }
