@@ -199,7 +199,7 @@ impl Tensor {
             )));
         }
         let numel = self.shape().numel();
-        if unknown == 1 && (known == 0 || numel % known != 0) {
+        if unknown == 1 && (known == 0 || !numel.is_multiple_of(known)) {
             return Err(Error::shape(format!(
                 "{} has {numel} elements and cannot become {sizes:?}",
                 self.shape()
