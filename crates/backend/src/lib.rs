@@ -1,1 +1,36 @@
-//! Shapes, layouts, arrays, errors and the Backend trait that devices implement for ferrotape.
+//! The floor of ferrotape: shapes, layouts, arrays, errors, and the [`Backend`] trait that a device
+//! implements.
+//!
+//! An [`Array`] is a view of a [`Buffer`] on a [`Device`]. A device computes through about thirty
+//! verbs of the [`Backend`] trait, which write into memory they are given; all element-wise
+//! mathematics goes through one of them, [`Backend::pointwise`], as [programs](pointwise).
+//!
+//! The feature `reference` has the reference backend, plain loops in f64 that every fast kernel is
+//! held against; the feature `conformance` has the kit that does so for any backend.
+
+mod array;
+mod buffer;
+pub mod check;
+mod device;
+mod dtype;
+mod error;
+mod layout;
+pub mod pointwise;
+pub mod random;
+mod shape;
+mod verbs;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "reference")]
+pub mod reference;
+
+pub use array::Array;
+pub use buffer::{Buffer, Memory};
+pub use device::Device;
+pub use dtype::{DType, Element};
+pub use error::{Context, Error, ErrorKind, Result, describe};
+pub use layout::{Format, Layout, Positions};
+pub use random::Rng;
+pub use shape::{IntoShape, MAX_RANK, Shape};
+pub use verbs::{Backend, Conv2d, CrossEntropy, MemoryStats, Pool2d, Random, Reduce};

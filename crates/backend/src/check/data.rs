@@ -1,0 +1,195 @@
+//! Checks for the verbs that move, convert, combine and draw elements.
+
+use super::{float, has_dim, of_shape, of_type, of_type_or_accumulator, operands, same_float};
+use crate::pointwise::{Instr, Program};
+use crate::{Array, DType, Error, Reduce, Result, Shape};
+
+/// Checks the operands of [`Backend::upload`](crate::Backend::upload).
+///
+/// # Errors
+/// `Shape` if the number of bytes differs, `Argument` if `dst` is not contiguous.
+pub fn upload(src: &[u8], dst: &Array) -> Result<()> {
+    operands("upload", &[], &[dst], || transfer(src.len(), dst))
+}
+
+/// Checks the operands of [`Backend::download`](crate::Backend::download).
+///
+/// # Errors
+/// As [`upload`].
+pub fn download(src: &Array, dst: &[u8]) -> Result<()> {
+    operands("download", &[src], &[], || transfer(dst.len(), src))
+}
+
+fn transfer(bytes: usize, array: &Array) -> Result<()> {
+    if bytes != array.bytes() {
+        return Err(Error::shape(format!(
+            "the array has {} bytes, the host's memory {bytes}",
+            array.bytes()
+        )));
+    }
+    if !array.layout().is_contiguous() {
+        return Err(Error::argument(
+            "only contiguous arrays are moved to and from the host; call contiguous() first",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the operands of [`Backend::copy`](crate::Backend::copy).
+///
+/// # Errors
+/// `DeviceMismatch`, `Overlap`, and `Shape` if the shapes differ.
+pub fn copy(src: &Array, dst: &Array) -> Result<()> {
+    operands("copy", &[src], &[dst], || of_shape("the target", dst, src.shape()))
+}
+
+/// Checks the operands of [`Backend::fill`](crate::Backend::fill).
+///
+/// # Errors
+/// `Overlap` if the array overlaps with itself.
+pub fn fill(dst: &Array) -> Result<()> {
+    operands("fill", &[], &[dst], || Ok(()))
+}
+
+/// Checks the operands of [`Backend::pointwise`](crate::Backend::pointwise) and gives the shape of
+/// the outputs.
+///
+/// # Errors
+/// `DeviceMismatch`, `Overlap`; `Argument` for a number of operands or scalars that the program
+/// does not have; `Shape` if the outputs differ or an input does not broadcast to them.
+pub fn pointwise(
+    program: &Program,
+    scalars: &[f64],
+    inputs: &[&Array],
+    outputs: &[&mut Array],
+) -> Result<Shape> {
+    let outputs: Vec<&Array> = outputs.iter().map(|output| &**output).collect();
+    operands("pointwise", inputs, &outputs, || {
+        let counts = [
+            ("inputs", program.inputs(), inputs.len()),
+            ("scalars", program.scalars(), scalars.len()),
+            ("outputs", program.outputs(), outputs.len()),
+        ];
+        for (what, wanted, got) in counts {
+            if wanted != got {
+                return Err(Error::argument(format!("the program has {wanted} {what}, got {got}")));
+            }
+        }
+        let Some(shape) = outputs.first().map(|output| *output.shape()) else {
+            return Err(Error::argument("the program has no outputs, so it computes nothing"));
+        };
+        let previous = |instr: &Instr| match instr {
+            Instr::Previous { index, .. } => *index,
+            _ => 0,
+        };
+        if let Some(index) = program.instrs().iter().map(previous).find(|&i| i >= outputs.len()) {
+            return Err(Error::argument(format!(
+                "the program reads what output {index} held before, but has only {} outputs",
+                outputs.len()
+            )));
+        }
+        for output in &outputs {
+            of_shape("an output", output, &shape)?;
+        }
+        match inputs.iter().find(|input| !input.shape().broadcasts_to(&shape)) {
+            None => Ok(shape),
+            Some(input) => Err(Error::shape(format!(
+                "an input of shape {} does not broadcast to the outputs' {shape}",
+                input.shape()
+            ))),
+        }
+    })
+}
+
+/// Checks the operands of [`Backend::reduce`](crate::Backend::reduce). Floats only; `dst` is of
+/// the type of `src` or of its accumulator type.
+///
+/// # Errors
+/// `DeviceMismatch`, `Overlap`, `DType`; `Shape` for shapes that do not fit, and for the maximum or
+/// minimum of nothing; `Argument` for a sum with an index.
+pub fn reduce(kind: Reduce, src: &Array, dst: &Array, index: Option<&Array>) -> Result<()> {
+    let outputs: &[&Array] = match &index {
+        Some(index) => &[dst, index],
+        None => &[dst],
+    };
+    operands("reduce", &[src], outputs, || {
+        of_type_or_accumulator("the result", dst, float("the input", src)?)?;
+        let fits = src.shape().rank() == dst.shape().rank()
+            && src.shape().iter().zip(dst.shape().iter()).all(|(&s, &d)| d == s || d == 1);
+        if !fits {
+            return Err(Error::shape(format!(
+                "{} does not reduce to {}: the rank must be the same, and each size the same or 1",
+                src.shape(),
+                dst.shape()
+            )));
+        }
+        if kind != Reduce::Sum && src.shape().numel() == 0 && dst.shape().numel() > 0 {
+            return Err(Error::shape(format!(
+                "an array of shape {} has no largest or smallest element",
+                src.shape()
+            )));
+        }
+        let Some(index) = index else { return Ok(()) };
+        if kind == Reduce::Sum {
+            return Err(Error::argument("a sum has no index; give one to Max and Min only"));
+        }
+        of_type("the index", index, DType::I64)?;
+        of_shape("the index", index, dst.shape())
+    })
+}
+
+/// Checks the operands of [`Backend::gather`](crate::Backend::gather). `src` and `dst` may be of
+/// any data type, the same for both.
+///
+/// # Errors
+/// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` if there is no such dimension.
+pub fn gather(src: &Array, dim: usize, index: &Array, dst: &Array) -> Result<()> {
+    operands("gather", &[src, index], &[dst], || {
+        of_type("the result", dst, src.dtype())?;
+        of_type("the index", index, DType::I64)?;
+        of_shape("the index", index, dst.shape())?;
+        picks("the source", src, dim, index)
+    })
+}
+
+/// Checks the operands of [`Backend::scatter_add`](crate::Backend::scatter_add). Floats only.
+///
+/// # Errors
+/// As [`gather`].
+pub fn scatter_add(src: &Array, dim: usize, index: &Array, dst: &Array) -> Result<()> {
+    operands("scatter_add", &[src, index], &[dst], || {
+        same_float(&[("the source", src), ("the result", dst)])?;
+        of_type("the index", index, DType::I64)?;
+        of_shape("the index", index, src.shape())?;
+        picks("the result", dst, dim, index)
+    })
+}
+
+/// Whether `index` is no larger than `table` in every dimension but `dim`.
+fn picks(name: &str, table: &Array, dim: usize, index: &Array) -> Result<()> {
+    has_dim(table, dim)?;
+    let fits = table.shape().rank() == index.shape().rank()
+        && table
+            .shape()
+            .iter()
+            .zip(index.shape().iter())
+            .enumerate()
+            .all(|(axis, (&has, &wants))| axis == dim || wants <= has);
+    if fits {
+        return Ok(());
+    }
+    Err(Error::shape(format!(
+        "the index of shape {} does not fit {name} of shape {}: it may be larger in dimension {dim} \
+         only",
+        index.shape(),
+        table.shape()
+    )))
+}
+
+/// Checks the operands of [`Backend::random`](crate::Backend::random).
+///
+/// # Errors
+/// `DType` if the array does not hold floats, `Overlap` if it overlaps with itself.
+pub fn random(dst: &Array) -> Result<()> {
+    operands("random", &[], &[dst], || float("the array", dst).map(|_| ()))
+}

@@ -1,0 +1,108 @@
+//! Checks for the verbs that multiply and add: matrix products and convolutions.
+
+use super::{nchw, of_shape, of_type_or_accumulator, operands, same_float, sizes};
+use crate::{Array, Conv2d, Error, Result};
+
+/// Checks the operands of [`Backend::gemm`](crate::Backend::gemm) and gives `[B, M, K, N]`.
+///
+/// # Errors
+/// `DeviceMismatch`, `Overlap`, `DType`, `Shape`.
+pub fn gemm(a: &Array, b: &Array, c: &Array) -> Result<[usize; 4]> {
+    operands("gemm", &[a, b], &[c], || {
+        let dtype = same_float(&[("a", a), ("b", b)])?;
+        of_type_or_accumulator("c", c, dtype)?;
+        let [batch, m, n] = sizes("c", c, "[B, M, N]")?;
+        let [batch_a, m_a, k] = sizes("a", a, "[B, M, K]")?;
+        let [batch_b, k_b, n_b] = sizes("b", b, "[B, K, N]")?;
+        let batches_fit = [batch_a, batch_b].iter().all(|&size| size == batch || size == 1);
+        if !batches_fit || m_a != m || k_b != k || n_b != n {
+            return Err(Error::shape(format!(
+                "a {} times b {} does not give c {}: [B, M, K] times [B, K, N] gives [B, M, N]",
+                a.shape(),
+                b.shape(),
+                c.shape()
+            )));
+        }
+        Ok([batch, m, k, n])
+    })
+}
+
+/// The sizes of a convolution's operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShapes {
+    /// Input `[N, C, H, W]`.
+    pub x: [usize; 4],
+    /// Weight `[O, C / groups, KH, KW]`.
+    pub w: [usize; 4],
+    /// Output `[N, O, OH, OW]`.
+    pub y: [usize; 4],
+}
+
+fn shapes(
+    [x_name, w_name, y_name]: [&str; 3],
+    x: &Array,
+    w: &Array,
+    y: &Array,
+    params: &Conv2d,
+) -> Result<ConvShapes> {
+    let x = nchw(x_name, x)?;
+    let w = sizes(w_name, w, "[O, C / groups, KH, KW]")?;
+    let wanted = params.output_shape(x, w)?;
+    of_shape(y_name, y, &wanted)?;
+    Ok(ConvShapes { x, w, y: wanted })
+}
+
+/// Checks the operands of [`Backend::conv2d`](crate::Backend::conv2d): all of one float type.
+///
+/// # Errors
+/// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` for a stride, dilation, kernel or
+/// number of groups of 0.
+pub fn conv2d(
+    x: &Array,
+    w: &Array,
+    bias: Option<&Array>,
+    y: &Array,
+    params: &Conv2d,
+) -> Result<ConvShapes> {
+    let inputs: &[&Array] = match &bias {
+        Some(bias) => &[x, w, bias],
+        None => &[x, w],
+    };
+    operands("conv2d", inputs, &[y], || {
+        let dtype = same_float(&[("x", x), ("w", w), ("y", y)])?;
+        let shapes = shapes(["x", "w", "y"], x, w, y, params)?;
+        if let Some(bias) = bias {
+            super::of_type("bias", bias, dtype)?;
+            of_shape("bias", bias, &shapes.w[..1])?;
+        }
+        Ok(shapes)
+    })
+}
+
+/// Checks the operands of [`Backend::conv2d_input_grad`](crate::Backend::conv2d_input_grad).
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_input_grad(gy: &Array, w: &Array, gx: &Array, params: &Conv2d) -> Result<ConvShapes> {
+    operands("conv2d_input_grad", &[gy, w], &[gx], || {
+        same_float(&[("gy", gy), ("w", w), ("gx", gx)])?;
+        shapes(["gx", "w", "gy"], gx, w, gy, params)
+    })
+}
+
+/// Checks the operands of [`Backend::conv2d_weight_grad`](crate::Backend::conv2d_weight_grad).
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_weight_grad(
+    x: &Array,
+    gy: &Array,
+    gw: &Array,
+    params: &Conv2d,
+) -> Result<ConvShapes> {
+    operands("conv2d_weight_grad", &[x, gy], &[gw], || {
+        let dtype = same_float(&[("x", x), ("gy", gy)])?;
+        of_type_or_accumulator("gw", gw, dtype)?;
+        shapes(["x", "gw", "gy"], x, gw, gy, params)
+    })
+}
