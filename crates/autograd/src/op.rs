@@ -190,6 +190,11 @@ impl Backward<'_> {
         self.tape.is_some()
     }
 
+    /// The number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.links.len()
+    }
+
     /// The shape of input `index`.
     pub fn input_shape(&self, index: usize) -> Shape {
         self.links[index].shape

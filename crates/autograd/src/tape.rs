@@ -294,11 +294,8 @@ impl Tape {
 impl fmt::Display for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in self.nodes() {
-            let inputs: Vec<String> = node
-                .inputs
-                .iter()
-                .map(|i| i.map_or("_".into(), |n| format!("%{}", n.0)))
-                .collect();
+            let inputs: Vec<String> =
+                node.inputs.iter().map(|i| i.map_or("_".into(), |n| format!("%{}", n.0))).collect();
             writeln!(
                 f,
                 "%{} = {}({}) {} {} {}",

@@ -109,10 +109,7 @@ impl Tensor {
         Ok(finish(Arc::new(op), tape, inputs, SavedList::new(), output))
     }
 
-    fn apply_shared(
-        op: Arc<dyn Op>,
-        inputs: &[&Tensor],
-    ) -> Result<(Tensor, SmallVec<[Array; 2]>)> {
+    fn apply_shared(op: Arc<dyn Op>, inputs: &[&Tensor]) -> Result<(Tensor, SmallVec<[Array; 2]>)> {
         let tape = common_tape(&*op, inputs)?;
         let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
         let needs = if tape.is_some() {
@@ -138,7 +135,7 @@ fn common_tape<'a>(op: &dyn Op, inputs: &[&'a Tensor]) -> Result<Option<&'a Tape
     let mut tape: Option<&Tape> = None;
     let mut device: Option<&Device> = None;
     for input in inputs {
-        if *device.get_or_insert(input.device()) != *input.device() {
+        if *device.get_or_insert(input.device()) != input.device() {
             let arrays: Vec<&Array> = inputs.iter().map(|t| &t.array).collect();
             let devices: Vec<String> = inputs.iter().map(|t| t.device().name()).collect();
             return Err(Error::new(
@@ -147,13 +144,13 @@ fn common_tape<'a>(op: &dyn Op, inputs: &[&'a Tensor]) -> Result<Option<&'a Tape
             )
             .at(describe(op.name(), &arrays)));
         }
-        if let Some(other) = input.tape() {
-            if !tape.get_or_insert(other).is(other) {
-                return Err(Error::gradient(format!(
-                    "{} mixes tensors of two tapes; detach() one of them or use one pass",
-                    op.name()
-                )));
-            }
+        if let Some(other) = input.tape()
+            && !tape.get_or_insert(other).is(other)
+        {
+            return Err(Error::gradient(format!(
+                "{} mixes tensors of two tapes; detach() one of them or use one pass",
+                op.name()
+            )));
         }
     }
     Ok(tape)
