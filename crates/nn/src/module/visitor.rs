@@ -107,11 +107,7 @@ impl Ties {
         self.parameters.entry(original.id()).or_insert_with(|| fork(original)).clone()
     }
 
-    pub(crate) fn state(
-        &mut self,
-        original: &State,
-        fork: impl FnOnce(&State) -> State,
-    ) -> State {
+    pub(crate) fn state(&mut self, original: &State, fork: impl FnOnce(&State) -> State) -> State {
         let entry = self.states.entry(original.address());
         entry.or_insert_with(|| (original.clone(), fork(original))).1.clone()
     }
