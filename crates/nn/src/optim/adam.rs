@@ -1,27 +1,30 @@
-//! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019).
+//! Adam and AdamW.
 
-use ferrotape_autograd::Gradients;
+use ferrotape_backend::Result;
 use ferrotape_backend::pointwise::{Expr, Program};
-use ferrotape_backend::{Array, Error, Result};
 
-use super::Optimizer;
-use super::slots::Slots;
-use crate::{Parameter, Path};
+use super::engine::{Rule, Stepper, check};
 
-/// Settings of [`Adam`], with the defaults of `torch.optim.Adam`.
+/// The options of [`Adam`], with PyTorch's meaning.
+///
+/// ```
+/// use ferrotape_nn::optim::AdamConfig;
+///
+/// assert_eq!(AdamConfig::default().betas, [0.9, 0.999]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamConfig {
     /// The learning rate.
     pub lr: f64,
-    /// The decay of the running mean of gradients, and of their squares.
+    /// How much of the running means of gradient and squared gradient is kept.
     pub betas: [f64; 2],
-    /// Added to the denominator.
+    /// What is added to the root.
     pub eps: f64,
-    /// Times the parameter, added to the gradient.
+    /// The factor of the parameter that is added to its gradient.
     pub weight_decay: f64,
-    /// Divide by the largest mean square so far (Reddi et al., 2018).
+    /// Divide by the largest mean of squares so far (Reddi et al. 2018).
     pub amsgrad: bool,
-    /// Ascend instead of descend.
+    /// Go up instead of down.
     pub maximize: bool,
 }
 
@@ -38,173 +41,137 @@ impl Default for AdamConfig {
     }
 }
 
-/// Settings of [`AdamW`], with the defaults of `torch.optim.AdamW`: those of Adam, but a decoupled
-/// weight decay of 0.01.
+/// The options of [`AdamW`], with PyTorch's meaning: those of [`AdamConfig`], with a weight decay
+/// of 0.01.
+///
+/// ```
+/// use ferrotape_nn::optim::{AdamConfig, AdamWConfig};
+///
+/// assert_eq!(AdamWConfig::default().0, AdamConfig { weight_decay: 0.01, ..AdamConfig::default() });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamWConfig {
-    /// The learning rate.
-    pub lr: f64,
-    /// The decay of the running mean of gradients, and of their squares.
-    pub betas: [f64; 2],
-    /// Added to the denominator.
-    pub eps: f64,
-    /// The share of the parameter, times the learning rate, that a step takes away.
-    pub weight_decay: f64,
-    /// Divide by the largest mean square so far (Reddi et al., 2018).
-    pub amsgrad: bool,
-    /// Ascend instead of descend.
-    pub maximize: bool,
-}
+pub struct AdamWConfig(
+    /// The options; the weight decay shrinks the parameter itself.
+    pub AdamConfig,
+);
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        let AdamConfig { lr, betas, eps, amsgrad, maximize, .. } = AdamConfig::default();
-        AdamWConfig { lr, betas, eps, weight_decay: 1e-2, amsgrad, maximize }
+        AdamWConfig(AdamConfig { weight_decay: 0.01, ..AdamConfig::default() })
     }
 }
 
-/// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
-/// `p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)` with `g = grad + weight_decay p`
-/// (`torch.optim.Adam`).
+/// Adam (Kingma and Ba 2015, algorithm 1): `torch.optim.Adam`.
+///
+/// With gradient `g` (negated to maximize), at step `t` of each parameter `p`:
+/// `g += weight_decay p`; `m = β1 m + (1 - β1) g`; `v = β2 v + (1 - β2) g²`;
+/// `p -= lr / (1 - β1^t) m / (sqrt(v) / sqrt(1 - β2^t) + eps)`. With AMSGrad, the largest `v` so
+/// far is under the root.
 ///
 /// ```
-/// use ferrotape_autograd::Tape;
 /// use ferrotape_backend::{Array, Device, reference::Reference};
 /// use ferrotape_nn::optim::{Adam, AdamConfig, Optimizer};
-/// use ferrotape_nn::{Parameter, Path};
+/// use ferrotape_nn::{Parameter, Pass, Path};
 ///
 /// let device = Device::new(Reference::new());
-/// let p = Parameter::new(Path::new("p"), Array::from_slice(&device, &[4.0f64], [1])?)?;
-/// let mut adam = Adam::new(vec![p.clone()], AdamConfig { lr: 0.5, ..Default::default() })?;
-/// let x = Tape::new().leaf(p.id(), p.value())?;
-/// adam.step(&x.square()?.sum_all()?.backward()?)?;
-/// assert!((p.value().item()? - 3.5).abs() < 1e-8);
+/// let x = Parameter::new(Path::new("x"), Array::from_slice(&device, &[4.0f64], [1])?)?;
+/// let mut adam = Adam::new(vec![x.clone()], AdamConfig { lr: 0.1, ..AdamConfig::default() })?;
+/// let cx = Pass::eval(&device).with_grad();
+/// adam.step(&cx.param(&x)?.square()?.sum_all()?.backward()?)?;
+/// // The first step is as long as the learning rate.
+/// assert!((x.value().item()? - 3.9).abs() < 1e-8);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
-#[derive(Debug)]
-pub struct Adam(Core);
+pub type Adam = Stepper<AdamConfig>;
 
-/// As [`Adam`], with the weight decay taken from the parameter itself and not from the gradient:
-/// `p -= lr weight_decay p` before the step (`torch.optim.AdamW`).
-#[derive(Debug)]
-pub struct AdamW(Core);
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2):
+/// `torch.optim.AdamW`.
+///
+/// As [`Adam`], but the decay goes by the gradient's statistics: `p *= 1 - lr weight_decay` before
+/// the step, and nothing is added to the gradient.
+///
+/// ```
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+/// use ferrotape_nn::optim::{AdamConfig, AdamW, AdamWConfig, Optimizer};
+/// use ferrotape_nn::{Parameter, Pass, Path};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Parameter::new(Path::new("x"), Array::from_slice(&device, &[4.0f64], [1])?)?;
+/// let config = AdamConfig { lr: 0.1, weight_decay: 0.5, ..AdamConfig::default() };
+/// let mut adam = AdamW::new(vec![x.clone()], AdamWConfig(config))?;
+/// let cx = Pass::eval(&device).with_grad();
+/// adam.step(&cx.param(&x)?.square()?.sum_all()?.backward()?)?;
+/// assert!((x.value().item()? - (4.0 * 0.95 - 0.1)).abs() < 1e-8);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub type AdamW = Stepper<AdamWConfig>;
 
-#[derive(Debug)]
-struct Core {
-    config: AdamConfig,
-    program: Program,
-    slots: Slots,
-}
-
-pub(super) fn check(name: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::argument(format!("{name} is {value}, it must be a number that is 0 or more")))
-}
-
-impl Core {
-    fn new(parameters: Vec<Parameter>, config: AdamConfig, decoupled: bool) -> Result<Self> {
-        check("lr", config.lr)?;
-        check("eps", config.eps)?;
-        check("weight_decay", config.weight_decay)?;
-        if let Some(beta) = config.betas.iter().find(|b| !(0.0..1.0).contains(*b)) {
-            return Err(Error::argument(format!(
-                "a beta of Adam is {beta}, it must lie from 0 up to, but not, 1"
-            )));
-        }
-        let names: &[&str] = if config.amsgrad {
-            &["mean", "mean_square", "max_mean_square"]
-        } else {
-            &["mean", "mean_square"]
-        };
-        let program = program(&config, decoupled);
-        Ok(Core { config, program, slots: Slots::new(parameters, names) })
+impl Rule for AdamConfig {
+    fn check(&self) -> Result<()> {
+        check("the first beta", self.betas[0], 0.0..1.0)?;
+        check("the second beta", self.betas[1], 0.0..1.0)?;
+        check("eps", self.eps, 0.0..f64::INFINITY)?;
+        check("weight_decay", self.weight_decay, 0.0..f64::INFINITY)?;
+        Ok(())
     }
 
-    fn step(&mut self, gradients: &Gradients) -> Result<()> {
-        let AdamConfig { lr, betas: [b1, b2], eps, weight_decay, maximize, .. } = self.config;
-        let sign = if maximize { -1.0 } else { 1.0 };
-        self.slots.step(gradients, &self.program, |step| {
-            let bias1 = 1.0 - b1.powf(step as f64);
-            let bias2 = 1.0 - b2.powf(step as f64);
-            vec![lr, lr / bias1, 1.0 / bias2.sqrt(), b1, b2, eps, weight_decay, sign]
-        })
+    fn lr(&self) -> f64 {
+        self.lr
     }
-}
 
-fn program(config: &AdamConfig, decoupled: bool) -> Program {
-    let (mut p, grad) = (Expr::previous(0), Expr::input(0));
-    let [lr, rate, root, b1, b2, eps, decay, sign] = [0, 1, 2, 3, 4, 5, 6, 7].map(Expr::scalar);
-    let mut g = grad * sign;
-    if config.weight_decay != 0.0 && decoupled {
-        p = &p * (1.0 - lr * decay);
-    } else if config.weight_decay != 0.0 {
-        g = g + &p * decay;
+    fn state(&self) -> &'static [&'static str] {
+        let names: &[&str] = &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+        if self.amsgrad { names } else { &names[..2] }
     }
-    let mean = &b1 * Expr::previous(1) + (1.0 - &b1) * &g;
-    let square = &b2 * Expr::previous(2) + (1.0 - &b2) * (&g * &g);
-    let largest = Expr::previous(3).maximum(&square);
-    let under = if config.amsgrad { &largest } else { &square };
-    let stepped = p - rate * &mean / (under.sqrt() * root + eps);
-    if config.amsgrad {
-        Program::new(&[stepped, mean, square, largest])
-    } else {
-        Program::new(&[stepped, mean, square])
+
+    fn program(&self) -> Program {
+        let [sign, added, kept, beta1, rest1, beta2, rest2, size, root, eps] =
+            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(Expr::scalar);
+        let value = Expr::previous(0);
+        let gradient = Expr::input(0) * sign + &value * added;
+        let mean = Expr::previous(1) * beta1 + &gradient * rest1;
+        let square = Expr::previous(2) * beta2 + &gradient * &gradient * rest2;
+        let largest =
+            if self.amsgrad { Expr::previous(3).maximum(&square) } else { square.clone() };
+        let denominator = largest.sqrt() / root + eps;
+        let value = value * kept - size * (&mean / denominator);
+        let outputs = [value, mean, square, largest];
+        Program::new(if self.amsgrad { &outputs } else { &outputs[..3] })
+    }
+
+    fn scalars(&self, step: u64, lr: f64) -> Vec<f64> {
+        scalars(self, step, lr, self.weight_decay, 1.0)
     }
 }
 
-impl Adam {
-    /// An optimizer of these parameters.
-    ///
-    /// # Errors
-    /// A negative rate, eps or decay, a beta outside `[0, 1)`.
-    pub fn new(parameters: Vec<Parameter>, config: AdamConfig) -> Result<Self> {
-        Ok(Adam(Core::new(parameters, config, false)?))
+impl Rule for AdamWConfig {
+    fn check(&self) -> Result<()> {
+        self.0.check()
+    }
+
+    fn lr(&self) -> f64 {
+        self.0.lr
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        self.0.state()
+    }
+
+    fn program(&self) -> Program {
+        self.0.program()
+    }
+
+    fn scalars(&self, step: u64, lr: f64) -> Vec<f64> {
+        scalars(&self.0, step, lr, 0.0, 1.0 - lr * self.0.weight_decay)
     }
 }
 
-impl AdamW {
-    /// An optimizer of these parameters.
-    ///
-    /// # Errors
-    /// A negative rate, eps or decay, a beta outside `[0, 1)`.
-    pub fn new(parameters: Vec<Parameter>, config: AdamWConfig) -> Result<Self> {
-        let AdamWConfig { lr, betas, eps, weight_decay, amsgrad, maximize } = config;
-        let config = AdamConfig { lr, betas, eps, weight_decay, amsgrad, maximize };
-        Ok(AdamW(Core::new(parameters, config, true)?))
-    }
+/// The program's scalars, given the share of the parameter that is added to its gradient and the
+/// share that is kept of it.
+fn scalars(config: &AdamConfig, step: u64, lr: f64, added: f64, kept: f64) -> Vec<f64> {
+    let [beta1, beta2] = config.betas;
+    let sign = if config.maximize { -1.0 } else { 1.0 };
+    let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+    let (size, root) = (lr / correction(beta1), correction(beta2).sqrt());
+    vec![sign, added, kept, beta1, 1.0 - beta1, beta2, 1.0 - beta2, size, root, config.eps]
 }
-
-macro_rules! optimizer {
-    ($type:ty) => {
-        impl Optimizer for $type {
-            fn step(&mut self, gradients: &Gradients) -> Result<()> {
-                self.0.step(gradients)
-            }
-
-            fn learning_rate(&self) -> f64 {
-                self.0.config.lr
-            }
-
-            fn set_learning_rate(&mut self, rate: f64) {
-                self.0.config.lr = rate;
-            }
-
-            fn parameters(&self) -> Vec<Parameter> {
-                self.0.slots.parameters()
-            }
-
-            fn missing(&self) -> &[Path] {
-                self.0.slots.missing()
-            }
-
-            fn state(&self) -> Vec<(String, Array)> {
-                self.0.slots.state()
-            }
-        }
-    };
-}
-
-optimizer!(Adam);
-optimizer!(AdamW);

@@ -1,31 +1,36 @@
 //! Stochastic gradient descent.
 
-use ferrotape_autograd::Gradients;
 use ferrotape_backend::pointwise::{Expr, Program};
-use ferrotape_backend::{Array, Error, Result};
+use ferrotape_backend::{Error, Result};
 
-use super::Optimizer;
-use super::slots::Slots;
-use crate::{Parameter, Path};
+use super::engine::{Rule, Stepper, check};
 
-/// Settings of [`Sgd`], with the defaults of `torch.optim.SGD`.
+/// The options of [`Sgd`], with PyTorch's meaning.
+///
+/// ```
+/// use ferrotape_nn::optim::SgdConfig;
+///
+/// let config = SgdConfig { lr: 0.1, momentum: 0.9, ..SgdConfig::default() };
+/// assert!(!config.nesterov);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdConfig {
     /// The learning rate.
     pub lr: f64,
-    /// How much of the last step's direction is kept; 0 for none.
+    /// How much of the last step goes into the next.
     pub momentum: f64,
-    /// How much of the gradient is held back from the direction.
+    /// How much of the gradient the momentum leaves out.
     pub dampening: f64,
-    /// Look ahead along the direction (Sutskever et al., 2013).
+    /// Look ahead by the momentum (Sutskever et al. 2013).
     pub nesterov: bool,
-    /// Times the parameter, added to the gradient.
+    /// The factor of the parameter that is added to its gradient.
     pub weight_decay: f64,
-    /// Ascend instead of descend.
+    /// Go up instead of down.
     pub maximize: bool,
 }
 
 impl Default for SgdConfig {
+    /// PyTorch's: a learning rate of 0.001 and nothing else.
     fn default() -> Self {
         SgdConfig {
             lr: 1e-3,
@@ -38,89 +43,67 @@ impl Default for SgdConfig {
     }
 }
 
-/// `g = grad + weight_decay p`, `b = momentum b + (1 - dampening) g` (first `b = g`), and
-/// `p -= lr b`, or with Nesterov `p -= lr (g + momentum b)` (`torch.optim.SGD`).
+/// Stochastic gradient descent with momentum: `torch.optim.SGD`.
+///
+/// With gradient `g` (negated to maximize), for each parameter `p`:
+/// `g += weight_decay p`; `b = momentum b + (1 - dampening) g` (`b = g` at its first step);
+/// `d = g + momentum b` with Nesterov, else `b`; `p -= lr d`.
 ///
 /// ```
-/// use ferrotape_autograd::Tape;
 /// use ferrotape_backend::{Array, Device, reference::Reference};
 /// use ferrotape_nn::optim::{Optimizer, Sgd, SgdConfig};
-/// use ferrotape_nn::{Parameter, Path};
+/// use ferrotape_nn::{Parameter, Pass, Path};
 ///
 /// let device = Device::new(Reference::new());
-/// let p = Parameter::new(Path::new("p"), Array::from_slice(&device, &[4.0f64], [1])?)?;
-/// let mut sgd = Sgd::new(vec![p.clone()], SgdConfig { lr: 0.25, ..Default::default() })?;
-/// let x = Tape::new().leaf(p.id(), p.value())?;
-/// sgd.step(&x.square()?.sum_all()?.backward()?)?;
-/// assert_eq!(p.value().to_vec::<f64>()?, [2.0]);
+/// let x = Parameter::new(Path::new("x"), Array::from_slice(&device, &[4.0f64], [1])?)?;
+/// let config = SgdConfig { lr: 0.1, momentum: 0.5, ..SgdConfig::default() };
+/// let mut sgd = Sgd::new(vec![x.clone()], config)?;
+/// for expected in [3.2, 2.16] {
+///     let cx = Pass::eval(&device).with_grad();
+///     sgd.step(&cx.param(&x)?.square()?.sum_all()?.backward()?)?;
+///     assert!((x.value().item()? - expected).abs() < 1e-12);
+/// }
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
-#[derive(Debug)]
-pub struct Sgd {
-    config: SgdConfig,
-    program: Program,
-    slots: Slots,
-}
+pub type Sgd = Stepper<SgdConfig>;
 
-impl Sgd {
-    /// An optimizer of these parameters.
-    ///
-    /// # Errors
-    /// Nesterov without momentum or with dampening, a negative rate, momentum or decay.
-    pub fn new(parameters: Vec<Parameter>, config: SgdConfig) -> Result<Self> {
-        super::adam::check("lr", config.lr)?;
-        super::adam::check("momentum", config.momentum)?;
-        super::adam::check("weight_decay", config.weight_decay)?;
-        if config.nesterov && (config.momentum == 0.0 || config.dampening != 0.0) {
-            return Err(Error::argument("Nesterov's SGD wants momentum and no dampening"));
+impl Rule for SgdConfig {
+    fn check(&self) -> Result<()> {
+        check("momentum", self.momentum, 0.0..f64::INFINITY)?;
+        check("weight_decay", self.weight_decay, 0.0..f64::INFINITY)?;
+        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
+            return Err(Error::argument("nesterov needs a momentum above 0 and a dampening of 0"));
         }
-        let names: &[&str] = if config.momentum == 0.0 { &[] } else { &["momentum"] };
-        Ok(Sgd { config, program: program(&config), slots: Slots::new(parameters, names) })
-    }
-}
-
-fn program(config: &SgdConfig) -> Program {
-    let (p, grad) = (Expr::previous(0), Expr::input(0));
-    let [lr, momentum, keep, decay, sign] = [0, 1, 2, 3, 4].map(Expr::scalar);
-    let mut g = grad * sign;
-    if config.weight_decay != 0.0 {
-        g = g + &p * decay;
-    }
-    if config.momentum == 0.0 {
-        return Program::new(&[p - lr * g]);
-    }
-    let direction = &momentum * Expr::previous(1) + keep * &g;
-    let step = if config.nesterov { g + momentum * &direction } else { direction.clone() };
-    Program::new(&[p - lr * step, direction])
-}
-
-impl Optimizer for Sgd {
-    fn step(&mut self, gradients: &Gradients) -> Result<()> {
-        let SgdConfig { lr, momentum, dampening, weight_decay, maximize, .. } = self.config;
-        let sign = if maximize { -1.0 } else { 1.0 };
-        self.slots.step(gradients, &self.program, |step| {
-            let keep = if step == 1 { 1.0 } else { 1.0 - dampening };
-            vec![lr, momentum, keep, weight_decay, sign]
-        })
+        Ok(())
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.config.lr
+    fn lr(&self) -> f64 {
+        self.lr
     }
 
-    fn set_learning_rate(&mut self, rate: f64) {
-        self.config.lr = rate;
+    fn state(&self) -> &'static [&'static str] {
+        if self.momentum == 0.0 { &[] } else { &["momentum_buffer"] }
     }
 
-    fn parameters(&self) -> Vec<Parameter> {
-        self.slots.parameters()
+    fn program(&self) -> Program {
+        let [sign, decay, lr, momentum, share] = [0, 1, 2, 3, 4].map(Expr::scalar);
+        let value = Expr::previous(0);
+        let gradient = Expr::input(0) * sign + &value * decay;
+        if self.momentum == 0.0 {
+            return Program::new(&[&value - lr * gradient]);
+        }
+        let buffer = Expr::previous(1) * &momentum + &gradient * share;
+        let direction = if self.nesterov { gradient + momentum * &buffer } else { buffer.clone() };
+        Program::new(&[value - lr * direction, buffer])
     }
 
-    fn missing(&self) -> &[Path] {
-        self.slots.missing()
-    }
-
-    fn state(&self) -> Vec<(String, Array)> {
-        self.slots.state()
+    fn scalars(&self, step: u64, lr: f64) -> Vec<f64> {
+        let sign = if self.maximize { -1.0 } else { 1.0 };
+        let mut scalars = vec![sign, self.weight_decay, lr];
+        if self.momentum != 0.0 {
+            let share = if step == 1 { 1.0 } else { 1.0 - self.dampening };
+            scalars.extend([self.momentum, share]);
+        }
+        scalars
     }
 }
