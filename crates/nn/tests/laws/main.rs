@@ -1,0 +1,3 @@
+//! What optimizers and schedules promise.
+
+mod optim;
