@@ -1,3 +1,4 @@
-//! What optimizers and schedules promise.
+//! What modules, optimizers and schedules promise.
 
+mod module;
 mod optim;
