@@ -60,7 +60,7 @@ impl OpenDevice for Device {
                 device_names().join(", ")
             )));
         }
-        let device = Device::new(Cpu::new(CpuOptions { threads: options.threads })?);
+        let device = Device::new(Cpu::new(CpuOptions { threads: options.threads, ..CpuOptions::default() })?);
         open.insert(key, device.clone());
         Ok(device)
     }

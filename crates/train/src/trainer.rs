@@ -118,7 +118,7 @@ impl<'a> Trainer<'a> {
         let (images, labels) = upload(&self.device, batch)?;
         let images = pass.input(images)?;
         let Outcome { loss, scores } = self.model.loss(&pass, &images, &labels)?;
-        self.optimizer.set_learning_rate(self.learning_rate(self.step));
+        self.optimizer.set_lr(self.learning_rate(self.step));
         self.optimizer.step(&loss.backward()?)?;
         self.step += 1;
         Ok((loss.item()?, scores.array().cast(DType::F32)?.to_vec()?))
@@ -158,7 +158,7 @@ fn optimizer(model: &dyn Classifier, config: &RunConfig) -> Result<Box<dyn Optim
             Box::new(Adam::new(parameters, options)?)
         }
         OptimizerName::AdamW => {
-            let options = AdamWConfig { lr, weight_decay, ..Default::default() };
+            let options = AdamWConfig(AdamConfig { lr, weight_decay, ..Default::default() });
             Box::new(AdamW::new(parameters, options)?)
         }
     })
