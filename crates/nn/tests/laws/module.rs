@@ -136,8 +136,10 @@ fn a_state_dict_brings_a_model_to_the_values_of_another() {
     let loaded = other.load_state_dict(&dict, true).unwrap();
     assert!(loaded.missing.is_empty() && loaded.unexpected.is_empty());
     assert_eq!(other.state_dict().unwrap().to_bytes().unwrap(), bytes);
+    let kept = one.state_dict().unwrap();
     one.conv.weight.update(|array| device.backend().fill(array, 9.0)).unwrap();
-    assert_ne!(bits(&other.conv.weight), [9.0; 4], "a state dict is a copy");
+    assert_eq!(kept.to_bytes().unwrap(), bytes, "later steps do not show in a state dict");
+    assert_ne!(bits(&other.conv.weight), [9.0; 4]);
 }
 
 #[test]
