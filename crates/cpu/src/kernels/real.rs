@@ -212,8 +212,8 @@ pub(crate) fn binary<R: Real>(op: BinaryOp, dst: &mut [R], a: &[R], b: &[R]) {
         BinaryOp::Sub => map2(dst, a, b, |x, y| x - y),
         BinaryOp::Mul => map2(dst, a, b, |x, y| x * y),
         BinaryOp::Div => map2(dst, a, b, |x, y| x / y),
-        BinaryOp::Max => map2(dst, a, b, |x, y| if x > y || x.is_nan() { x } else { y }),
-        BinaryOp::Min => map2(dst, a, b, |x, y| if x < y || x.is_nan() { x } else { y }),
+        BinaryOp::Max => map2(dst, a, b, |x, y| if y > x || y.is_nan() { y } else { x }),
+        BinaryOp::Min => map2(dst, a, b, |x, y| if y < x || y.is_nan() { y } else { x }),
         BinaryOp::Pow => map2(dst, a, b, R::powf),
     }
 }
