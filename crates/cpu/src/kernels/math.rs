@@ -56,14 +56,7 @@ fn power_of_two(n: i32) -> f32 {
 fn exp_tail<const FMA: bool>(r: f32) -> f32 {
     horner::<FMA, 6>(
         r,
-        [
-            1.987_569_1e-4,
-            1.398_199_9e-3,
-            8.333_452e-3,
-            4.166_579_6e-2,
-            1.666_666_5e-1,
-            5.000_000_1e-1,
-        ],
+        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
     )
 }
 
@@ -101,7 +94,7 @@ fn log_sum<const FMA: bool>(f: f32, k: f32, correction: f32) -> f32 {
     let tail = z * horner::<FMA, 4>(z, [0.242_790_79, 0.284_987_87, 0.400_009_72, 0.666_666_6]);
     let half_square = 0.5 * f * f;
     // ln 2 in two parts of which the first has few bits, so that k times it is exact.
-    let low = mul_add::<FMA>(k, 9.058_000_6e-6, correction);
+    let low = mul_add::<FMA>(k, 9.058_001e-6, correction);
     mul_add::<FMA>(s, half_square + tail, low) - half_square + f + k * 0.693_138_1
 }
 
@@ -149,7 +142,7 @@ pub(crate) fn tanh<const FMA: bool>(x: f32) -> f32 {
     let z = x * x;
     let tail = horner::<FMA, 5>(
         z,
-        [-5.704_988_7e-3, 2.063_909_5e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1],
+        [-5.704_988_7e-3, 2.063_909_5e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328e-1],
     );
     let small = mul_add::<FMA>(tail * z, size, size);
     let e = exp_of_negative::<FMA>(-2.0 * size);
@@ -313,7 +306,7 @@ mod tests {
 
     fn check<const FMA: bool>(op: UnaryOp, f: fn(f32) -> f32, bound: f64, limit: f32) {
         let mut worst = (0.0, 0.0f32);
-        for x in points().filter(|x| !(x.abs() > limit)) {
+        for x in points().filter(|x| x.is_nan() || x.abs() <= limit) {
             let error = ulps(f(x), op.eval(f64::from(x)));
             if error > worst.0 {
                 worst = (error, x);

@@ -24,9 +24,6 @@ pub(crate) trait Real: Element + Float + std::ops::AddAssign + std::iter::Sum {
     /// The exponential.
     fn exponential<const FMA: bool>(self) -> Self;
 
-    /// The natural logarithm.
-    fn logarithm<const FMA: bool>(self) -> Self;
-
     /// `dst[i] = op(a[i])`.
     fn unary<const FMA: bool>(op: UnaryOp, dst: &mut [Self], a: &[Self]);
 
@@ -108,11 +105,6 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn logarithm<const FMA: bool>(self) -> Self {
-        math::log::<FMA>(self)
-    }
-
-    #[inline(always)]
     fn unary<const FMA: bool>(op: UnaryOp, dst: &mut [f32], a: &[f32]) {
         let small = |a: &[f32]| !a.iter().any(|x| x.abs() > math::SIN_LIMIT);
         match op {
@@ -172,11 +164,6 @@ impl Real for f64 {
     #[inline(always)]
     fn exponential<const FMA: bool>(self) -> Self {
         self.exp()
-    }
-
-    #[inline(always)]
-    fn logarithm<const FMA: bool>(self) -> Self {
-        self.ln()
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! What holds for the CPU backend at every level and with any number of threads.
 
 mod conformance;
+mod threads;
 
 use ferrotape_backend::Device;
 use ferrotape_cpu::{Cpu, CpuOptions, Level};
