@@ -55,6 +55,11 @@ pub struct RunConfig {
     pub schedule: ScheduleName,
     /// Epochs, or a part of one, over which the learning rate rises from 0 to its peak.
     pub warmup_epochs: f64,
+    /// Pixels by which each training image is shifted at random, at most, in either direction.
+    pub translate: usize,
+    /// Train on the first so many images only; absent for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 /// The optimizers a configuration can name.
@@ -112,6 +117,8 @@ impl Default for RunConfig {
             weight_decay: 0.0,
             schedule: ScheduleName::Cosine,
             warmup_epochs: 0.0,
+            translate: 0,
+            limit: None,
         }
     }
 }
@@ -217,6 +224,7 @@ impl RunConfig {
             ("epochs", self.epochs, "trains nothing"),
             ("batch_size", self.batch_size, "trains nothing"),
             ("threads", self.threads.unwrap_or(1), "computes nothing"),
+            ("limit", self.limit.unwrap_or(1), "trains nothing"),
         ] {
             if value == 0 {
                 return Err(wrong(format!("{key} is 0, which {does}; give 1 or more")));
@@ -264,7 +272,7 @@ impl RunConfig {
 
     /// Every key there is, including those that are left out of the file when absent.
     fn known_keys() -> Vec<String> {
-        let full = Self { threads: Some(1), ..Self::default() };
+        let full = Self { threads: Some(1), limit: Some(1), ..Self::default() };
         full.entries().into_iter().map(|(key, _)| key).collect()
     }
 }

@@ -107,6 +107,26 @@ pub enum Error {
         message: String,
     },
 
+    /// Tensors, layers or the device.
+    #[error(transparent)]
+    Tensor(#[from] ferrotape_backend::Error),
+
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] ferrotape_data::Error),
+
+    /// The loss became infinite or not a number.
+    #[error(
+        "the loss is no finite number any more at step {step} in epoch {epoch}; \
+         train again with a smaller learning rate (--lr)"
+    )]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step, counted from 1 over the whole run.
+        step: u64,
+    },
+
     /// Figures that do not fit together: a label outside the classes, a picture of the wrong size.
     #[error("{0}")]
     Figures(String),

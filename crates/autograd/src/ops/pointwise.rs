@@ -189,7 +189,10 @@ impl Op for Pointwise {
         let like = inputs.iter().find(|a| *a.shape() == shape).unwrap_or(&inputs[0]);
         let mut y = super::output_like(like, dtype, shape)?;
         let backend = inputs[0].device().backend();
-        backend.pointwise(&self.function.program, &self.scalars, inputs, &mut [&mut y])?;
+        // A derivative may read fewer inputs than its shape depends on, or none.
+        let program = &self.function.program;
+        let scalars = &self.scalars[..program.scalars()];
+        backend.pointwise(program, scalars, &inputs[..program.inputs()], &mut [&mut y])?;
         if cx.tracked() {
             for (index, gradient) in self.function.gradients().iter().enumerate() {
                 if !cx.needs(index) {

@@ -1,0 +1,185 @@
+//! The conformance kit: whether a device computes what the verbs of [`Backend`](crate::Backend) say.
+//!
+//! There is one function a verb. It generates cases, with sizes from 0 and many equal ones, in all
+//! layouts and data types and over the verb's attributes, runs each on the device and on the
+//! [reference backend](crate::reference), and compares. The errors that are allowed follow from the
+//! data type, the number of terms summed and their magnitudes. Beside the values it looks at
+//! everything else that the trait promises: that the elements between those of an output stay as
+//! they were, inputs too; that writing bumps a buffer's generation and reading does not; that the
+//! same call gives the same bits again; that no memory is left over; and that calls with operands
+//! that do not fit, from another device, of other types or sharing memory fail with an error of the
+//! right kind and without a panic.
+//!
+//! A case that fails is made smaller until it is as simple as it gets; see [`Failure`].
+//!
+//! ```
+//! use ferrotape_backend::{Device, conformance, reference::Reference};
+//!
+//! let device = Device::new(Reference::new());
+//! let options = conformance::Options { cases: 2, ..Default::default() };
+//! for verb in conformance::list() {
+//!     let report = verb.check(&device, &options)?;
+//!     assert_eq!(report.unsupported, 0);
+//! }
+//! # Ok::<(), conformance::Failure>(())
+//! ```
+
+mod case;
+mod convolution;
+mod data;
+mod harness;
+mod index;
+mod memory;
+mod mistakes;
+mod norm;
+mod operand;
+mod pointwise;
+mod pool;
+mod product;
+mod softmax;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::Device;
+
+pub use convolution::{conv2d, conv2d_input_grad, conv2d_weight_grad};
+pub use data::{copy, fill, random, reduce};
+pub use index::{gather, scatter_add};
+pub use memory::{allocate, transfer};
+pub use norm::{batch_norm, batch_norm_grad, channel_moments};
+pub use pointwise::pointwise;
+pub use pool::{avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick};
+pub use product::gemm;
+pub use softmax::{cross_entropy, cross_entropy_grad, softmax, softmax_grad};
+
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Generated cases for each verb.
+    pub cases: u32,
+    /// Other seeds give other cases; the same seed gives the same ones everywhere.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    /// 128 cases a verb, seed 0.
+    fn default() -> Self {
+        Options { cases: 128, seed: 0 }
+    }
+}
+
+/// A verb that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerbReport {
+    /// The verb.
+    pub verb: &'static str,
+    /// How many cases ran.
+    pub cases: u32,
+    /// How many of them the device declined with an error of the kind `Unsupported`.
+    pub unsupported: u32,
+}
+
+/// All verbs passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// One entry a verb, in the order of [`list`].
+    pub verbs: Vec<VerbReport>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for VerbReport { verb, cases, unsupported } in &self.verbs {
+            writeln!(f, "{verb:<20} {cases:>6} cases, {unsupported} of them unsupported")?;
+        }
+        Ok(())
+    }
+}
+
+/// The simplest case found that a device gets wrong, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The verb.
+    pub verb: &'static str,
+    /// The attributes and operands: data types, shapes, layouts, and the seeds of their values.
+    pub case: String,
+    /// What is wrong: for a value, its index, both values and the tolerance.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}{}", self.verb, self.message, self.case)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// One entry of [`list`].
+#[derive(Debug, Clone, Copy)]
+pub struct Verb {
+    name: &'static str,
+    check: fn(&Device, &Options) -> Result<VerbReport, Failure>,
+}
+
+impl Verb {
+    /// The verb's name; `transfer` is both upload and download.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Checks the verb.
+    ///
+    /// # Errors
+    /// The simplest case that fails.
+    pub fn check(&self, device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+        (self.check)(device, options)
+    }
+}
+
+macro_rules! verbs {
+    ($($name:ident),* $(,)?) => {
+        &[$(Verb { name: stringify!($name), check: $name }),*]
+    };
+}
+
+/// Every verb, in an order in which each relies on those before it only.
+pub fn list() -> &'static [Verb] {
+    verbs![
+        allocate,
+        transfer,
+        copy,
+        fill,
+        pointwise,
+        reduce,
+        gemm,
+        conv2d,
+        conv2d_input_grad,
+        conv2d_weight_grad,
+        max_pool2d,
+        max_pool2d_grad,
+        max_pool2d_pick,
+        avg_pool2d,
+        avg_pool2d_grad,
+        channel_moments,
+        batch_norm,
+        batch_norm_grad,
+        softmax,
+        softmax_grad,
+        cross_entropy,
+        cross_entropy_grad,
+        gather,
+        scatter_add,
+        random,
+    ]
+}
+
+/// Checks all verbs. Nothing else may use the device meanwhile, for its live bytes are watched.
+///
+/// # Errors
+/// The simplest case that fails of the first verb that does; to see more, go through [`list`].
+pub fn check(device: &Device, options: &Options) -> Result<Report, Failure> {
+    let verbs = list().iter().map(|verb| verb.check(device, options));
+    Ok(Report { verbs: verbs.collect::<Result<_, _>>()? })
+}

@@ -1,0 +1,69 @@
+//! Convolutions over channels-last images.
+
+pub(crate) mod columns;
+
+use ferrotape_backend::check::ConvShapes;
+use ferrotape_backend::{Conv2d, Layout};
+
+/// The sizes of a convolution, and how its images lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// Images.
+    pub(crate) n: usize,
+    /// Input height and width.
+    pub(crate) size: [usize; 2],
+    /// Output height and width.
+    pub(crate) out: [usize; 2],
+    /// Kernel height and width.
+    pub(crate) kernel: [usize; 2],
+    /// Stride, padding, dilation and groups.
+    pub(crate) params: Conv2d,
+    /// Input channels of a group.
+    pub(crate) inputs: usize,
+    /// Output channels of a group.
+    pub(crate) outputs: usize,
+    /// Elements from one input pixel to the next.
+    pub(crate) x_pitch: usize,
+    /// Elements from one output pixel to the next.
+    pub(crate) y_pitch: usize,
+}
+
+impl Geometry {
+    /// For operands that passed their check and are in channels-last format.
+    pub(crate) fn new(shapes: &ConvShapes, params: &Conv2d, x: &Layout, y: &Layout) -> Self {
+        let [n, c, h, w] = shapes.x;
+        let [_, o, oh, ow] = shapes.y;
+        Geometry {
+            n,
+            size: [h, w],
+            out: [oh, ow],
+            kernel: [shapes.w[2], shapes.w[3]],
+            params: *params,
+            inputs: shapes.w[1],
+            outputs: o / params.groups,
+            x_pitch: x.pixel_pitch().unwrap_or(c),
+            y_pitch: y.pixel_pitch().unwrap_or(o),
+        }
+    }
+
+    /// Elements of a kernel for one output channel: the length of a column of the weight matrix.
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.inputs
+    }
+
+    /// Output pixels of all images.
+    pub(crate) fn pixels(&self) -> usize {
+        self.n * self.out[0] * self.out[1]
+    }
+
+    /// Multiply-adds in all.
+    pub(crate) fn products(&self) -> usize {
+        let channels = self.outputs.saturating_mul(self.params.groups);
+        self.pixels().saturating_mul(channels).saturating_mul(self.taps())
+    }
+
+    /// Whether an output pixel sees just the input pixel at its own place.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.params.stride == [1, 1] && self.params.padding == [0, 0]
+    }
+}

@@ -1,0 +1,14 @@
+//! Inner loops, compiled once for each [level](crate::Level). The only modules, next to the
+//! allocator, that contain `unsafe` code.
+
+pub(crate) mod columns;
+pub(crate) mod conv;
+pub(crate) mod dispatch;
+pub(crate) mod gemm;
+pub(crate) mod images;
+pub(crate) mod math;
+pub(crate) mod pointwise;
+pub(crate) mod pool;
+pub(crate) mod real;
+pub(crate) mod rows;
+pub(crate) mod split;

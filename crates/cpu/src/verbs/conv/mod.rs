@@ -1,0 +1,79 @@
+//! Convolution and its gradients.
+
+mod columns;
+
+use ferrotape_backend::{Array, Conv2d, DType, Result, check};
+
+use crate::Cpu;
+use crate::kernels::conv::Geometry;
+use crate::memory::{Before, Form, input, open, output};
+
+/// See [`ferrotape_backend::Backend::conv2d`].
+pub(crate) fn conv2d(
+    cpu: &Cpu,
+    x: &Array,
+    w: &Array,
+    bias: Option<&Array>,
+    y: &mut Array,
+    params: &Conv2d,
+) -> Result<()> {
+    let shapes = check::conv2d(x, w, bias, y, params)?;
+    let dtype = x.dtype().accumulator();
+    let x = input(x, dtype, Form::Images)?;
+    let w = w.cast(dtype)?;
+    let weight = columns::weight_matrix(&w, params.groups)?;
+    let has_bias = bias.is_some();
+    let bias = input(bias.unwrap_or(&w), dtype, Form::Contiguous)?;
+    output(y, dtype, Form::Images, Before::Ignored, |y| {
+        let geometry = Geometry::new(&shapes, params, x.layout(), y.layout());
+        open([&*x, &weight, &*bias], [&*y], |[x, w, bias], [y]| {
+            let bias = has_bias.then_some(bias);
+            match dtype {
+                DType::F64 => columns::forward::<f64>(cpu, &geometry, [x, w], bias, y),
+                _ => columns::forward::<f32>(cpu, &geometry, [x, w], bias, y),
+            }
+        })
+    })
+}
+
+/// See [`ferrotape_backend::Backend::conv2d_input_grad`].
+pub(crate) fn conv2d_input_grad(
+    cpu: &Cpu,
+    gy: &Array,
+    w: &Array,
+    gx: &mut Array,
+    params: &Conv2d,
+) -> Result<()> {
+    let shapes = check::conv2d_input_grad(gy, w, gx, params)?;
+    let dtype = gy.dtype().accumulator();
+    let gy = input(gy, dtype, Form::Images)?;
+    let weight = columns::weight_matrix(&w.cast(dtype)?, params.groups)?;
+    output(gx, dtype, Form::Images, Before::Ignored, |gx| {
+        let geometry = Geometry::new(&shapes, params, gx.layout(), gy.layout());
+        open([&*gy, &weight], [&*gx], |[gy, w], [gx]| match dtype {
+            DType::F64 => columns::input_grad::<f64>(cpu, &geometry, [gy, w], gx),
+            _ => columns::input_grad::<f32>(cpu, &geometry, [gy, w], gx),
+        })
+    })
+}
+
+/// See [`ferrotape_backend::Backend::conv2d_weight_grad`].
+pub(crate) fn conv2d_weight_grad(
+    cpu: &Cpu,
+    x: &Array,
+    gy: &Array,
+    gw: &mut Array,
+    params: &Conv2d,
+) -> Result<()> {
+    let shapes = check::conv2d_weight_grad(x, gy, gw, params)?;
+    let dtype = x.dtype().accumulator();
+    let (x, gy) = (input(x, dtype, Form::Images)?, input(gy, dtype, Form::Images)?);
+    let geometry = Geometry::new(&shapes, params, x.layout(), gy.layout());
+    // The gradient in the order of the kernels, then copied to where and how it is wanted.
+    let matrix = columns::empty_weight_matrix(gw, dtype, params.groups)?;
+    open([&*x, &*gy], [&matrix], |[x, gy], [gw]| match dtype {
+        DType::F64 => columns::weight_grad::<f64>(cpu, &geometry, [x, gy], gw),
+        _ => columns::weight_grad::<f32>(cpu, &geometry, [x, gy], gw),
+    })?;
+    columns::store_weight_matrix(&matrix, gw)
+}

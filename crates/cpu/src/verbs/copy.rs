@@ -1,0 +1,128 @@
+//! Moving elements: copies between layouts and data types, to and from the host, and filling.
+
+use std::sync::OnceLock;
+
+use ferrotape_backend::pointwise::{Expr, Program};
+use ferrotape_backend::{Array, DType, Element, Result, check};
+
+use crate::Cpu;
+use crate::kernels::pointwise::for_dtype;
+use crate::kernels::split::{Chunks, for_each_part};
+use crate::memory::{In, Out, open};
+use crate::verbs::pointwise;
+use crate::walk::{Pattern, Walk};
+
+/// Bytes that a task moves.
+const TASK_BYTES: usize = 1 << 18;
+
+/// See [`ferrotape_backend::Backend::upload`].
+pub(crate) fn upload(src: &[u8], dst: &mut Array) -> Result<()> {
+    check::upload(src, dst)?;
+    open([], [&*dst], |[], [mut dst]| {
+        for_dtype!(dst.dtype, T => bytemuck::cast_slice_mut::<T, u8>(dst.span()?))
+            .copy_from_slice(src);
+        Ok(())
+    })
+}
+
+/// See [`ferrotape_backend::Backend::download`].
+pub(crate) fn download(src: &Array, dst: &mut [u8]) -> Result<()> {
+    check::download(src, dst)?;
+    open([src], [], |[src], []| {
+        dst.copy_from_slice(for_dtype!(src.dtype, T => bytemuck::cast_slice::<T, u8>(src.span()?)));
+        Ok(())
+    })
+}
+
+/// See [`ferrotape_backend::Backend::fill`].
+pub(crate) fn fill(cpu: &Cpu, dst: &mut Array, value: f64) -> Result<()> {
+    check::fill(dst)?;
+    let walk = Walk::new(dst.shape(), &[*dst.layout()]);
+    open([], [&*dst], |[], [mut dst]| {
+        for_dtype!(dst.dtype, T => {
+            let value = T::from_f64(value);
+            if walk.is_dense(0) {
+                let parts = Chunks::new(dst.span::<T>()?, TASK_BYTES / size_of::<T>());
+                for_each_part(cpu.team_for(walk.len()), &parts, |_, part| {
+                    part.fill(value);
+                    Ok(())
+                })
+            } else {
+                let data = dst.buffer::<T>()?;
+                walk.pattern(0).runs(0, walk.len(), |position, stride, _, count| {
+                    (0..count).for_each(|j| data[at(position, j, stride)] = value);
+                });
+                Ok(())
+            }
+        })
+    })
+}
+
+#[inline(always)]
+fn at(position: usize, j: usize, stride: isize) -> usize {
+    position.wrapping_add_signed(j as isize * stride)
+}
+
+/// See [`ferrotape_backend::Backend::copy`].
+pub(crate) fn copy(cpu: &Cpu, src: &Array, dst: &mut Array) -> Result<()> {
+    check::copy(src, dst)?;
+    if src.dtype() != dst.dtype() {
+        return convert(cpu, src, dst);
+    }
+    let walk = Walk::new(dst.shape(), &[*dst.layout(), *src.layout()]);
+    open(
+        [src],
+        [&*dst],
+        |[src], [dst]| for_dtype!(dst.dtype, T => move_elements::<T>(cpu, &walk, src, dst)),
+    )
+}
+
+fn move_elements<T: Element>(cpu: &Cpu, walk: &Walk, src: In<'_>, mut dst: Out<'_>) -> Result<()> {
+    let src = src.buffer::<T>()?;
+    let from = walk.pattern(1);
+    if !walk.is_dense(0) {
+        return scatter(walk, &from, src, dst.buffer::<T>()?);
+    }
+    let chunk = TASK_BYTES / size_of::<T>();
+    let parts = Chunks::new(dst.span::<T>()?, chunk);
+    for_each_part(cpu.team_for(walk.len()), &parts, |index, part| {
+        from.runs(index * chunk, part.len(), |position, stride, to, count| {
+            let part = &mut part[to..to + count];
+            match stride {
+                0 => part.fill(src[position]),
+                1 => part.copy_from_slice(&src[position..position + count]),
+                _ => (0..count).for_each(|j| part[j] = src[at(position, j, stride)]),
+            }
+        });
+        Ok(())
+    })
+}
+
+/// Copies to a destination with gaps, on one thread.
+fn scatter<T: Element>(walk: &Walk, from: &Pattern, src: &[T], dst: &mut [T]) -> Result<()> {
+    walk.pattern(0).runs(0, walk.len(), |to, to_stride, start, len| {
+        from.runs(start, len, |position, stride, offset, count| {
+            let to = at(to, offset, to_stride);
+            if stride == 1 && to_stride == 1 {
+                dst[to..to + count].copy_from_slice(&src[position..position + count]);
+            } else {
+                for j in 0..count {
+                    dst[at(to, j, to_stride)] = src[at(position, j, stride)];
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Copies between data types: the program that gives its input, where all elements of both types
+/// are exact in what it computes in.
+fn convert(cpu: &Cpu, src: &Array, dst: &mut Array) -> Result<()> {
+    static IDENTITY: OnceLock<Program> = OnceLock::new();
+    let identity = IDENTITY.get_or_init(|| Program::new(&[Expr::input(0)]));
+    let wide = |dtype| matches!(dtype, DType::F64 | DType::I64);
+    match wide(src.dtype()) || wide(dst.dtype()) {
+        true => pointwise::run::<f64>(cpu, identity, &[], &[src], &mut [dst]),
+        false => pointwise::run::<f32>(cpu, identity, &[], &[src], &mut [dst]),
+    }
+}

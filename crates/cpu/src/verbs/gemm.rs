@@ -1,0 +1,81 @@
+//! Batched matrix products.
+
+use std::borrow::Cow;
+
+use ferrotape_backend::{Array, DType, Result, check};
+
+use crate::Cpu;
+use crate::kernels::gemm::{Blocks, Matrix, multiply};
+use crate::kernels::real::Real;
+use crate::kernels::split::for_each_part;
+use crate::memory::{Before, Form, In, Out, input, open, output};
+
+/// Multiply-adds of a task: what takes some tens of microseconds.
+const TASK_PRODUCTS: usize = 1 << 21;
+
+/// See [`ferrotape_backend::Backend::gemm`].
+pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: bool) -> Result<()> {
+    let sizes = check::gemm(a, b, c)?;
+    let dtype = a.dtype().accumulator();
+    let (a, b) = (of_type(a, dtype)?, of_type(b, dtype)?);
+    let run = |c: &mut Array| {
+        open([&*a, &*b], [&*c], |[a, b], [c]| match dtype {
+            DType::F64 => product::<f64>(cpu, sizes, [a, b], c, accumulate),
+            _ => product::<f32>(cpu, sizes, [a, b], c, accumulate),
+        })
+    };
+    if c.dtype() == dtype {
+        return run(c);
+    }
+    let before = if accumulate { Before::Kept } else { Before::Ignored };
+    output(c, dtype, Form::Contiguous, before, run)
+}
+
+/// The array in this type; in any layout, because strides do not matter to a product.
+fn of_type(array: &Array, dtype: DType) -> Result<Cow<'_, Array>> {
+    match array.dtype() == dtype {
+        true => Ok(Cow::Borrowed(array)),
+        false => input(array, dtype, Form::Contiguous),
+    }
+}
+
+/// Rows and columns of the blocks that tasks compute.
+///
+/// A task reads the whole other operand, so the cut goes through the longer side, and leaves tasks
+/// of at least [`TASK_PRODUCTS`].
+fn block([m, k, n]: [usize; 3]) -> [usize; 2] {
+    let tasks = (m.saturating_mul(n).saturating_mul(k) / TASK_PRODUCTS).clamp(1, 64);
+    let cut = |length: usize| length.div_ceil(tasks).next_multiple_of(16);
+    if m >= n { [cut(m), n] } else { [m, cut(n)] }
+}
+
+fn product<R: Real>(
+    cpu: &Cpu,
+    [batch, m, k, n]: [usize; 4],
+    operands: [In<'_>; 2],
+    mut c: Out<'_>,
+    accumulate: bool,
+) -> Result<()> {
+    if batch * m * n == 0 {
+        return Ok(());
+    }
+    let layout = c.layout;
+    let blocks = Blocks::new(c.buffer::<R>()?, layout, block([m, k, n]))?;
+    let team = cpu.team_for(batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) / 8);
+    for_each_part(team, &blocks, |index, mut c| {
+        let place = blocks.place(index);
+        let a = matrix::<R>(operands[0], place.image, [m, k])?;
+        let b = matrix::<R>(operands[1], place.image, [k, n])?;
+        let a = a.row_range(place.rows[0], place.rows[1])?;
+        let b = b.column_range(place.columns[0], place.columns[1])?;
+        multiply(a, b, &mut c, accumulate)
+    })
+}
+
+/// Matrix `index` of a batch; a batch of one is used for all.
+fn matrix<R: Real>(operand: In<'_>, index: usize, sizes: [usize; 2]) -> Result<Matrix<'_, R>> {
+    let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
+    let step = if shape[0] == 1 { 0 } else { index as isize * strides[0] };
+    let offset = operand.layout.offset().wrapping_add_signed(step);
+    Matrix::new(operand.buffer()?, offset, sizes, [strides[1], strides[2]])
+}

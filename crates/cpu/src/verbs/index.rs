@@ -1,0 +1,106 @@
+//! Gathering and scattering along a dimension.
+
+use ferrotape_backend::{Array, DType, Error, Layout, Result, check};
+
+use crate::kernels::pointwise::for_dtype;
+use crate::kernels::real::Stored;
+use crate::memory::{In, Out, open};
+
+/// The positions in `table` that the elements of an index shaped `shape` would mean if all were 0,
+/// and what one step along `dim` adds.
+fn table_positions(table: &Layout, index: &Layout, dim: usize) -> Result<(Layout, isize)> {
+    let mut view = *table;
+    for (axis, &size) in index.shape().iter().enumerate() {
+        view = view.narrow(axis, 0, if axis == dim { 1 } else { size })?;
+    }
+    Ok((view.broadcast_to(*index.shape())?, table.strides()[dim]))
+}
+
+fn chosen(value: i64, size: usize) -> Result<isize> {
+    usize::try_from(value).ok().filter(|&v| v < size).map(|v| v as isize).ok_or_else(|| {
+        Error::argument(format!("the index {value} is out of range for a dimension of size {size}"))
+    })
+}
+
+/// An index into a dimension without elements.
+fn nothing_to_choose(index: &Array, dim: usize) -> Error {
+    Error::argument(format!(
+        "an index of shape {} chooses from dimension {dim}, which is empty",
+        index.shape()
+    ))
+}
+
+/// See [`ferrotape_backend::Backend::gather`].
+pub(crate) fn gather(src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
+    check::gather(src, dim, index, dst)?;
+    if index.shape().numel() == 0 {
+        return Ok(());
+    }
+    if src.shape()[dim] == 0 {
+        return Err(nothing_to_choose(index, dim));
+    }
+    open(
+        [src, index],
+        [&*dst],
+        |[src, index], [dst]| for_dtype!(src.dtype, T => gather_elements::<T>(src, dim, index, dst)),
+    )
+}
+
+fn gather_elements<T: Stored>(
+    src: In<'_>,
+    dim: usize,
+    index: In<'_>,
+    mut dst: Out<'_>,
+) -> Result<()> {
+    let (view, stride) = table_positions(src.layout, index.layout, dim)?;
+    let size = src.layout.shape()[dim];
+    let targets = dst.layout.positions();
+    let (src, indices, dst) = (src.buffer::<T>()?, index.buffer::<i64>()?, dst.buffer::<T>()?);
+    for ((from, at), to) in view.positions().zip(index.layout.positions()).zip(targets) {
+        let step = chosen(indices[at], size)? * stride;
+        dst[to] = src[from.wrapping_add_signed(step)];
+    }
+    Ok(())
+}
+
+/// See [`ferrotape_backend::Backend::scatter_add`].
+pub(crate) fn scatter_add(src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
+    check::scatter_add(src, dim, index, dst)?;
+    if index.shape().numel() == 0 {
+        return Ok(());
+    }
+    if dst.shape()[dim] == 0 {
+        return Err(nothing_to_choose(index, dim));
+    }
+    // 16-bit floats are added up in f32 and rounded once.
+    let dtype = dst.dtype().accumulator();
+    let add = |dst: &mut Array, src: &Array| {
+        open([src, index], [&*dst], |[src, index], [dst]| match dtype {
+            DType::F64 => scatter_elements::<f64>(src, dim, index, dst),
+            _ => scatter_elements::<f32>(src, dim, index, dst),
+        })
+    };
+    if dst.dtype() == dtype {
+        return add(dst, src);
+    }
+    let mut sums = dst.cast(dtype)?;
+    add(&mut sums, &src.cast(dtype)?)?;
+    sums.device().backend().copy(&sums, dst)
+}
+
+fn scatter_elements<T: Stored + std::ops::AddAssign>(
+    src: In<'_>,
+    dim: usize,
+    index: In<'_>,
+    mut dst: Out<'_>,
+) -> Result<()> {
+    let (view, stride) = table_positions(dst.layout, index.layout, dim)?;
+    let size = dst.layout.shape()[dim];
+    let sources = src.layout.positions();
+    let (src, indices, dst) = (src.buffer::<T>()?, index.buffer::<i64>()?, dst.buffer::<T>()?);
+    for ((to, at), from) in view.positions().zip(index.layout.positions()).zip(sources) {
+        let step = chosen(indices[at], size)? * stride;
+        dst[to.wrapping_add_signed(step)] += src[from];
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! Pooling, forward and backward, over channels-last images.
+
+use ferrotape_backend::check::PoolShapes;
+use ferrotape_backend::{Array, DType, Error, Pool2d, Result, check};
+
+use crate::Cpu;
+use crate::kernels::pool::{AverageGradRow, AverageRow, MaxRow};
+use crate::kernels::real::Real;
+use crate::kernels::split::{Chunks, for_each_part};
+use crate::memory::{Before, Form, In, Out, input, open, output};
+
+/// Elements of a task.
+const TASK_ELEMENTS: usize = 1 << 15;
+
+/// Elements from one pixel of an operand to the next; its format was seen to.
+fn pitch(layout: &ferrotape_backend::Layout) -> usize {
+    layout.pixel_pitch().unwrap_or(0)
+}
+
+/// Rows of pixels that make up a task.
+fn rows_per_task(row: usize) -> usize {
+    (TASK_ELEMENTS / row.max(1)).max(1)
+}
+
+/// See [`ferrotape_backend::Backend::max_pool2d`].
+pub(crate) fn max_pool2d(
+    cpu: &Cpu,
+    x: &Array,
+    y: &mut Array,
+    index: &mut Array,
+    params: &Pool2d,
+) -> Result<()> {
+    let shapes = check::max_pool2d(x, y, index, params)?;
+    let dtype = x.dtype().accumulator();
+    let x = input(x, dtype, Form::Images)?;
+    output(y, dtype, Form::Images, Before::Ignored, |y| {
+        output(index, DType::I64, Form::Images, Before::Ignored, |index| {
+            open([&*x], [&*y, &*index], |[x], [y, index]| match dtype {
+                DType::F64 => largest::<f64>(cpu, x, y, index, shapes, params),
+                _ => largest::<f32>(cpu, x, y, index, shapes, params),
+            })
+        })
+    })
+}
+
+fn largest<R: Real>(
+    cpu: &Cpu,
+    x: In<'_>,
+    mut y: Out<'_>,
+    mut index: Out<'_>,
+    shapes: PoolShapes,
+    params: &Pool2d,
+) -> Result<()> {
+    let [_, c, h, w] = shapes.x;
+    let [n, _, oh, ow] = shapes.y;
+    if n * c * oh * ow == 0 {
+        return Ok(());
+    }
+    let pitches = [pitch(x.layout), pitch(y.layout), pitch(index.layout)];
+    let data = x.span::<R>()?;
+    let rows = rows_per_task(ow * c);
+    let count = (n * oh).div_ceil(rows);
+    let values = Chunks::exactly(y.span::<R>()?, rows * ow * pitches[1], count);
+    let positions = Chunks::exactly(index.span::<i64>()?, rows * ow * pitches[2], count);
+    let team = cpu.team_for(n * c * oh * ow * params.kernel[0] * params.kernel[1]);
+    for_each_part(team, &(values, positions), |task, (y, index)| {
+        let y = y.chunks_mut(ow * pitches[1]);
+        let index = index.chunks_mut(ow * pitches[2]);
+        for (i, (y, index)) in y.zip(index).enumerate() {
+            let row = task * rows + i;
+            let image = &data[row / oh * h * w * pitches[0]..];
+            let row = row % oh;
+            cpu.level.run(MaxRow {
+                image,
+                size: [h, w],
+                channels: c,
+                pitches,
+                row,
+                y,
+                index,
+                params,
+            });
+        }
+        Ok(())
+    })
+}
+
+/// See [`ferrotape_backend::Backend::avg_pool2d`].
+pub(crate) fn avg_pool2d(cpu: &Cpu, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()> {
+    let shapes = check::avg_pool2d(x, y, params)?;
+    let dtype = x.dtype().accumulator();
+    let x = input(x, dtype, Form::Images)?;
+    output(y, dtype, Form::Images, Before::Ignored, |y| {
+        open([&*x], [&*y], |[x], [y]| match dtype {
+            DType::F64 => average::<f64>(cpu, x, y, shapes, params),
+            _ => average::<f32>(cpu, x, y, shapes, params),
+        })
+    })
+}
+
+fn average<R: Real>(
+    cpu: &Cpu,
+    x: In<'_>,
+    mut y: Out<'_>,
+    shapes: PoolShapes,
+    params: &Pool2d,
+) -> Result<()> {
+    let [_, c, h, w] = shapes.x;
+    let [n, _, oh, ow] = shapes.y;
+    if n * c * oh * ow == 0 {
+        return Ok(());
+    }
+    let pitches = [pitch(x.layout), pitch(y.layout)];
+    let data = x.span::<R>()?;
+    let rows = rows_per_task(ow * c);
+    let team = cpu.team_for(n * c * oh * ow * params.kernel[0] * params.kernel[1]);
+    for_each_part(team, &Chunks::new(y.span::<R>()?, rows * ow * pitches[1]), |task, y| {
+        for (i, y) in y.chunks_mut(ow * pitches[1]).enumerate() {
+            let row = task * rows + i;
+            let image = &data[row / oh * h * w * pitches[0]..];
+            let row = row % oh;
+            cpu.level.run(AverageRow { image, size: [h, w], channels: c, pitches, row, y, params });
+        }
+        Ok(())
+    })
+}
+
+/// See [`ferrotape_backend::Backend::avg_pool2d_grad`].
+pub(crate) fn avg_pool2d_grad(
+    cpu: &Cpu,
+    gy: &Array,
+    gx: &mut Array,
+    params: &Pool2d,
+) -> Result<()> {
+    let shapes = check::avg_pool2d_grad(gy, gx, params)?;
+    let dtype = gy.dtype().accumulator();
+    let gy = input(gy, dtype, Form::Images)?;
+    output(gx, dtype, Form::Images, Before::Ignored, |gx| {
+        open([&*gy], [&*gx], |[gy], [gx]| match dtype {
+            DType::F64 => average_grad::<f64>(cpu, gy, gx, shapes, params),
+            _ => average_grad::<f32>(cpu, gy, gx, shapes, params),
+        })
+    })
+}
+
+fn average_grad<R: Real>(
+    cpu: &Cpu,
+    gy: In<'_>,
+    mut gx: Out<'_>,
+    shapes: PoolShapes,
+    params: &Pool2d,
+) -> Result<()> {
+    let [n, c, h, w] = shapes.x;
+    let [_, _, oh, ow] = shapes.y;
+    if n * c * h * w == 0 {
+        return Ok(());
+    }
+    let pitches = [pitch(gy.layout), pitch(gx.layout)];
+    let data = gy.span::<R>()?;
+    let rows = rows_per_task(w * c);
+    let team = cpu.team_for(n * c * h * w);
+    for_each_part(team, &Chunks::new(gx.span::<R>()?, rows * w * pitches[1]), |task, gx| {
+        for (i, gx) in gx.chunks_mut(w * pitches[1]).enumerate() {
+            let row = task * rows + i;
+            let image = &data[row / h * oh * ow * pitches[0]..];
+            let (size, out) = ([h, w], [oh, ow]);
+            let row = row % h;
+            let kernel = AverageGradRow { image, size, out, channels: c, pitches, row, gx, params };
+            cpu.level.run(kernel);
+        }
+        Ok(())
+    })
+}
+
+/// See [`ferrotape_backend::Backend::max_pool2d_grad`].
+pub(crate) fn max_pool2d_grad(cpu: &Cpu, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {
+    let shapes = check::max_pool2d_grad(gy, index, gx)?;
+    let dtype = gy.dtype().accumulator();
+    let gy = input(gy, dtype, Form::Images)?;
+    let index = input(index, DType::I64, Form::Images)?;
+    output(gx, dtype, Form::Images, Before::Ignored, |gx| {
+        open([&*gy, &*index], [&*gx], |[gy, index], [gx]| match dtype {
+            DType::F64 => unpool::<f64>(cpu, gy, index, gx, shapes),
+            _ => unpool::<f32>(cpu, gy, index, gx, shapes),
+        })
+    })
+}
+
+fn unpool<R: Real>(
+    cpu: &Cpu,
+    gy: In<'_>,
+    index: In<'_>,
+    mut gx: Out<'_>,
+    shapes: PoolShapes,
+) -> Result<()> {
+    let [n, c, h, w] = shapes.x;
+    let out = shapes.y[2] * shapes.y[3];
+    if n * c == 0 {
+        return Ok(());
+    }
+    let pitches = [pitch(gy.layout), pitch(index.layout), pitch(gx.layout)];
+    let (gy, index) = (gy.span::<R>()?, index.span::<i64>()?);
+    if h * w == 0 {
+        return match index.first() {
+            Some(&position) => in_plane(position, 0).map(|_| ()),
+            None => Ok(()),
+        };
+    }
+    let team = cpu.team_for(n * c * (h * w + out));
+    for_each_part(team, &Chunks::new(gx.span::<R>()?, h * w * pitches[2]), |image, gx| {
+        gx.chunks_mut(pitches[2]).for_each(|pixel| pixel[..c].fill(R::zero()));
+        for pixel in image * out..(image + 1) * out {
+            let gy = &gy[pixel * pitches[0]..][..c];
+            let index = &index[pixel * pitches[1]..][..c];
+            for (channel, (&g, &position)) in gy.iter().zip(index).enumerate() {
+                gx[in_plane(position, h * w)? * pitches[2] + channel] += g;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn in_plane(position: i64, size: usize) -> Result<usize> {
+    usize::try_from(position).ok().filter(|&p| p < size).ok_or_else(|| {
+        Error::argument(format!(
+            "an index of a pooling is {position}, but a plane has {size} elements"
+        ))
+    })
+}
+
+/// See [`ferrotape_backend::Backend::max_pool2d_pick`].
+pub(crate) fn max_pool2d_pick(cpu: &Cpu, x: &Array, index: &Array, y: &mut Array) -> Result<()> {
+    let shapes = check::max_pool2d_pick(x, index, y)?;
+    let dtype = x.dtype().accumulator();
+    let x = input(x, dtype, Form::Images)?;
+    let index = input(index, DType::I64, Form::Images)?;
+    output(y, dtype, Form::Images, Before::Ignored, |y| {
+        open([&*x, &*index], [&*y], |[x, index], [y]| match dtype {
+            DType::F64 => pick::<f64>(cpu, x, index, y, shapes),
+            _ => pick::<f32>(cpu, x, index, y, shapes),
+        })
+    })
+}
+
+fn pick<R: Real>(
+    cpu: &Cpu,
+    x: In<'_>,
+    index: In<'_>,
+    mut y: Out<'_>,
+    shapes: PoolShapes,
+) -> Result<()> {
+    let [n, c, h, w] = shapes.x;
+    let out = shapes.y[2] * shapes.y[3];
+    if n * c * out == 0 {
+        return Ok(());
+    }
+    let pitches = [pitch(x.layout), pitch(index.layout), pitch(y.layout)];
+    let (x, index) = (x.span::<R>()?, index.span::<i64>()?);
+    let team = cpu.team_for(n * c * out);
+    for_each_part(team, &Chunks::new(y.span::<R>()?, out * pitches[2]), |image, y| {
+        for (pixel, y) in y.chunks_mut(pitches[2]).enumerate() {
+            let index = &index[(image * out + pixel) * pitches[1]..][..c];
+            for (channel, (y, &position)) in y.iter_mut().zip(index).enumerate() {
+                let position = image * h * w + in_plane(position, h * w)?;
+                *y = x[position * pitches[0] + channel];
+            }
+        }
+        Ok(())
+    })
+}

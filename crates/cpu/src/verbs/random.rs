@@ -1,0 +1,47 @@
+//! Random numbers.
+
+use ferrotape_backend::{Array, Element, Random, Result, Rng, check};
+
+use crate::Cpu;
+use crate::kernels::pointwise::for_dtype;
+use crate::kernels::split::{Chunks, for_each_part};
+use crate::memory::{Before, Form, open, output};
+
+/// Draws of a task; a multiple of the four draws of a block.
+const TASK_DRAWS: usize = 1 << 12;
+
+/// See [`ferrotape_backend::Backend::random`].
+pub(crate) fn random(cpu: &Cpu, kind: Random, rng: Rng, dst: &mut Array) -> Result<()> {
+    check::random(dst)?;
+    let dtype = dst.dtype();
+    output(dst, dtype, Form::Contiguous, Before::Ignored, |dst| {
+        open([], [&*dst], |[], [mut dst]| {
+            for_dtype!(dtype, T => {
+                let data = dst.span::<T>()?;
+                let team = cpu.team_for(data.len() * 16);
+                for_each_part(team, &Chunks::new(data, TASK_DRAWS), |index, part| {
+                    draw(kind, rng, (index * TASK_DRAWS) as u64, part);
+                    Ok(())
+                })
+            })
+        })
+    })
+}
+
+fn draw<T: Element>(kind: Random, rng: Rng, first: u64, part: &mut [T]) {
+    let numbered = part.iter_mut().zip(first..);
+    match kind {
+        Random::Uniform { low, high } => numbered.for_each(|(value, index)| {
+            *value = T::from_f64(low + (high - low) * rng.uniform_f64(index));
+        }),
+        Random::Normal { mean, std } => numbered.for_each(|(value, index)| {
+            *value = T::from_f64(mean + std * rng.normal_f64(index));
+        }),
+        Random::Bernoulli { p, value } => {
+            let (hit, miss) = (T::from_f64(value), T::from_f64(0.0));
+            numbered.for_each(|(value, index)| {
+                *value = if f64::from(rng.uniform_f32(index)) < p { hit } else { miss };
+            });
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The layers: one file each, with its configuration and tests.
+
+mod activation;
+mod batch_norm;
+mod conv2d;
+mod dropout;
+mod flatten;
+mod linear;
+mod pool2d;
+mod residual;
+mod sequential;
+
+pub use activation::{Activation, activation};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormConfig};
+pub use conv2d::{Conv2d, Conv2dConfig};
+pub use dropout::{Dropout, DropoutConfig};
+pub use flatten::Flatten;
+pub use linear::{Linear, LinearConfig};
+pub use pool2d::{AvgPool2d, MaxPool2d, PoolConfig};
+pub use residual::Residual;
+pub use sequential::{IntoLayer, Sequential};
