@@ -5,6 +5,8 @@ mod laws;
 mod problem;
 mod smooth;
 
+pub(crate) use smooth::REACH;
+
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Device, Result};
 
