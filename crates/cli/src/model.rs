@@ -32,7 +32,7 @@ pub(crate) fn build(
     device: &Device,
     data: &RunData,
 ) -> Result<Box<dyn Classifier>> {
-    let entry = zoo::entry(&config.model)?;
+    let entry = zoo::find(&config.model)?;
     let (wants, has) = (entry.input, data.train.image_shape());
     if wants != has {
         return Err(Failure::Said(format!(

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 /// Prints the class probabilities of each picture.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let saved = RunFolder::open(&arguments.run)?.read_config()?;
-    let entry = zoo::entry(&saved.model)?;
+    let entry = zoo::find(&saved.model)?;
     let [_, height, width] = entry.input;
     let (config, device, network) =
         model::restore(&arguments.run, &arguments.machine, entry.classes)?;

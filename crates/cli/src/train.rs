@@ -68,7 +68,7 @@ impl Arguments {
 /// Trains, and writes the run folder.
 pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
     // The model's name is checked first: it is the likeliest thing to be mistyped.
-    zoo::entry(&arguments.model)?;
+    zoo::find(&arguments.model)?;
     let config = arguments.config()?;
     let device = model::open(&config.device, config.threads)?;
     let data = data::load(&config.data, config.limit)?;

@@ -71,7 +71,8 @@ impl Arm {
         is_variant: bool,
         home: &Path,
     ) -> Result<Self> {
-        let transparent = is_variant && matches!(fields, Fields::Unnamed(f) if f.unnamed.len() == 1);
+        let transparent =
+            is_variant && matches!(fields, Fields::Unnamed(f) if f.unnamed.len() == 1);
         let (mut members, mut bindings) = (Vec::new(), Vec::new());
         let (mut visits, mut clones) = (Vec::new(), Vec::new());
         for (index, field) in fields.iter().enumerate() {

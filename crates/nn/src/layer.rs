@@ -209,6 +209,10 @@ impl Layer for Box<dyn Classifier> {
     fn path(&self) -> &Path {
         (**self).path()
     }
+
+    fn window(&self) -> Option<Window> {
+        (**self).window()
+    }
 }
 
 impl Classifier for Box<dyn Classifier> {

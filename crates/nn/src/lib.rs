@@ -47,6 +47,7 @@ mod pass;
 mod path;
 mod state;
 mod state_dict;
+mod summary;
 
 pub use ferrotape_nn_derive::Module;
 pub use init::{Distribution, Init, Scaling};
@@ -58,3 +59,4 @@ pub use pass::{Call, Mode, Pass, Window};
 pub use path::Path;
 pub use state::State;
 pub use state_dict::StateDict;
+pub use summary::{Row, Summary};

@@ -75,10 +75,10 @@ pub trait Module {
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         let (mut seen, mut found) = (HashSet::new(), Vec::new());
         self.visit(&mut Visitor::new(&mut |name, item| {
-            if let Item::Parameter(parameter) = item {
-                if seen.insert(parameter.id()) {
-                    found.push((name.to_owned(), parameter.clone()));
-                }
+            if let Item::Parameter(parameter) = item
+                && seen.insert(parameter.id())
+            {
+                found.push((name.to_owned(), parameter.clone()));
             }
         }));
         found

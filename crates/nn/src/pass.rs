@@ -298,4 +298,4 @@ impl Pass {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

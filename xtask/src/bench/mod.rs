@@ -9,7 +9,6 @@ mod criterion;
 mod rate;
 mod report;
 
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -44,9 +43,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let metadata = Metadata::read()?;
     let root = metadata.workspace_root.as_path();
-    // The file is made before the first measurement: an hour later is late to learn of a typing
-    // error in its path.
-    let json = args.json.as_deref().map(open_beside).transpose()?;
+    // An hour of measuring later is late to learn of a typing error in the path.
+    args.json.as_deref().map_or(Ok(()), can_be_written)?;
     let threads = match args.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?,
@@ -63,11 +61,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
 
     print!("{}", report::table(&rows));
-    if let Some((mut file, path)) = json {
-        for row in &rows {
-            writeln!(file, "{}", serde_json::to_string(row)?)?;
-        }
-        file.persist(path)
+    if let Some(path) = &args.json {
+        std::fs::write(path, report::json_lines(&rows)?)
             .map_err(|error| format!("{} was not written: {error}", path.display()))?;
     }
     Ok(())
@@ -121,8 +116,8 @@ fn escape(text: &str) -> String {
     text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// A new file in the folder of `path`, to take its place when everything is measured.
-fn open_beside(path: &Path) -> Result<(NamedTempFile, &Path)> {
+/// Checks that a file can be made at `path` without touching what is there.
+fn can_be_written(path: &Path) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -130,10 +125,10 @@ fn open_beside(path: &Path) -> Result<(NamedTempFile, &Path)> {
     if path.is_dir() {
         return Err(format!("{} is a folder; --json takes a file", path.display()).into());
     }
-    let file = NamedTempFile::new_in(folder).map_err(|error| {
+    NamedTempFile::new_in(folder).map_err(|error| {
         format!("{} cannot be written ({error}); choose another --json", path.display())
     })?;
-    Ok((file, path))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -184,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_written_is_known_before_measuring() {
-        assert!(open_beside(Path::new("no/such/folder/a.jsonl")).is_err());
-        assert!(open_beside(&std::env::temp_dir()).is_err());
+        assert!(can_be_written(Path::new("no/such/folder/a.jsonl")).is_err());
+        assert!(can_be_written(&std::env::temp_dir()).is_err());
     }
 }

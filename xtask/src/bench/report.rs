@@ -1,12 +1,12 @@
 //! The results as people and as programs read them.
 
-use std::fmt::Write;
 use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
 use super::criterion::Measurement;
 use super::rate::Rate;
+use crate::Result;
 
 /// One benchmark's line. The fields are those that the harnesses of other frameworks write, so that
 /// the files can be read side by side.
@@ -77,16 +77,29 @@ pub(super) fn table(rows: &[Row]) -> String {
             unit => format!("{} {unit:<5}", three_digits(row.value)),
         };
         let median = format!("{} ms", three_digits(row.median_ms));
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            table,
+        let line = format!(
             "{:width$}  {median:>11}  {:>6.1} %  {:>5}  {rate:>16}",
             row.name,
             row.spread(),
             row.runs,
         );
+        table.push_str(line.trim_end());
+        table.push('\n');
     }
     table
+}
+
+/// The rows as JSON, one object a line.
+///
+/// # Errors
+/// A figure is not finite, which a measurement cannot be.
+pub(super) fn json_lines(rows: &[Row]) -> Result<String> {
+    let mut lines = String::new();
+    for row in rows {
+        lines.push_str(&serde_json::to_string(row)?);
+        lines.push('\n');
+    }
+    Ok(lines)
 }
 
 /// The figure with at least three digits that count.

@@ -24,9 +24,6 @@ pub(crate) trait Real: Element + Float + std::ops::AddAssign + std::iter::Sum {
     /// The exponential.
     fn exponential<const FMA: bool>(self) -> Self;
 
-    /// The natural logarithm.
-    fn logarithm<const FMA: bool>(self) -> Self;
-
     /// `dst[i] = op(a[i])`.
     fn unary<const FMA: bool>(op: UnaryOp, dst: &mut [Self], a: &[Self]);
 
@@ -108,11 +105,6 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn logarithm<const FMA: bool>(self) -> Self {
-        math::log::<FMA>(self)
-    }
-
-    #[inline(always)]
     fn unary<const FMA: bool>(op: UnaryOp, dst: &mut [f32], a: &[f32]) {
         let small = |a: &[f32]| !a.iter().any(|x| x.abs() > math::SIN_LIMIT);
         match op {
@@ -175,11 +167,6 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn logarithm<const FMA: bool>(self) -> Self {
-        self.ln()
-    }
-
-    #[inline(always)]
     fn unary<const FMA: bool>(op: UnaryOp, dst: &mut [f64], a: &[f64]) {
         match op {
             UnaryOp::Neg => map(dst, a, |x| -x),
@@ -212,8 +199,8 @@ pub(crate) fn binary<R: Real>(op: BinaryOp, dst: &mut [R], a: &[R], b: &[R]) {
         BinaryOp::Sub => map2(dst, a, b, |x, y| x - y),
         BinaryOp::Mul => map2(dst, a, b, |x, y| x * y),
         BinaryOp::Div => map2(dst, a, b, |x, y| x / y),
-        BinaryOp::Max => map2(dst, a, b, |x, y| if x > y || x.is_nan() { x } else { y }),
-        BinaryOp::Min => map2(dst, a, b, |x, y| if x < y || x.is_nan() { x } else { y }),
+        BinaryOp::Max => map2(dst, a, b, |x, y| if y > x || y.is_nan() { y } else { x }),
+        BinaryOp::Min => map2(dst, a, b, |x, y| if y < x || y.is_nan() { y } else { x }),
         BinaryOp::Pow => map2(dst, a, b, R::powf),
     }
 }

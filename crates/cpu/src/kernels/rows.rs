@@ -121,10 +121,10 @@ struct LogSumExp<'a, R> {
 }
 
 impl<R: Real> Loop for LogSumExp<'_, R> {
-    type Output = R;
+    type Output = [R; 2];
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> R {
+    fn run<const FMA: bool>(self) -> [R; 2] {
         let shift = largest(self.row);
         let mut exponentials = [R::zero(); 64];
         let mut total = R::zero();
@@ -135,11 +135,11 @@ impl<R: Real> Loop for LogSumExp<'_, R> {
             }
             total += sum(exponentials);
         }
-        shift + total.ln()
+        [shift, total.ln()]
     }
 }
 
-/// `log sum exp` of a row.
-pub(crate) fn log_sum_exp_row<R: Real>(level: Available, row: &[R]) -> R {
+/// `log sum exp` of a row in two parts: the largest element, and what is to be added to it.
+pub(crate) fn log_sum_exp_row<R: Real>(level: Available, row: &[R]) -> [R; 2] {
     level.run(LogSumExp { row })
 }

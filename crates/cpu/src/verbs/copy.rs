@@ -8,7 +8,7 @@ use ferrotape_backend::{Array, DType, Element, Result, check};
 use crate::Cpu;
 use crate::kernels::pointwise::for_dtype;
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{In, Out, open};
+use crate::memory::{In, Out, nothing_to_write, open};
 use crate::verbs::pointwise;
 use crate::walk::{Pattern, Walk};
 
@@ -37,6 +37,9 @@ pub(crate) fn download(src: &Array, dst: &mut [u8]) -> Result<()> {
 /// See [`ferrotape_backend::Backend::fill`].
 pub(crate) fn fill(cpu: &Cpu, dst: &mut Array, value: f64) -> Result<()> {
     check::fill(dst)?;
+    if nothing_to_write(&[dst])? {
+        return Ok(());
+    }
     let walk = Walk::new(dst.shape(), &[*dst.layout()]);
     open([], [&*dst], |[], [mut dst]| {
         for_dtype!(dst.dtype, T => {
@@ -66,6 +69,9 @@ fn at(position: usize, j: usize, stride: isize) -> usize {
 /// See [`ferrotape_backend::Backend::copy`].
 pub(crate) fn copy(cpu: &Cpu, src: &Array, dst: &mut Array) -> Result<()> {
     check::copy(src, dst)?;
+    if nothing_to_write(&[dst])? {
+        return Ok(());
+    }
     if src.dtype() != dst.dtype() {
         return convert(cpu, src, dst);
     }

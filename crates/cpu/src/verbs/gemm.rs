@@ -8,7 +8,7 @@ use crate::Cpu;
 use crate::kernels::gemm::{Blocks, Matrix, multiply};
 use crate::kernels::real::Real;
 use crate::kernels::split::for_each_part;
-use crate::memory::{Before, Form, In, Out, input, open, output};
+use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 
 /// Multiply-adds of a task: what takes some tens of microseconds.
 const TASK_PRODUCTS: usize = 1 << 21;
@@ -16,6 +16,9 @@ const TASK_PRODUCTS: usize = 1 << 21;
 /// See [`ferrotape_backend::Backend::gemm`].
 pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: bool) -> Result<()> {
     let sizes = check::gemm(a, b, c)?;
+    if nothing_to_write(&[c])? {
+        return Ok(());
+    }
     let dtype = a.dtype().accumulator();
     let (a, b) = (of_type(a, dtype)?, of_type(b, dtype)?);
     let run = |c: &mut Array| {
@@ -56,9 +59,6 @@ fn product<R: Real>(
     mut c: Out<'_>,
     accumulate: bool,
 ) -> Result<()> {
-    if batch * m * n == 0 {
-        return Ok(());
-    }
     let layout = c.layout;
     let blocks = Blocks::new(c.buffer::<R>()?, layout, block([m, k, n]))?;
     let team = cpu.team_for(batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) / 8);

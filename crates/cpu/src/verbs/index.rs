@@ -4,7 +4,7 @@ use ferrotape_backend::{Array, DType, Error, Layout, Result, check};
 
 use crate::kernels::pointwise::for_dtype;
 use crate::kernels::real::Stored;
-use crate::memory::{In, Out, open};
+use crate::memory::{In, Out, nothing_to_write, open};
 
 /// The positions in `table` that the elements of an index shaped `shape` would mean if all were 0,
 /// and what one step along `dim` adds.
@@ -33,7 +33,7 @@ fn nothing_to_choose(index: &Array, dim: usize) -> Error {
 /// See [`ferrotape_backend::Backend::gather`].
 pub(crate) fn gather(src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
     check::gather(src, dim, index, dst)?;
-    if index.shape().numel() == 0 {
+    if nothing_to_write(&[dst])? {
         return Ok(());
     }
     if src.shape()[dim] == 0 {
@@ -67,7 +67,7 @@ fn gather_elements<T: Stored>(
 pub(crate) fn scatter_add(src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
     check::scatter_add(src, dim, index, dst)?;
     if index.shape().numel() == 0 {
-        return Ok(());
+        return open([src, index], [&*dst], |_, _| Ok(()));
     }
     if dst.shape()[dim] == 0 {
         return Err(nothing_to_choose(index, dim));

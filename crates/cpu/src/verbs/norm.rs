@@ -8,7 +8,7 @@ use crate::kernels::dispatch::Loop;
 use crate::kernels::images::Pixels;
 use crate::kernels::real::Real;
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, In, Out, input, open, output};
+use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 
 /// Elements of a task.
 const TASK_ELEMENTS: usize = 1 << 16;
@@ -21,6 +21,9 @@ pub(crate) fn channel_moments(
     var: &mut Array,
 ) -> Result<()> {
     check::channel_moments(x, mean, var)?;
+    if nothing_to_write(&[mean, var])? {
+        return Ok(());
+    }
     let dtype = mean.dtype();
     let x = input(x, dtype, Form::Images)?;
     output(mean, dtype, Form::Contiguous, Before::Ignored, |mean| {
@@ -90,6 +93,9 @@ pub(crate) fn batch_norm(
     y: &mut Array,
 ) -> Result<()> {
     check::batch_norm(x, stats, affine, eps, y)?;
+    if nothing_to_write(&[y])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
     let mean = input(stats[0], dtype, Form::Contiguous)?;
@@ -181,6 +187,9 @@ pub(crate) fn batch_norm_grad(
     gb: &mut Array,
 ) -> Result<()> {
     check::batch_norm_grad(gy, x, stats, weight, eps, gx, gw, gb)?;
+    if nothing_to_write(&[gx, gw, gb])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let (gy, x) = (input(gy, dtype, Form::Images)?, input(x, dtype, Form::Images)?);
     let mean = input(stats[0], dtype, Form::Contiguous)?;

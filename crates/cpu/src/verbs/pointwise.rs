@@ -8,7 +8,7 @@ use crate::Cpu;
 use crate::kernels::pointwise::{Input, OutputParts, Stretch, workspace};
 use crate::kernels::real::Real;
 use crate::kernels::split::for_each_part;
-use crate::memory::open_all;
+use crate::memory::{nothing_to_write, open_all};
 use crate::verbs::copy::copy;
 use crate::walk::Walk;
 
@@ -41,7 +41,8 @@ pub(crate) fn run<R: Real>(
     outputs: &mut [&mut Array],
 ) -> Result<()> {
     let Some(shape) = outputs.first().map(|output| *output.shape()) else { return Ok(()) };
-    if shape.numel() == 0 {
+    let writes: SmallVec<[&Array; 4]> = outputs.iter().map(|output| &**output).collect();
+    if nothing_to_write(&writes)? {
         return Ok(());
     }
     let mut layouts: SmallVec<[Layout; 8]> = SmallVec::new();
@@ -51,10 +52,10 @@ pub(crate) fn run<R: Real>(
     }
     let walk = Walk::new(&shape, &layouts);
     if !(0..outputs.len()).all(|index| walk.is_dense(index)) {
+        drop(writes);
         return by_way_of_temporaries::<R>(cpu, program, scalars, inputs, outputs);
     }
     let scalars: SmallVec<[R; 8]> = scalars.iter().map(|&value| R::of(value)).collect();
-    let writes: SmallVec<[&Array; 4]> = outputs.iter().map(|output| &**output).collect();
     open_all(inputs, &writes, |ins, mut outs| {
         let mut inputs: SmallVec<[Input<'_, R>; 8]> = SmallVec::new();
         for (index, operand) in ins.iter().enumerate() {

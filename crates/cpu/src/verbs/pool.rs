@@ -7,7 +7,7 @@ use crate::Cpu;
 use crate::kernels::pool::{AverageGradRow, AverageRow, MaxRow};
 use crate::kernels::real::Real;
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, In, Out, input, open, output};
+use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 
 /// Elements of a task.
 const TASK_ELEMENTS: usize = 1 << 15;
@@ -31,6 +31,9 @@ pub(crate) fn max_pool2d(
     params: &Pool2d,
 ) -> Result<()> {
     let shapes = check::max_pool2d(x, y, index, params)?;
+    if nothing_to_write(&[y, index])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
@@ -53,9 +56,6 @@ fn largest<R: Real>(
 ) -> Result<()> {
     let [_, c, h, w] = shapes.x;
     let [n, _, oh, ow] = shapes.y;
-    if n * c * oh * ow == 0 {
-        return Ok(());
-    }
     let pitches = [pitch(x.layout), pitch(y.layout), pitch(index.layout)];
     let data = x.span::<R>()?;
     let rows = rows_per_task(ow * c);
@@ -88,6 +88,9 @@ fn largest<R: Real>(
 /// See [`ferrotape_backend::Backend::avg_pool2d`].
 pub(crate) fn avg_pool2d(cpu: &Cpu, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()> {
     let shapes = check::avg_pool2d(x, y, params)?;
+    if nothing_to_write(&[y])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
@@ -107,9 +110,6 @@ fn average<R: Real>(
 ) -> Result<()> {
     let [_, c, h, w] = shapes.x;
     let [n, _, oh, ow] = shapes.y;
-    if n * c * oh * ow == 0 {
-        return Ok(());
-    }
     let pitches = [pitch(x.layout), pitch(y.layout)];
     let data = x.span::<R>()?;
     let rows = rows_per_task(ow * c);
@@ -133,6 +133,9 @@ pub(crate) fn avg_pool2d_grad(
     params: &Pool2d,
 ) -> Result<()> {
     let shapes = check::avg_pool2d_grad(gy, gx, params)?;
+    if nothing_to_write(&[gx])? {
+        return Ok(());
+    }
     let dtype = gy.dtype().accumulator();
     let gy = input(gy, dtype, Form::Images)?;
     output(gx, dtype, Form::Images, Before::Ignored, |gx| {
@@ -152,9 +155,6 @@ fn average_grad<R: Real>(
 ) -> Result<()> {
     let [n, c, h, w] = shapes.x;
     let [_, _, oh, ow] = shapes.y;
-    if n * c * h * w == 0 {
-        return Ok(());
-    }
     let pitches = [pitch(gy.layout), pitch(gx.layout)];
     let data = gy.span::<R>()?;
     let rows = rows_per_task(w * c);
@@ -175,6 +175,9 @@ fn average_grad<R: Real>(
 /// See [`ferrotape_backend::Backend::max_pool2d_grad`].
 pub(crate) fn max_pool2d_grad(cpu: &Cpu, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {
     let shapes = check::max_pool2d_grad(gy, index, gx)?;
+    if nothing_to_write(&[gx])? {
+        return Ok(());
+    }
     let dtype = gy.dtype().accumulator();
     let gy = input(gy, dtype, Form::Images)?;
     let index = input(index, DType::I64, Form::Images)?;
@@ -195,9 +198,6 @@ fn unpool<R: Real>(
 ) -> Result<()> {
     let [n, c, h, w] = shapes.x;
     let out = shapes.y[2] * shapes.y[3];
-    if n * c == 0 {
-        return Ok(());
-    }
     let pitches = [pitch(gy.layout), pitch(index.layout), pitch(gx.layout)];
     let (gy, index) = (gy.span::<R>()?, index.span::<i64>()?);
     if h * w == 0 {
@@ -231,6 +231,9 @@ fn in_plane(position: i64, size: usize) -> Result<usize> {
 /// See [`ferrotape_backend::Backend::max_pool2d_pick`].
 pub(crate) fn max_pool2d_pick(cpu: &Cpu, x: &Array, index: &Array, y: &mut Array) -> Result<()> {
     let shapes = check::max_pool2d_pick(x, index, y)?;
+    if nothing_to_write(&[y])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
     let index = input(index, DType::I64, Form::Images)?;
@@ -251,9 +254,6 @@ fn pick<R: Real>(
 ) -> Result<()> {
     let [n, c, h, w] = shapes.x;
     let out = shapes.y[2] * shapes.y[3];
-    if n * c * out == 0 {
-        return Ok(());
-    }
     let pitches = [pitch(x.layout), pitch(index.layout), pitch(y.layout)];
     let (x, index) = (x.span::<R>()?, index.span::<i64>()?);
     let team = cpu.team_for(n * c * out);

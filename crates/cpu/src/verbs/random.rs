@@ -5,7 +5,7 @@ use ferrotape_backend::{Array, Element, Random, Result, Rng, check};
 use crate::Cpu;
 use crate::kernels::pointwise::for_dtype;
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, open, output};
+use crate::memory::{Before, Form, nothing_to_write, open, output};
 
 /// Draws of a task; a multiple of the four draws of a block.
 const TASK_DRAWS: usize = 1 << 12;
@@ -13,6 +13,9 @@ const TASK_DRAWS: usize = 1 << 12;
 /// See [`ferrotape_backend::Backend::random`].
 pub(crate) fn random(cpu: &Cpu, kind: Random, rng: Rng, dst: &mut Array) -> Result<()> {
     check::random(dst)?;
+    if nothing_to_write(&[dst])? {
+        return Ok(());
+    }
     let dtype = dst.dtype();
     output(dst, dtype, Form::Contiguous, Before::Ignored, |dst| {
         open([], [&*dst], |[], [mut dst]| {

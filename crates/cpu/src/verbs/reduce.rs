@@ -11,7 +11,7 @@ use crate::kernels::columns::{Cut, Sum, column_sums};
 use crate::kernels::dispatch::Loop;
 use crate::kernels::real::Real;
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, input, open, output};
+use crate::memory::{Before, Form, input, nothing_to_write, open, output};
 
 /// Elements that a task adds up.
 const TASK_ELEMENTS: usize = 1 << 16;
@@ -25,7 +25,7 @@ pub(crate) fn reduce(
     index: Option<&mut Array>,
 ) -> Result<()> {
     check::reduce(kind, src, dst, index.as_deref())?;
-    if dst.shape().numel() == 0 {
+    if nothing_to_write(&[dst, index.as_deref().unwrap_or(dst)])? {
         return Ok(());
     }
     let dtype = src.dtype().accumulator();

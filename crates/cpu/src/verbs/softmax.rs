@@ -7,7 +7,7 @@ use crate::Cpu;
 use crate::kernels::real::Real;
 use crate::kernels::rows::{SoftmaxGradRows, SoftmaxRows, log_sum_exp_row};
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, In, Out, input, open, output};
+use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 
 /// Elements of a task.
 const TASK_ELEMENTS: usize = 1 << 14;
@@ -23,6 +23,9 @@ fn dim_last(array: &Array, dim: usize) -> SmallVec<[usize; 8]> {
 /// See [`ferrotape_backend::Backend::softmax`].
 pub(crate) fn softmax(cpu: &Cpu, x: &Array, y: &mut Array, dim: usize, log: bool) -> Result<()> {
     check::softmax(x, y, dim)?;
+    if nothing_to_write(&[y])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let order = dim_last(y, dim);
     let row = x.shape()[dim];
@@ -58,6 +61,9 @@ pub(crate) fn softmax_grad(
     log: bool,
 ) -> Result<()> {
     check::softmax_grad(gy, y, gx, dim)?;
+    if nothing_to_write(&[gx])? {
+        return Ok(());
+    }
     let dtype = y.dtype().accumulator();
     let order = dim_last(gx, dim);
     let row = y.shape()[dim];
@@ -114,6 +120,9 @@ pub(crate) fn cross_entropy(
     params: &CrossEntropy,
 ) -> Result<()> {
     check::cross_entropy(logits, targets, loss, params)?;
+    if nothing_to_write(&[loss])? {
+        return Ok(());
+    }
     let dtype = loss.dtype();
     let logits = input(logits, dtype, Form::Contiguous)?;
     let targets = input(targets, DType::I64, Form::Contiguous)?;
@@ -143,11 +152,11 @@ fn losses<R: Real>(
             *loss = R::zero();
             let Some(class) = target(targets[n], n, classes, params)? else { continue };
             let row = &logits[n * classes..][..classes];
-            let normaliser = log_sum_exp_row(cpu.level, row);
-            // Log-probabilities, not logits, are summed: their sizes do not cancel.
-            *loss = R::of(1.0 - smoothing) * (normaliser - row[class]);
+            let [shift, rest] = log_sum_exp_row(cpu.level, row);
+            // Logits are subtracted from the largest before anything small is added.
+            *loss = R::of(1.0 - smoothing) * ((shift - row[class]) + rest);
             if smoothing > 0.0 {
-                let sum: R = row.iter().map(|&x| normaliser - x).sum();
+                let sum: R = row.iter().map(|&x| (shift - x) + rest).sum();
                 *loss += R::of(smoothing / classes as f64) * sum;
             }
         }
@@ -165,6 +174,9 @@ pub(crate) fn cross_entropy_grad(
     params: &CrossEntropy,
 ) -> Result<()> {
     check::cross_entropy_grad(gloss, logits, targets, gx, params)?;
+    if nothing_to_write(&[gx])? {
+        return Ok(());
+    }
     let dtype = gloss.dtype();
     let gloss = input(gloss, dtype, Form::Contiguous)?;
     let logits = input(logits, dtype, Form::Contiguous)?;
@@ -185,9 +197,6 @@ fn gradients<R: Real>(
     params: &CrossEntropy,
 ) -> Result<()> {
     let classes = logits.layout.shape()[1];
-    if classes == 0 {
-        return Ok(());
-    }
     let (gloss, targets) = (gloss.span::<R>()?, targets.span::<i64>()?);
     let logits = logits.span::<R>()?;
     let share = R::of(params.label_smoothing / classes as f64);

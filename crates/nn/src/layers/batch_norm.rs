@@ -299,3 +299,140 @@ impl Layer for BatchNorm1d {
         self.inner.path()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{Device, Rng, reference::Reference};
+
+    use super::*;
+
+    /// Two channels of four values; the means are 2.5 and 25, the unbiased variances 5/3 and 500/3.
+    fn batch(device: &Device) -> Tensor {
+        let values = [1.0, 2.0, 10.0, 20.0, 3.0, 4.0, 30.0, 40.0];
+        Array::from_slice(device, &values, [2, 2, 1, 2]).unwrap().into()
+    }
+
+    fn make(device: &Device, config: BatchNormConfig) -> BatchNorm2d {
+        let init = Init::new(device, Rng::new(1)).dtype(DType::F64);
+        BatchNorm2d::new(&init.at("bn"), config).unwrap()
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() < 1e-9 * (1.0 + e.abs()), "{found:?} for {expected:?}");
+        }
+    }
+
+    fn statistics(bn: &BatchNorm2d) -> [Vec<f64>; 3] {
+        let running = bn.running.as_ref().unwrap();
+        [&running.mean, &running.var, &running.num_batches_tracked]
+            .map(|state| state.value().to_f64_vec().unwrap())
+    }
+
+    #[test]
+    fn training_normalizes_by_the_biased_and_tracks_the_unbiased_variance() {
+        let device = Device::new(Reference::new());
+        let bn = make(&device, BatchNormConfig::new(2));
+        let y = bn.forward(&Pass::train(&device, Rng::new(1)), &batch(&device)).unwrap();
+        let narrow = (1.25f64 + 1e-5).sqrt();
+        let wide = (125.0f64 + 1e-5).sqrt();
+        let expected = [
+            -1.5 / narrow,
+            -0.5 / narrow,
+            -15.0 / wide,
+            -5.0 / wide,
+            0.5 / narrow,
+            1.5 / narrow,
+            5.0 / wide,
+            15.0 / wide,
+        ];
+        assert_close(&y.to_f64_vec().unwrap(), &expected);
+        let [mean, var, count] = statistics(&bn);
+        assert_close(&mean, &[0.25, 2.5]);
+        assert_close(&var, &[0.9 + 0.5 / 3.0, 0.9 + 50.0 / 3.0]);
+        assert_eq!(count, [1.0]);
+    }
+
+    #[test]
+    fn evaluation_uses_the_running_statistics_and_leaves_them() {
+        let device = Device::new(Reference::new());
+        let bn = make(&device, BatchNormConfig::new(2));
+        bn.forward(&Pass::train(&device, Rng::new(1)), &batch(&device)).unwrap();
+        let before = statistics(&bn);
+        let y = bn.forward(&Pass::eval(&device), &batch(&device)).unwrap();
+        let first = (1.0 - before[0][0]) / (before[1][0] + 1e-5).sqrt();
+        assert_close(&y.to_f64_vec().unwrap()[..1], &[first]);
+        assert_eq!(statistics(&bn), before);
+        bn.forward(&Pass::train(&device, Rng::new(1)).without_effects(), &batch(&device)).unwrap();
+        assert_eq!(statistics(&bn), before);
+    }
+
+    #[test]
+    fn without_momentum_the_statistics_are_the_average_of_all_batches() {
+        let device = Device::new(Reference::new());
+        let bn = make(&device, BatchNormConfig { momentum: None, ..BatchNormConfig::new(2) });
+        let train = Pass::train(&device, Rng::new(1));
+        bn.forward(&train, &batch(&device)).unwrap();
+        bn.forward(&train, &batch(&device).mul_scalar(3.0).unwrap()).unwrap();
+        let [mean, var, count] = statistics(&bn);
+        assert_close(&mean, &[5.0, 50.0]);
+        assert_close(&var, &[5.0 * 5.0 / 3.0, 5.0 * 500.0 / 3.0]);
+        assert_eq!(count, [2.0]);
+    }
+
+    #[test]
+    fn without_tracking_evaluation_normalizes_by_the_batch() {
+        let device = Device::new(Reference::new());
+        let config = BatchNormConfig {
+            track_running_stats: false,
+            affine: false,
+            ..BatchNormConfig::new(2)
+        };
+        let bn = make(&device, config);
+        assert!(bn.state_dict().unwrap().is_empty());
+        let [train, eval] = [Pass::train(&device, Rng::new(1)), Pass::eval(&device)]
+            .map(|cx| bn.forward(&cx, &batch(&device)).unwrap().to_f64_vec().unwrap());
+        assert_eq!(train, eval);
+    }
+
+    #[test]
+    fn rows_and_sequences_are_normalized_like_images_of_their_values() {
+        let device = Device::new(Reference::new());
+        let init = Init::new(&device, Rng::new(1)).dtype(DType::F64);
+        let (bn2, bn1) = (
+            make(&device, BatchNormConfig::new(2)),
+            BatchNorm1d::new(&init.at("bn"), BatchNormConfig::new(2)).unwrap(),
+        );
+        let names: Vec<String> = bn1.state_dict().unwrap().names().map(str::to_owned).collect();
+        assert_eq!(names, bn2.state_dict().unwrap().names().collect::<Vec<_>>());
+        let cx = Pass::train(&device, Rng::new(1));
+        let sequence = batch(&device).reshape(&[2, 2, 2]).unwrap();
+        let found = bn1.forward(&cx, &sequence).unwrap();
+        assert_eq!(found.shape().dims(), [2, 2, 2]);
+        let expected = bn2.forward(&cx, &batch(&device)).unwrap();
+        assert_eq!(found.to_f64_vec().unwrap(), expected.to_f64_vec().unwrap());
+        let rows = batch(&device).narrow(3, 0, 1).unwrap().reshape(&[2, 2]).unwrap();
+        assert_eq!(bn1.forward(&cx, &rows).unwrap().shape().dims(), [2, 2]);
+    }
+
+    #[test]
+    fn wrong_inputs_and_options_are_errors_that_name_the_layer() {
+        let device = Device::new(Reference::new());
+        let init = Init::new(&device, Rng::new(1)).at("bn");
+        for config in [
+            BatchNormConfig::new(0),
+            BatchNormConfig { eps: f64::NAN, ..BatchNormConfig::new(1) },
+            BatchNormConfig { momentum: Some(1.5), ..BatchNormConfig::new(1) },
+        ] {
+            let error = BatchNorm2d::new(&init, config).unwrap_err().to_string();
+            assert!(error.starts_with("bn: "), "{error}");
+        }
+        let bn = make(&device, BatchNormConfig::new(3));
+        let error = bn.forward(&Pass::eval(&device), &batch(&device)).unwrap_err().to_string();
+        assert!(error.starts_with("bn: the input has 2 channels"), "{error}");
+        let bn = make(&device, BatchNormConfig::new(2));
+        let single = batch(&device).narrow(0, 0, 1).unwrap().narrow(3, 0, 1).unwrap();
+        assert!(bn.forward(&Pass::train(&device, Rng::new(1)), &single).is_err());
+    }
+}

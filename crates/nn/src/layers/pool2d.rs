@@ -81,6 +81,22 @@ pub struct MaxPool2d {
     path: Path,
 }
 
+/// A [`MaxPool2d`] for [`Sequential::add`](crate::Sequential::add), which knows the scope.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, PoolConfig, Sequential, max_pool2d};
+///
+/// let device = Device::new(Reference::new());
+/// let model = Sequential::new(&Init::new(&device, Rng::new(1)))
+///     .add(max_pool2d(PoolConfig::new(2)))?;
+/// assert_eq!(model.len(), 1);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub fn max_pool2d(config: PoolConfig) -> impl FnOnce(&Init) -> Result<MaxPool2d> {
+    move |init| MaxPool2d::new(init, config)
+}
+
 impl MaxPool2d {
     /// A layer of this path. A window that does not fit its input is an error of `forward`.
     ///
@@ -123,6 +139,22 @@ pub struct AvgPool2d {
     #[module(skip)]
     config: PoolConfig,
     path: Path,
+}
+
+/// An [`AvgPool2d`] for [`Sequential::add`](crate::Sequential::add), which knows the scope.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, PoolConfig, Sequential, avg_pool2d};
+///
+/// let device = Device::new(Reference::new());
+/// let model = Sequential::new(&Init::new(&device, Rng::new(1)))
+///     .add(avg_pool2d(PoolConfig::new(2)))?;
+/// assert_eq!(model.len(), 1);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub fn avg_pool2d(config: PoolConfig) -> impl FnOnce(&Init) -> Result<AvgPool2d> {
+    move |init| AvgPool2d::new(init, config)
 }
 
 impl AvgPool2d {

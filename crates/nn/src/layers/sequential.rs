@@ -29,15 +29,15 @@ impl<L: Layer, F: FnOnce(&Init) -> Result<L>> IntoLayer for F {
 /// use ferrotape_autograd::Tensor;
 /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
 /// use ferrotape_nn::{
-///     Conv2dConfig, Flatten, Init, Layer, LinearConfig, MaxPool2d, Module, Pass, PoolConfig,
-///     Sequential, activation,
+///     Conv2dConfig, Flatten, Init, Layer, LinearConfig, Module, Pass, PoolConfig, Sequential,
+///     activation, max_pool2d,
 /// };
 ///
 /// let device = Device::new(Reference::new());
 /// let model = Sequential::new(&Init::new(&device, Rng::new(42)))
 ///     .add(Conv2dConfig::new(1, 8, 3).padding(1))?
 ///     .add(activation("relu", Tensor::relu))?
-///     .add(|init: &Init| MaxPool2d::new(init, PoolConfig::new(2)))?
+///     .add(max_pool2d(PoolConfig::new(2)))?
 ///     .add(Flatten::new)?
 ///     .named("head", LinearConfig::new(8 * 4 * 4, 10))?;
 /// let names: Vec<String> = model.named_parameters().into_iter().map(|(n, _)| n).collect();
@@ -65,6 +65,7 @@ impl Sequential {
     ///
     /// # Errors
     /// What the layer's constructor says.
+    #[allow(clippy::should_implement_trait)]
     pub fn add(self, layer: impl IntoLayer) -> Result<Self> {
         let name = self.layers.len().to_string();
         self.named(&name, layer)

@@ -35,7 +35,6 @@ pub enum Item<'a> {
 /// assert_eq!(found, ["fc.weight", "fc.bias"]);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
-#[allow(missing_debug_implementations)]
 pub struct Visitor<'a> {
     path: String,
     each: &'a mut dyn FnMut(&str, Item<'_>),

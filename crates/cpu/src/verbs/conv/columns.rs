@@ -77,9 +77,6 @@ pub(crate) fn forward<R: Real>(
     let bias = bias.map(|bias| bias.span::<R>()).transpose()?;
     let (taps, outputs, pitch) = (geometry.taps(), geometry.outputs, geometry.y_pitch);
     let pixels = geometry.pixels();
-    if pixels * outputs == 0 {
-        return Ok(());
-    }
     let (chunk, tile) = (task_pixels(geometry), tile_pixels(geometry));
     let team = cpu.team_for(geometry.products());
     for_each_part(team, &Chunks::new(y.span::<R>()?, chunk * pitch), |task, y| {
@@ -141,9 +138,6 @@ pub(crate) fn input_grad<R: Real>(
     let (taps, outputs, pitch) = (geometry.taps(), geometry.outputs, geometry.x_pitch);
     let ([h, width], [oh, ow]) = (geometry.size, geometry.out);
     let channels = geometry.inputs * geometry.params.groups;
-    if geometry.n * h * width * channels == 0 {
-        return Ok(());
-    }
     let (out, tile) = (oh * ow, tile_pixels(geometry));
     let team = cpu.team_for(geometry.products());
     for_each_part(team, &Chunks::new(gx.span::<R>()?, h * width * pitch), |image, gx| {

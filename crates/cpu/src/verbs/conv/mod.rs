@@ -6,7 +6,7 @@ use ferrotape_backend::{Array, Conv2d, DType, Result, check};
 
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
-use crate::memory::{Before, Form, input, open, output};
+use crate::memory::{Before, Form, input, nothing_to_write, open, output};
 
 /// See [`ferrotape_backend::Backend::conv2d`].
 pub(crate) fn conv2d(
@@ -18,6 +18,9 @@ pub(crate) fn conv2d(
     params: &Conv2d,
 ) -> Result<()> {
     let shapes = check::conv2d(x, w, bias, y, params)?;
+    if nothing_to_write(&[y])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
     let w = w.cast(dtype)?;
@@ -45,6 +48,9 @@ pub(crate) fn conv2d_input_grad(
     params: &Conv2d,
 ) -> Result<()> {
     let shapes = check::conv2d_input_grad(gy, w, gx, params)?;
+    if nothing_to_write(&[gx])? {
+        return Ok(());
+    }
     let dtype = gy.dtype().accumulator();
     let gy = input(gy, dtype, Form::Images)?;
     let weight = columns::weight_matrix(&w.cast(dtype)?, params.groups)?;
@@ -66,6 +72,9 @@ pub(crate) fn conv2d_weight_grad(
     params: &Conv2d,
 ) -> Result<()> {
     let shapes = check::conv2d_weight_grad(x, gy, gw, params)?;
+    if nothing_to_write(&[gw])? {
+        return Ok(());
+    }
     let dtype = x.dtype().accumulator();
     let (x, gy) = (input(x, dtype, Form::Images)?, input(gy, dtype, Form::Images)?);
     let geometry = Geometry::new(&shapes, params, x.layout(), gy.layout());

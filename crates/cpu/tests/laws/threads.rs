@@ -1,0 +1,214 @@
+//! Work that is large enough to be cut gives the same bits with any number of threads, and what the
+//! reference backend says.
+
+use ferrotape_backend::pointwise::{Expr, Program};
+use ferrotape_backend::reference::Reference;
+use ferrotape_backend::{
+    Array, Conv2d, CrossEntropy, DType, Device, Layout, Pool2d, Random, Reduce, Result, Rng, Shape,
+};
+
+use crate::devices;
+
+/// Normally distributed numbers, the same on every device.
+fn normal(device: &Device, dtype: DType, layout: Layout, name: &str) -> Result<Array> {
+    let mut array = Array::empty(device, dtype, layout)?;
+    let kind = Random::Normal { mean: 0.25, std: 1.0 };
+    device.backend().random(kind, Rng::new(7).path(name), &mut array)?;
+    Ok(array)
+}
+
+fn images(device: &Device, dtype: DType, sizes: [usize; 4], name: &str) -> Result<Array> {
+    normal(device, dtype, Layout::channels_last(Shape::new(&sizes)?)?, name)
+}
+
+fn plain(device: &Device, dtype: DType, sizes: &[usize], name: &str) -> Result<Array> {
+    normal(device, dtype, Layout::contiguous(Shape::new(sizes)?), name)
+}
+
+fn check(dtype: DType, tolerance: f64, run: impl Fn(&Device) -> Result<Vec<Array>>) {
+    let values = |device: &Device| -> Vec<Vec<f64>> {
+        let arrays = run(device).expect("the operands fit");
+        arrays.iter().map(|a| a.to_f64_vec().expect("memory suffices")).collect()
+    };
+    let expected = values(&Device::new(Reference::new()));
+    let alone: Vec<_> = devices(1).map(|(_, device)| values(&device)).collect();
+    for (got, (level, _)) in alone.iter().zip(devices(1)) {
+        for (output, (got, want)) in got.iter().zip(&expected).enumerate() {
+            let scale = want.iter().fold(1e-30, |max: f64, v| max.max(v.abs()));
+            for (at, (g, w)) in got.iter().zip(want).enumerate() {
+                assert!(
+                    (g - w).abs() <= tolerance * scale,
+                    "{dtype} at level {level}: element {at} of output {output} is {g}, not {w}"
+                );
+            }
+        }
+    }
+    for threads in [2, 5] {
+        for (alone, (level, device)) in alone.iter().zip(devices(threads)) {
+            assert!(values(&device) == *alone, "{threads} threads change bits at level {level}");
+        }
+    }
+}
+
+fn check_all(run: impl Fn(&Device, DType) -> Result<Vec<Array>>) {
+    for (dtype, tolerance) in [(DType::F32, 3e-5), (DType::F64, 1e-12), (DType::BF16, 1e-2)] {
+        check(dtype, tolerance, |device| run(device, dtype));
+    }
+}
+
+fn convolutions(x: [usize; 4], w: [usize; 4], params: Conv2d) {
+    check_all(|device, dtype| {
+        let y = params.output_shape(x, w)?;
+        let (x, weight) = (images(device, dtype, x, "x")?, plain(device, dtype, &w, "w")?);
+        let bias = plain(device, dtype, &w[..1], "b")?;
+        let gy = images(device, dtype, y, "gy")?;
+        let mut y = images(device, dtype, y, "y")?;
+        let (mut gx, mut gw) = (x.copy()?, weight.copy()?);
+        let backend = device.backend();
+        backend.conv2d(&x, &weight, Some(&bias), &mut y, &params)?;
+        backend.conv2d_input_grad(&gy, &weight, &mut gx, &params)?;
+        backend.conv2d_weight_grad(&x, &gy, &mut gw, &params)?;
+        Ok(vec![y, gx, gw])
+    });
+}
+
+#[test]
+fn convolutions_of_few_channels() {
+    let padding = [2, 2];
+    convolutions([9, 1, 28, 28], [6, 1, 5, 5], Conv2d { padding, ..Conv2d::default() });
+}
+
+#[test]
+fn convolutions_of_some_channels() {
+    convolutions([9, 6, 14, 14], [16, 6, 5, 5], Conv2d::default());
+}
+
+#[test]
+fn convolutions_with_stride_and_groups() {
+    let params = Conv2d { stride: [2, 2], padding: [1, 1], dilation: [1, 1], groups: 2 };
+    convolutions([3, 12, 21, 19], [34, 6, 3, 3], params);
+}
+
+#[test]
+fn convolutions_of_single_pixels() {
+    convolutions([5, 33, 13, 17], [40, 33, 1, 1], Conv2d::default());
+}
+
+#[test]
+fn matrix_products() {
+    for [m, k, n] in [[64, 400, 120], [120, 64, 400], [7, 1000, 300], [300, 129, 257]] {
+        check_all(|device, dtype| {
+            let a = plain(device, dtype, &[1, m, k], "a")?;
+            let b = plain(device, dtype, &[1, n, k], "b")?.permute(&[0, 2, 1])?;
+            let mut c = plain(device, dtype, &[1, m, n], "c")?;
+            let mut plain_b = plain(device, dtype, &[1, m, n], "c")?;
+            device.backend().gemm(&a, &b, &mut c, true)?;
+            device.backend().gemm(&a, &b.contiguous()?, &mut plain_b, false)?;
+            let mut transposed_a = plain(device, dtype, &[1, m, n], "c")?;
+            let a = a.permute(&[0, 2, 1])?.contiguous()?.permute(&[0, 2, 1])?;
+            device.backend().gemm(&a, &b.contiguous()?, &mut transposed_a, false)?;
+            Ok(vec![c, plain_b, transposed_a])
+        });
+    }
+}
+
+#[test]
+fn pointwise_programs() {
+    let (x, y) = (Expr::input(0), Expr::input(1));
+    let program = Program::new(&[(&x * &y).tanh(), Expr::previous(1) + x.exp() * Expr::scalar(0)]);
+    check_all(|device, dtype| {
+        let x = images(device, dtype, [9, 17, 40, 40], "x")?;
+        let channel = plain(device, dtype, &[17, 1, 1], "c")?;
+        let (mut a, mut b) = (x.copy()?, images(device, dtype, [9, 17, 40, 40], "b")?);
+        let outputs = &mut [&mut a, &mut b];
+        device.backend().pointwise(&program, &[0.5], &[&x, &channel], outputs)?;
+        Ok(vec![a, b])
+    });
+}
+
+#[test]
+fn reductions() {
+    for target in [[1, 6, 1, 1], [1, 1, 1, 1], [40, 1, 70, 70], [40, 6, 1, 1], [1, 6, 70, 70]] {
+        for kind in [Reduce::Sum, Reduce::Max] {
+            check_all(|device, dtype| {
+                let x = images(device, dtype, [40, 6, 70, 70], "x")?;
+                let mut y = Array::zeros(device, dtype.accumulator(), target)?;
+                let mut z = Array::zeros(device, dtype.accumulator(), target)?;
+                device.backend().reduce(kind, &x, &mut y, None)?;
+                device.backend().reduce(kind, &x.contiguous()?, &mut z, None)?;
+                Ok(vec![y, z])
+            });
+        }
+    }
+}
+
+#[test]
+fn normalisation() {
+    check_all(|device, dtype| {
+        let wide = dtype.accumulator();
+        let x = images(device, dtype, [20, 19, 30, 31], "x")?;
+        let gy = images(device, dtype, [20, 19, 30, 31], "gy")?;
+        let (weight, bias) = (plain(device, wide, &[19], "w")?, plain(device, wide, &[19], "b")?);
+        let (mut mean, mut var) = (weight.copy()?, weight.copy()?);
+        let (mut y, mut gx) = (x.copy()?, x.copy()?);
+        let (mut gw, mut gb) = (weight.copy()?, weight.copy()?);
+        let backend = device.backend();
+        backend.channel_moments(&x, &mut mean, &mut var)?;
+        backend.batch_norm(&x, [&mean, &var], Some([&weight, &bias]), 1e-5, &mut y)?;
+        let stats = [&mean, &var];
+        let weight = Some(&weight);
+        backend.batch_norm_grad(&gy, &x, stats, weight, 1e-5, &mut gx, &mut gw, &mut gb)?;
+        Ok(vec![mean, var, y, gx, gw, gb])
+    });
+}
+
+#[test]
+fn pooling() {
+    let params = Pool2d { kernel: [3, 2], stride: [2, 1], padding: [1, 0], ..Pool2d::new([3, 2]) };
+    check_all(|device, dtype| {
+        let x = images(device, dtype, [20, 17, 28, 28], "x")?;
+        let [h, w] = params.output_size([28, 28])?;
+        let gy = images(device, dtype, [20, 17, h, w], "gy")?;
+        let (mut max, mut average) = (gy.copy()?, gy.copy()?);
+        let mut index = gy.cast(DType::I64)?;
+        let (mut g_max, mut g_average) = (x.copy()?, x.copy()?);
+        let backend = device.backend();
+        backend.max_pool2d(&x, &mut max, &mut index, &params)?;
+        backend.max_pool2d_grad(&gy, &index, &mut g_max)?;
+        backend.avg_pool2d(&x, &mut average, &params)?;
+        backend.avg_pool2d_grad(&gy, &mut g_average, &params)?;
+        Ok(vec![max, index, g_max, average, g_average])
+    });
+}
+
+#[test]
+fn classification() {
+    check_all(|device, dtype| {
+        let wide = dtype.accumulator();
+        let x = plain(device, dtype, &[700, 103], "x")?;
+        let targets: Vec<i64> = (0..700).map(|n| n * 31 % 103).collect();
+        let targets = Array::from_slice(device, &targets, [700])?;
+        let params = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+        let gloss = plain(device, wide, &[700], "gloss")?;
+        let (mut loss, mut gx) = (gloss.copy()?, x.copy()?);
+        let (mut p, mut log_p, mut gp) = (x.copy()?, x.copy()?, x.copy()?);
+        let backend = device.backend();
+        backend.cross_entropy(&x, &targets, &mut loss, &params)?;
+        backend.cross_entropy_grad(&gloss, &x, &targets, &mut gx, &params)?;
+        backend.softmax(&x, &mut p, 1, false)?;
+        backend.softmax(&x, &mut log_p, 0, true)?;
+        backend.softmax_grad(&x, &p, &mut gp, 1, false)?;
+        Ok(vec![loss, gx, p, log_p, gp])
+    });
+}
+
+#[test]
+fn random_numbers() {
+    check_all(|device, dtype| {
+        let x = images(device, dtype, [4, 5, 40, 40], "x")?;
+        let mut y = plain(device, dtype, &[100_001], "y")?;
+        let kind = Random::Bernoulli { p: 0.3, value: 2.0 };
+        device.backend().random(kind, Rng::new(1), &mut y)?;
+        Ok(vec![x, y])
+    });
+}
