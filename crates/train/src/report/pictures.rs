@@ -177,7 +177,7 @@ fn data_uri(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) ->
     let mut encoder = png::Encoder::new(&mut file, side(width)?, side(height)?);
     encoder.set_color(kind);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Best);
     let mut writer = encoder.write_header().map_err(|e| failed(&e))?;
     writer.write_image_data(pixels).map_err(|e| failed(&e))?;
     writer.finish().map_err(|e| failed(&e))?;
