@@ -21,6 +21,7 @@
 //! that shows it again.
 
 mod failure;
+pub mod fixtures;
 mod input;
 mod op;
 pub mod strategy;

@@ -109,6 +109,22 @@ impl Tensor {
         F.apply(&[self], &[])
     }
 
+    /// [`Tensor::gelu`] with the error function approximated:
+    /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`
+    /// (`torch.nn.functional.gelu` with `approximate="tanh"`).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn gelu_tanh(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("gelu_tanh", |x| {
+                let scale = (2.0 / std::f64::consts::PI).sqrt();
+                x * 0.5 * (1.0 + ((x + x * x * x * 0.044715) * scale).tanh())
+            })
+        });
+        F.apply(&[self], &[])
+    }
+
     /// `log(1 + exp(x))`, without overflow (`torch.nn.functional.softplus`).
     ///
     /// # Errors

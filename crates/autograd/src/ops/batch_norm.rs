@@ -166,11 +166,21 @@ fn per_channel(vector: &Tensor) -> Result<Tensor> {
     vector.view(Shape::new(&[1, vector.shape().numel(), 1, 1])?)
 }
 
+/// `[N, C]` and `[N, C, ..]` as `[N, C, H, W]` of width 1.
+fn as_images(x: &Tensor) -> Result<Tensor> {
+    match *x.shape().dims() {
+        [_, _, _, _] => Ok(x.clone()),
+        [n, c, ref rest @ ..] => x.view(Shape::new(&[n, c, rest.iter().product(), 1])?),
+        _ => Err(Error::shape(format!("batch norm wants [N, C, ..], got {}", x.shape()))),
+    }
+}
+
 /// # Batch normalization
 impl Tensor {
-    /// Normalizes each channel of `[N, C, H, W]` by its own mean and biased variance, then scales
-    /// and shifts by `[weight, bias]`, each `[C]` and of the accumulator type. Gives mean and
-    /// biased variance too (`torch.nn.functional.batch_norm` with `training=True`).
+    /// Normalizes each channel of `[N, C]`, `[N, C, H, W]` or any `[N, C, ..]` by its own mean and
+    /// biased variance, then scales and shifts by `[weight, bias]`, each `[C]` and of the
+    /// accumulator type. Gives mean and biased variance too
+    /// (`torch.nn.functional.batch_norm` with `training=True`).
     ///
     /// # Errors
     /// Shapes that do not fit, or fewer than two values a channel.
@@ -180,16 +190,17 @@ impl Tensor {
         eps: f64,
     ) -> Result<(Tensor, Array, Array)> {
         let op = BatchNormTrain { eps };
+        let x = as_images(self)?;
         let (y, auxiliary) = match affine {
-            Some([weight, bias]) => Tensor::apply_with_auxiliary(op, &[self, weight, bias])?,
-            None => Tensor::apply_with_auxiliary(op, &[self])?,
+            Some([weight, bias]) => Tensor::apply_with_auxiliary(op, &[&x, weight, bias])?,
+            None => Tensor::apply_with_auxiliary(op, &[&x])?,
         };
         let [mean, var] = auxiliary.into_inner().expect("batch norm hands out two statistics");
-        Ok((y, mean, var))
+        Ok((y.view(*self.shape())?, mean, var))
     }
 
-    /// Normalizes each channel of `[N, C, H, W]` by the given `mean` and `var`, each `[C]` and of the
-    /// accumulator type, which are constants to the gradient
+    /// Normalizes each channel of `[N, C]`, `[N, C, H, W]` or any `[N, C, ..]` by the given `mean`
+    /// and `var`, each `[C]` and of the accumulator type, which are constants to the gradient
     /// (`torch.nn.functional.batch_norm` with `training=False`).
     ///
     /// # Errors
@@ -203,9 +214,11 @@ impl Tensor {
     ) -> Result<Tensor> {
         let (mean, var) = (Tensor::from(mean.clone()), Tensor::from(var.clone()));
         let op = BatchNormEval { eps };
-        match affine {
-            Some([weight, bias]) => Tensor::apply(op, &[self, &mean, &var, weight, bias]),
-            None => Tensor::apply(op, &[self, &mean, &var]),
-        }
+        let x = as_images(self)?;
+        let y = match affine {
+            Some([weight, bias]) => Tensor::apply(op, &[&x, &mean, &var, weight, bias])?,
+            None => Tensor::apply(op, &[&x, &mean, &var])?,
+        };
+        y.view(*self.shape())
     }
 }

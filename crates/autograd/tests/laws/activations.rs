@@ -23,6 +23,7 @@ unary! {
     tanh_obeys_the_laws: tanh, Values::Any;
     silu_obeys_the_laws: silu, Values::Any;
     gelu_obeys_the_laws: gelu, Values::Any;
+    gelu_tanh_obeys_the_laws: gelu_tanh, Values::Any;
     softplus_obeys_the_laws: softplus, Values::Any;
     log_sigmoid_obeys_the_laws: log_sigmoid, Values::Any;
     neg_obeys_the_laws: neg, Values::Any;

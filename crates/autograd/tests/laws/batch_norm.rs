@@ -10,11 +10,11 @@ use crate::for_all;
 
 /// Images, and weight and bias if the flag says so, with an epsilon.
 fn cases() -> impl Strategy<Value = (Vec<Input>, f64)> {
-    let cases = (images(3), any::<bool>(), 1e-5..0.1);
-    cases.prop_flat_map(|(mut shape, affine, eps)| {
+    let cases = (images(3), 2..=5usize, any::<bool>(), 1e-5..0.1);
+    cases.prop_flat_map(|(mut shape, rank, affine, eps)| {
         // One value a channel has no variance, two have one that is steep near equal values.
-        shape[0] += 1;
-        shape[3] = shape[3].max(2);
+        shape[0] += 2;
+        shape.resize(rank, 2);
         let channels = vec![shape[1]];
         let shapes = match affine {
             true => vec![shape, channels.clone(), channels],

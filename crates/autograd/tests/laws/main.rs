@@ -6,6 +6,7 @@ mod batch_norm;
 mod convolution;
 mod cross_entropy;
 mod dropout;
+mod fixtures;
 mod index;
 mod matmul;
 mod pooling;
