@@ -4,7 +4,7 @@
 use std::fmt;
 
 use ferrotape_backend::random::Rng;
-use ferrotape_backend::{Array, DType, Device, Error, Layout, Result, Shape};
+use ferrotape_backend::{Array, DType, Device, Error, IntoShape, Layout, Result, Shape};
 
 /// How the elements of an [`Input`] lie in memory. The logical values are the same in each.
 ///
@@ -49,9 +49,9 @@ impl MemoryLayout {
         if shape.len() > 1 {
             layouts.push(MemoryLayout::Permuted((0..shape.len()).rev().collect()));
         }
-        for dim in 0..shape.len() {
+        for (dim, &size) in shape.iter().enumerate() {
             layouts.push(MemoryLayout::Sliced(dim, 1, 1));
-            if shape[dim] > 1 {
+            if size > 1 {
                 layouts.push(MemoryLayout::Flipped(dim));
             }
         }
@@ -92,9 +92,9 @@ impl Input {
     ///
     /// # Errors
     /// The number of values is not the shape's.
-    pub fn new(shape: impl AsRef<[usize]>, values: impl Into<Vec<f64>>) -> Result<Self> {
+    pub fn new(shape: impl IntoShape, values: impl Into<Vec<f64>>) -> Result<Self> {
         let values = values.into();
-        let shape = filled(shape.as_ref(), values.len())?;
+        let shape = filled(shape.into_shape()?, values.len())?;
         let (layout, values) = (MemoryLayout::Contiguous, Values::Float(values));
         Ok(Input { shape, values, layout, tracked: true })
     }
@@ -111,9 +111,9 @@ impl Input {
     ///
     /// # Errors
     /// The number of values is not the shape's.
-    pub fn indices(shape: impl AsRef<[usize]>, values: impl Into<Vec<i64>>) -> Result<Self> {
+    pub fn indices(shape: impl IntoShape, values: impl Into<Vec<i64>>) -> Result<Self> {
         let values = values.into();
-        let shape = filled(shape.as_ref(), values.len())?;
+        let shape = filled(shape.into_shape()?, values.len())?;
         let (layout, values) = (MemoryLayout::Contiguous, Values::Index(values));
         Ok(Input { shape, values, layout, tracked: false })
     }
@@ -249,9 +249,7 @@ impl Input {
                 }
                 stored.permute(&inverse)
             }
-            &MemoryLayout::Flipped(dim) => {
-                dense.flip(within(dim)?)?.contiguous()?.flip(dim)
-            }
+            &MemoryLayout::Flipped(dim) => dense.flip(within(dim)?)?.contiguous()?.flip(dim),
             &MemoryLayout::Broadcast(dim) => {
                 if shape[within(dim)?] == 0 || self.repeated(dim) != *self {
                     return Err(misfit("the values are not equal along the dimension"));
@@ -292,8 +290,7 @@ pub(crate) fn refused(dtype: DType) -> Error {
     ))
 }
 
-fn filled(sizes: &[usize], count: usize) -> Result<Shape> {
-    let shape = Shape::new(sizes)?;
+fn filled(shape: Shape, count: usize) -> Result<Shape> {
     if count != shape.numel() {
         return Err(Error::shape(format!(
             "{count} values do not fill shape {shape}, which takes {}",

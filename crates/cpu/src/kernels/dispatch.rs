@@ -2,6 +2,9 @@
 
 use ferrotape_backend::Result;
 
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+use super::simd::{Plain, Simd};
 use crate::Level;
 
 /// A level that this machine has: holding one is the proof.
@@ -33,6 +36,46 @@ impl Available {
             _ => body.run::<false>(),
         }
     }
+
+    /// Runs a loop of explicit vectors with those of this level.
+    #[inline]
+    pub(crate) fn run_kernel<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Level::Portable => kernel.run(Plain),
+            // SAFETY: an `Available` is made only of a level whose features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { kernel_avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { kernel_avx512(kernel) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => kernel.run(Plain),
+        }
+    }
+}
+
+/// A loop written with explicit vectors.
+pub(crate) trait Kernel {
+    /// What it gives.
+    type Output;
+
+    /// The loop itself; implementations are `#[inline(always)]`, and so is what they call in their
+    /// inner loops.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn kernel_avx2<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: this function's features are those that the type stands for.
+    kernel.run(unsafe { Avx2::new() })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+fn kernel_avx512<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: this function's features include those that the type stands for.
+    kernel.run(unsafe { Avx512::new() })
 }
 
 /// A loop that the compiler vectorises for whatever instructions its caller enables.

@@ -11,4 +11,5 @@ pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod real;
 pub(crate) mod rows;
+pub(crate) mod simd;
 pub(crate) mod split;

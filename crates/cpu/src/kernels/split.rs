@@ -24,11 +24,14 @@ pub(crate) unsafe trait Parts: Sync {
     unsafe fn part(&self, index: usize) -> Self::Part;
 }
 
-/// A slice cut into chunks of one length; the last may be shorter.
+/// A slice cut into groups of one length, and those into chunks of one length; the last of a group
+/// may be shorter.
 pub(crate) struct Chunks<'a, T> {
     start: *mut T,
     len: usize,
+    group: usize,
     chunk: usize,
+    chunks_per_group: usize,
     count: usize,
     owner: PhantomData<&'a mut [T]>,
 }
@@ -46,11 +49,23 @@ impl<'a, T> Chunks<'a, T> {
 
     /// As [`Chunks::new`], but `count` of them; those past the end are empty.
     pub(crate) fn exactly(data: &'a mut [T], chunk: usize, count: usize) -> Self {
-        Chunks { start: data.as_mut_ptr(), len: data.len(), chunk, count, owner: PhantomData }
+        let (group, chunks_per_group) = (data.len(), count);
+        let (start, len) = (data.as_mut_ptr(), data.len());
+        Chunks { start, len, group, chunk, chunks_per_group, count, owner: PhantomData }
+    }
+
+    /// Groups of `group` elements, the last perhaps shorter, each in chunks of `chunk`.
+    pub(crate) fn grouped(data: &'a mut [T], group: usize, chunk: usize) -> Self {
+        let (group, chunk) = (group.max(1), chunk.max(1));
+        let chunks_per_group = group.div_ceil(chunk);
+        let count = data.len().div_ceil(group) * chunks_per_group;
+        let (start, len) = (data.as_mut_ptr(), data.len());
+        Chunks { start, len, group, chunk, chunks_per_group, count, owner: PhantomData }
     }
 }
 
-// SAFETY: part `i` is the elements from `i * chunk` to `(i + 1) * chunk`, cut off at the length.
+// SAFETY: part `i` is chunk `i % chunks_per_group` of group `i / chunks_per_group`: a range that
+// begins where the one before ends or later, and is cut off at the ends of group and slice.
 unsafe impl<'a, T: Send> Parts for Chunks<'a, T> {
     type Part = &'a mut [T];
 
@@ -60,8 +75,11 @@ unsafe impl<'a, T: Send> Parts for Chunks<'a, T> {
 
     #[inline]
     unsafe fn part(&self, index: usize) -> &'a mut [T] {
-        let from = index.saturating_mul(self.chunk).min(self.len);
-        let to = from.saturating_add(self.chunk).min(self.len);
+        let (group, chunk) = (index / self.chunks_per_group, index % self.chunks_per_group);
+        let start = group.saturating_mul(self.group);
+        let end = start.saturating_add(self.group).min(self.len);
+        let from = start.saturating_add(chunk.saturating_mul(self.chunk)).min(end);
+        let to = from.saturating_add(self.chunk).min(end);
         // SAFETY: `from <= to <= len`, so the part lies in the slice that `'a` borrows; the caller
         // has each part once, and parts of different numbers are disjoint.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), to - from) }
@@ -112,5 +130,18 @@ mod tests {
         .unwrap();
         assert!(data.iter().enumerate().all(|(at, &value)| value == at / 10 + 1));
         assert_eq!(pairs, [10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 3]);
+        let mut lengths = Vec::new();
+        let parts = Chunks::grouped(&mut data, 25, 10);
+        for_each_part(&Team::new(Some(1)).unwrap(), &parts, |_, part| {
+            part.iter_mut().for_each(|value| *value = 0);
+            Ok(())
+        })
+        .unwrap();
+        for index in 0..parts.count() {
+            // SAFETY: one part at a time.
+            lengths.push(unsafe { parts.part(index) }.len());
+        }
+        assert_eq!(lengths, [10, 10, 5, 10, 10, 5, 10, 10, 5, 10, 10, 5, 3, 0, 0]);
+        assert!(data.iter().all(|&value| value == 0));
     }
 }

@@ -33,8 +33,11 @@ pub(crate) fn slope(
 
 /// How close a slope must come to `analytic`, whose terms' absolute values sum to `scale`.
 pub(crate) fn tolerance(relative: f64, slope: &Slope, scale: f64) -> f64 {
-    relative * (slope.scale + scale) + slope.noise + f64::MIN_POSITIVE
+    relative * (slope.scale + scale) + slope.noise + FLOOR
 }
+
+/// What is left where terms of size 1 cancel.
+const FLOOR: f64 = 1e-13;
 
 /// The steps that are tried: the first is right for smooth functions of ordinary size, the smaller
 /// ones for those that bend within it.

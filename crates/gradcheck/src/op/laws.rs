@@ -1,8 +1,9 @@
 //! The laws, one after the other.
 
+use std::any::Any;
+
 use ferrotape_backend::reference::Reference;
 use ferrotape_backend::{Array, Device, Error, ErrorKind};
-use std::any::Any;
 
 use super::problem::{Outcome, Problem};
 use super::smooth::{self, unravel};
@@ -273,6 +274,16 @@ fn equal(
 ) -> Checked {
     let shape = |index: usize| problem.inputs[index].shape().dims().to_vec();
     let tolerance = problem.options.rounding;
+    if found.value.len() != expected.value.len() {
+        return Err(Failure::new(
+            law,
+            format!(
+                "{how}, the value has {} elements and should have {}",
+                found.value.len(),
+                expected.value.len()
+            ),
+        ));
+    }
     if let Some((position, tolerance)) = differ(&found.value, &expected.value, tolerance) {
         let (analytic, numeric) = (found.value[position], expected.value[position]);
         let element = vec![position];
@@ -298,8 +309,8 @@ fn equal(
     Ok(())
 }
 
-/// The position where two lists differ most, if by more than the tolerance, which it gives too.
-pub(crate) fn differ(found: &[f64], expected: &[f64], relative: f64) -> Option<(usize, f64)> {
+/// The position where two lists of one length differ most, if by more than the tolerance, which it gives too.
+fn differ(found: &[f64], expected: &[f64], relative: f64) -> Option<(usize, f64)> {
     let largest = expected.iter().fold(1.0f64, |m, e| m.max(e.abs()));
     let tolerance = relative * largest;
     let off = |i: usize| {
@@ -311,9 +322,6 @@ pub(crate) fn differ(found: &[f64], expected: &[f64], relative: f64) -> Option<(
             (false, false) => difference,
         }
     };
-    if found.len() != expected.len() {
-        return Some((0, tolerance));
-    }
     let worst = (0..found.len()).max_by(|&a, &b| off(a).total_cmp(&off(b)))?;
     (off(worst) > tolerance).then_some((worst, tolerance))
 }

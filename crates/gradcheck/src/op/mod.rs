@@ -5,6 +5,8 @@ mod laws;
 mod problem;
 mod smooth;
 
+pub(crate) use smooth::REACH;
+
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Device, Result};
 
@@ -140,9 +142,9 @@ fn reproduction(source: &str, inputs: &[Input], options: &Options, device: &str)
         fields.push("layouts: false, ".to_owned());
     }
     let options = match fields.is_empty() {
-        true => "Options::default()".to_owned(),
-        false => format!("Options {{ {}..Options::default() }}", fields.concat()),
+        true => String::new(),
+        false => format!("; Options {{ {}..Options::default() }}", fields.concat()),
     };
-    code.push_str(&format!("];\ncheck_op!(&device, &inputs, {source}; {options})?;\n"));
+    code.push_str(&format!("];\ncheck_op!(&device, &inputs, {source}{options})?;\n"));
     code
 }

@@ -89,11 +89,8 @@ impl Problem<'_> {
         let y = (self.op)(&tensors)?;
         let value = y.to_vec::<f64>()?;
         let seed = tape.variable(Array::from_slice(self.device, cotangent, y.shape())?)?;
-        let options = BackwardOptions {
-            seed: Some(&seed),
-            create_graph: true,
-            ..BackwardOptions::default()
-        };
+        let options =
+            BackwardOptions { seed: Some(&seed), create_graph: true, ..BackwardOptions::default() };
         let gradients = y.backward_with(&options)?;
         let first = Outcome { value, grads: collect(&gradients, &tensors)? };
         let mut sum: Option<Tensor> = None;

@@ -133,4 +133,4 @@ pub(super) fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
 }
 
 /// The steps of [`difference::STEPS`] move values by less than this.
-pub(super) const REACH: f64 = 3.0 * difference::STEPS[0];
+pub(crate) const REACH: f64 = 3.0 * difference::STEPS[0];

@@ -1,6 +1,7 @@
 //! Convolutions over channels-last images.
 
 pub(crate) mod columns;
+pub(crate) mod direct;
 
 use ferrotape_backend::check::ConvShapes;
 use ferrotape_backend::{Conv2d, Layout};

@@ -1,6 +1,7 @@
 //! Convolution and its gradients.
 
 mod columns;
+mod direct;
 
 use ferrotape_backend::{Array, Conv2d, DType, Result, check};
 
@@ -33,6 +34,9 @@ pub(crate) fn conv2d(
             let bias = has_bias.then_some(bias);
             match dtype {
                 DType::F64 => columns::forward::<f64>(cpu, &geometry, [x, w], bias, y),
+                _ if direct::takes_forward(&geometry) => {
+                    direct::forward(cpu, &geometry, [x, w], bias, y)
+                }
                 _ => columns::forward::<f32>(cpu, &geometry, [x, w], bias, y),
             }
         })
