@@ -193,7 +193,7 @@ mod tests {
         let base64 = html.split("base64,").nth(1).unwrap().split('"').next().unwrap();
         let file = STANDARD.decode(base64).unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let mut pixels = vec![0; reader.output_buffer_size()];
         let info = reader.next_frame(&mut pixels).unwrap();
         (pixels, info.width, info.height)
     }
