@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ferrotape::prelude::*;
-use ferrotape::train::{RunConfig, RunData, RunFolder, load_model};
+use ferrotape::train::{Precision, RunConfig, RunData, RunFolder, load_model};
 
 use crate::error::{Failure, Result};
 
@@ -33,12 +33,15 @@ pub(crate) fn build(
     data: &RunData,
 ) -> Result<Box<dyn Classifier>> {
     let entry = zoo::find(&config.model)?;
-    let (wants, has) = (entry.input, data.train.image_shape());
-    if wants != has {
-        return Err(Failure::Said(format!(
-            "{} takes images of {wants:?} (channels, height, width), the data have {has:?}",
-            config.model
-        )));
+    for (which, images) in [("training", &data.train), ("test", &data.test)] {
+        let (wants, has) = (entry.input, images.image_shape());
+        if wants != has {
+            return Err(Failure::Said(format!(
+                "{} takes images of {wants:?} (channels, height, width), but the {which} data \
+                 are of {has:?}; give data of that size (--data)",
+                config.model
+            )));
+        }
     }
     blank(config, device, data.train.classes().len())
 }
@@ -49,10 +52,7 @@ pub(crate) fn blank(
     device: &Device,
     classes: usize,
 ) -> Result<Box<dyn Classifier>> {
-    let dtype = match config.dtype.parse::<DType>()? {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
+    let dtype = Precision::of(config)?.parameters;
     let init = Init::new(device, Rng::new(config.seed)).dtype(dtype);
     Ok(zoo::build(&config.model, &init, classes)?)
 }
