@@ -21,8 +21,22 @@ pub(crate) struct Machine {
     pub(crate) dtype: Option<String>,
 }
 
+/// More threads than this are a slip of the finger, and starting them takes minutes.
+const MOST_THREADS: usize = 512;
+
+/// Refuses a number of threads that no machine computes faster with.
+pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(count) if count > MOST_THREADS => Err(Failure::Said(format!(
+            "threads is {count}; give at most {MOST_THREADS}, best one a core (--threads)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a device.
 pub(crate) fn open(name: &str, threads: Option<usize>) -> Result<Device> {
+    check_threads(threads)?;
     Ok(Device::open_with(name, DeviceOptions { threads })?)
 }
 

@@ -70,6 +70,7 @@ fn summary_counts_the_parameters_of_lenet5() {
     let lines = ferrotape_in(place.path(), fewer).json_lines();
     assert_eq!(lines.last().unwrap()["output"], serde_json::json!([1, 3]));
     ferrotape_in(place.path(), ["summary", "lenet5", "--classes", "0"]).refused();
+    ferrotape_in(place.path(), ["summary", "lenet5", "--classes", "99999999999"]).refused();
 }
 
 #[test]
@@ -85,4 +86,5 @@ fn doctor_tells_of_the_machine() {
     let known: Vec<Value> = serde_json::from_value(lines[0]["devices"].clone()).unwrap();
     assert_eq!((&lines[0]["threads"], known.contains(&"cpu".into())), (&2.into(), true));
     ferrotape_in(place.path(), ["doctor", "--threads", "0"]).refused();
+    ferrotape_in(place.path(), ["doctor", "--threads", "5000"]).refused();
 }
