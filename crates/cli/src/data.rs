@@ -17,10 +17,10 @@ pub(crate) fn load(name: &str, limit: Option<usize>) -> Result<RunData> {
         BUNDLED if !Path::new(BUNDLED).is_dir() => bundled()?,
         folder => (mnist_folder(folder, Split::Train)?, mnist_folder(folder, Split::Test)?),
     };
-    if train.classes().len() < test.classes().len() {
+    if train.classes() != test.classes() {
         return Err(Failure::Said(format!(
-            "the test data of {name} have {} classes but the training data only {}; check that \
-             both are of one set",
+            "the test data of {name} have {} classes and the training data {}; check that both \
+             are of one set",
             test.classes().len(),
             train.classes().len()
         )));

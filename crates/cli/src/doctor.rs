@@ -33,6 +33,7 @@ pub(crate) fn cores() -> usize {
 
 /// Prints what of the machine is used.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    crate::model::check_threads(arguments.threads)?;
     let cpu = Cpu::new(CpuOptions { threads: arguments.threads, ..CpuOptions::default() })?;
     let cuda = "not in this build: it computes on the CPU alone";
     let mut out = std::io::stdout().lock();

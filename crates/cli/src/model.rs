@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ferrotape::prelude::*;
-use ferrotape::train::{RunConfig, RunData, RunFolder, load_model};
+use ferrotape::train::{Precision, RunConfig, RunData, RunFolder, load_model};
 
 use crate::error::{Failure, Result};
 
@@ -21,8 +21,22 @@ pub(crate) struct Machine {
     pub(crate) dtype: Option<String>,
 }
 
+/// More threads than this are a slip of the finger, and starting them takes minutes.
+const MOST_THREADS: usize = 512;
+
+/// Refuses a number of threads that no machine computes faster with.
+pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(count) if count > MOST_THREADS => Err(Failure::Said(format!(
+            "threads is {count}; give at most {MOST_THREADS}, best one a core (--threads)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a device.
 pub(crate) fn open(name: &str, threads: Option<usize>) -> Result<Device> {
+    check_threads(threads)?;
     Ok(Device::open_with(name, DeviceOptions { threads })?)
 }
 
@@ -33,12 +47,15 @@ pub(crate) fn build(
     data: &RunData,
 ) -> Result<Box<dyn Classifier>> {
     let entry = zoo::find(&config.model)?;
-    let (wants, has) = (entry.input, data.train.image_shape());
-    if wants != has {
-        return Err(Failure::Said(format!(
-            "{} takes images of {wants:?} (channels, height, width), the data have {has:?}",
-            config.model
-        )));
+    for (which, images) in [("training", &data.train), ("test", &data.test)] {
+        let (wants, has) = (entry.input, images.image_shape());
+        if wants != has {
+            return Err(Failure::Said(format!(
+                "{} takes images of {wants:?} (channels, height, width), but the {which} data \
+                 are of {has:?}; give data of that size (--data)",
+                config.model
+            )));
+        }
     }
     blank(config, device, data.train.classes().len())
 }
@@ -49,10 +66,7 @@ pub(crate) fn blank(
     device: &Device,
     classes: usize,
 ) -> Result<Box<dyn Classifier>> {
-    let dtype = match config.dtype.parse::<DType>()? {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
+    let dtype = Precision::of(config)?.parameters;
     let init = Init::new(device, Rng::new(config.seed)).dtype(dtype);
     Ok(zoo::build(&config.model, &init, classes)?)
 }

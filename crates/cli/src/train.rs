@@ -6,7 +6,7 @@ use std::time::Instant;
 use ferrotape::prelude::*;
 use ferrotape::train::progress::for_console;
 use ferrotape::train::report::Environment;
-use ferrotape::train::{Run, RunConfig, RunFolder, recipe};
+use ferrotape::train::{Precision, Run, RunConfig, RunFolder, recipe};
 
 use crate::error::Result;
 use crate::{data, model, summary};
@@ -61,6 +61,7 @@ impl Arguments {
             ..recipe
         };
         config.validate()?;
+        Precision::of(&config)?;
         Ok(config)
     }
 }

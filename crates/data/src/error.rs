@@ -33,7 +33,9 @@ pub enum Error {
     },
     /// The folder that should hold a dataset is not there.
     #[error(
-        "there is no folder {}: {source}; name the folder that holds the MNIST files",
+        "there is no folder {}: {source}; name the folder that holds the MNIST files \
+         train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
+         t10k-labels-idx1-ubyte, plain or with .gz",
         folder.display()
     )]
     Folder {

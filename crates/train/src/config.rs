@@ -342,7 +342,8 @@ mod tests {
 
     #[test]
     fn every_field_is_a_known_key() {
-        let json = serde_json::to_value(RunConfig { threads: Some(1), ..lenet() }).unwrap();
+        let full = RunConfig { threads: Some(1), limit: Some(1), ..lenet() };
+        let json = serde_json::to_value(full).unwrap();
         let fields = json.as_object().unwrap();
         let known = RunConfig::known_keys();
         assert_eq!(known.len(), fields.len());

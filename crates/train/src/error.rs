@@ -107,6 +107,18 @@ pub enum Error {
         message: String,
     },
 
+    /// The file of the weights is damaged or belongs to another model.
+    #[error(
+        "{}: {cause}; restore the file or train again",
+        path.display()
+    )]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: ferrotape_backend::Error,
+    },
+
     /// Tensors, layers or the device.
     #[error(transparent)]
     Tensor(#[from] ferrotape_backend::Error),

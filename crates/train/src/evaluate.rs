@@ -2,14 +2,19 @@
 
 use ferrotape_backend::{DType, Device};
 use ferrotape_data::Loader;
-use ferrotape_nn::{Classifier, Pass};
+use ferrotape_nn::Classifier;
 
 use crate::config::RunConfig;
 use crate::metrics::{Confusion, RunningMean, argmax};
-use crate::trainer::{autocast, upload};
-use crate::{Error, Result};
+use crate::trainer::upload;
+use crate::{Error, Precision, Result};
 
 /// What a model made of one sample.
+///
+/// ```
+/// let miss = ferrotape_train::Prediction { index: 7, truth: 4, predicted: 9, probability: 0.8 };
+/// assert_ne!(miss.truth, miss.predicted);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
     /// The sample's index in its data set.
@@ -23,6 +28,18 @@ pub struct Prediction {
 }
 
 /// The result of [`evaluate`].
+///
+/// ```
+/// use ferrotape_train::{Evaluation, Prediction, metrics::Confusion};
+///
+/// let predictions = vec![Prediction { index: 0, truth: 0, predicted: 1, probability: 0.9 }];
+/// let mut confusion = Confusion::new(2);
+/// confusion.add(0, 1)?;
+/// let evaluation = Evaluation { loss: 2.3, confusion, predictions };
+/// assert_eq!(evaluation.accuracy(), 0.0);
+/// assert_eq!(evaluation.worst(5)[0].predicted, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The mean cross entropy.
@@ -35,11 +52,31 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// The share of samples classified rightly; 0 if there are none.
+    ///
+    /// ```
+    /// use ferrotape_train::{Evaluation, metrics::Confusion};
+    ///
+    /// let mut confusion = Confusion::new(2);
+    /// confusion.add(1, 1)?;
+    /// confusion.add(0, 1)?;
+    /// let evaluation = Evaluation { loss: 0.7, confusion, predictions: Vec::new() };
+    /// assert_eq!(evaluation.accuracy(), 0.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accuracy(&self) -> f64 {
         self.confusion.accuracy().unwrap_or(0.0)
     }
 
     /// The wrong predictions, the most confident first.
+    ///
+    /// ```
+    /// use ferrotape_train::{Evaluation, Prediction, metrics::Confusion};
+    ///
+    /// let wrong = |index, probability| Prediction { index, truth: 0, predicted: 1, probability };
+    /// let predictions = vec![wrong(0, 0.6), wrong(1, 0.9)];
+    /// let evaluation = Evaluation { loss: 1.0, confusion: Confusion::new(2), predictions };
+    /// assert_eq!(evaluation.worst(1)[0].index, 1);
+    /// ```
     pub fn worst(&self, count: usize) -> Vec<Prediction> {
         let mut wrong: Vec<Prediction> =
             self.predictions.iter().filter(|p| p.truth != p.predicted).copied().collect();
@@ -51,6 +88,28 @@ impl Evaluation {
 
 /// Runs a model in evaluation mode over all batches of a loader.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_train::{evaluate, test_loader};
+///
+/// let result = evaluate(&model, &device, &config, &test_loader(&data, &config)?)?;
+/// assert_eq!(result.predictions.len(), 2);
+/// assert!((0.0..=1.0).contains(&result.accuracy()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// Data that cannot be read, or that does not fit the model.
 pub fn evaluate(
@@ -59,13 +118,14 @@ pub fn evaluate(
     config: &RunConfig,
     loader: &Loader,
 ) -> Result<Evaluation> {
+    let precision = Precision::of(config)?;
     let mut loss = RunningMean::default();
     let mut confusion = Confusion::new(loader.dataset().classes().len());
     let mut predictions = Vec::with_capacity(loader.dataset().len());
     for batch in loader.epoch(0) {
         let batch = batch?;
-        let (images, labels) = upload(device, &batch)?;
-        let pass = eval_pass(device, config)?;
+        let (images, labels) = upload(device, precision, &batch)?;
+        let pass = precision.eval(device);
         let images = pass.input(images)?;
         let outcome = model.loss(&pass, &images, &labels)?;
         loss.add(outcome.loss.item()?, batch.labels.len() as u64);
@@ -76,7 +136,8 @@ pub fn evaluate(
         let rows = probabilities.chunks_exact(classes.max(1));
         for ((row, &label), &index) in rows.zip(&batch.labels).zip(&batch.indices) {
             let predicted = argmax(row).ok_or_else(|| {
-                Error::Figures(format!("the probabilities of sample {index} are no numbers"))
+                Error::Figures(format!("the model's probabilities for sample {index} are no numbers, so it has diverged; \
+                     train again with a smaller learning rate (--lr)"))
             })?;
             let probability = row[predicted];
             let truth = label as usize;
@@ -86,14 +147,27 @@ pub fn evaluate(
     Ok(Evaluation { loss: loss.value().unwrap_or(0.0), confusion, predictions })
 }
 
-/// The pass that a configuration evaluates with.
-///
-/// # Errors
-/// An unknown data type.
-pub fn eval_pass(device: &Device, config: &RunConfig) -> Result<Pass> {
-    let pass = Pass::eval(device);
-    Ok(match autocast(config)? {
-        Some(dtype) => pass.autocast(dtype),
-        None => pass,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_are_wrong_the_most_confident_first_and_ties_in_the_order_of_the_data() {
+        let prediction =
+            |index, predicted, probability| Prediction { index, truth: 3, predicted, probability };
+        let evaluation = Evaluation {
+            loss: 1.0,
+            confusion: Confusion::new(10),
+            predictions: vec![
+                prediction(0, 1, 0.5),
+                prediction(1, 3, 0.99),
+                prediction(2, 2, 0.9),
+                prediction(3, 4, 0.5),
+                prediction(4, 5, 0.7),
+            ],
+        };
+        let worst = |count| evaluation.worst(count).iter().map(|p| p.index).collect::<Vec<_>>();
+        assert_eq!(worst(10), [2, 4, 0, 3]);
+        assert_eq!(worst(2), [2, 4]);
+    }
 }

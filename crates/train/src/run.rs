@@ -13,10 +13,31 @@ use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::progress::Reporter;
 use crate::report::{Environment, FilterBank, LayerRow, MistakePicture, ReportData, render};
+use crate::run_folder::MODEL;
 use crate::trainer::Trainer;
-use crate::{FinalRecord, Record, Result, RunFolder};
+use crate::{Error, FinalRecord, Precision, Record, Result, RunFolder};
 
 /// The data of a run, and how its pixels are normalised.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_data::Dataset;
+///
+/// assert_eq!(data.train.classes(), data.test.classes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct RunData {
     /// What the model is trained on.
@@ -28,6 +49,40 @@ pub struct RunData {
 }
 
 /// Everything that a run needs besides its data.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use std::time::Instant;
+/// use ferrotape_train::{Run, RunFolder, report::Environment};
+///
+/// let place = tempfile::tempdir()?;
+/// let mut folder = RunFolder::create(Some(place.path()), "line")?;
+/// let config = RunConfig { epochs: 5, ..config };
+/// let run = Run {
+///     model: &model,
+///     device: &device,
+///     config: &config,
+///     environment: Environment::default(),
+///     layers: Vec::new(),
+///     started: Instant::now(),
+/// };
+/// let result = run.execute(&data, &mut folder, &mut ())?;
+/// assert_eq!((result.epochs, result.test_images), (5, 2));
+/// assert!(place.path().join("report.html").is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Run<'a> {
     /// The model, freshly initialised.
     pub model: &'a dyn Classifier,
@@ -103,6 +158,25 @@ impl Run<'_> {
 
 /// Shuffled batches of the training data, augmented as the configuration says.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// let loader = ferrotape_train::train_loader(&data, &config)?;
+/// assert_eq!(loader.batches(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// A batch size of 0.
 pub fn train_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
@@ -123,6 +197,26 @@ pub fn train_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
 
 /// Batches of the test data, in order.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// let loader = ferrotape_train::test_loader(&data, &config)?;
+/// let labels: Vec<i64> = loader.epoch(0).flat_map(|batch| batch.unwrap().labels).collect();
+/// assert_eq!(labels, [0, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// None today; a loader can refuse its options.
 pub fn test_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
@@ -138,15 +232,65 @@ pub fn test_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
 
 /// Loads a run's weights into a model.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_nn::Module;
+/// use ferrotape_train::{RunFolder, load_model};
+///
+/// let place = tempfile::tempdir()?;
+/// let mut folder = RunFolder::create(Some(place.path()), "line")?;
+/// folder.write_model(&model.state_dict()?.to_bytes()?)?;
+/// load_model(&model, &device, &folder)?;
+/// folder.write_model(b"no weights")?;
+/// assert!(load_model(&model, &device, &folder).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// A file that is not of this model.
 pub fn load_model(model: &dyn Classifier, device: &Device, folder: &RunFolder) -> Result<()> {
-    let dict = StateDict::from_bytes(device, &folder.read_model()?)?;
-    model.load_state_dict(&dict, true)?;
+    let bytes = folder.read_model()?;
+    let load = || model.load_state_dict(&StateDict::from_bytes(device, &bytes)?, true);
+    load().map_err(|cause| Error::Weights { path: folder.path().join(MODEL), cause })?;
     Ok(())
 }
 
 /// Class probabilities of one image, `[K]`.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_data::FloatImage;
+/// use ferrotape_train::predict;
+///
+/// let image = FloatImage::new(vec![0.0, 1.0], [1, 1, 2])?;
+/// let probabilities = predict(&model, &device, &config, image, &data.normalise)?;
+/// assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// An image that does not fit the model.
@@ -159,8 +303,10 @@ pub fn predict(
 ) -> Result<Vec<f32>> {
     normalise.apply(&mut image, ferrotape_backend::Rng::new(config.seed))?;
     let [c, h, w] = image.shape();
+    let precision = Precision::of(config)?;
     let images = Array::from_slice(device, image.pixels(), [1, c, h, w])?;
-    let pass = crate::evaluate::eval_pass(device, config)?;
+    let images = images.cast(precision.parameters)?;
+    let pass = precision.eval(device);
     let scores = model.scores(&pass, &pass.input(images)?)?;
     Ok(scores.cast(DType::F32)?.softmax(1)?.array().to_vec()?)
 }

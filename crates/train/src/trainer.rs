@@ -10,18 +10,42 @@ use ferrotape_nn::{Classifier, Outcome, Pass};
 use crate::config::{OptimizerName, RunConfig, ScheduleName};
 use crate::metrics::{Confusion, RunningMean};
 use crate::progress::{BatchDone, EpochStart, Reporter};
-use crate::{EpochRecord, Error, Result};
+use crate::{EpochRecord, Error, Precision, Result};
 
 /// Trains a model as a [`RunConfig`] says, epoch by epoch.
 ///
 /// Everything that is drawn depends on the seed, the epoch and the sample, or the step, alone: two
 /// trainers with equal configurations make equal weights, on any number of threads.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_train::{Trainer, train_loader};
+///
+/// let loader = train_loader(&data, &config)?;
+/// let mut trainer = Trainer::new(&model, &device, &config, loader.batches())?;
+/// let losses = [1, 2, 3].map(|epoch| trainer.epoch(epoch, &loader, &mut ()));
+/// let [first, _, last] = losses.map(|record| record.unwrap().train_loss);
+/// assert!(last < first);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Trainer<'a> {
     model: &'a dyn Classifier,
     device: Device,
     config: &'a RunConfig,
-    autocast: Option<DType>,
+    precision: Precision,
     optimizer: Box<dyn Optimizer>,
     batches: usize,
     step: u64,
@@ -31,6 +55,27 @@ impl<'a> Trainer<'a> {
     /// A trainer at step 0. `batches` is the number of steps of an epoch, which the learning-rate
     /// schedule counts in.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::Trainer;
+    ///
+    /// let odd = RunConfig { dtype: "f33".into(), ..config };
+    /// assert!(Trainer::new(&model, &device, &odd, 1).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// An unknown data type; a configuration that the optimizer refuses.
     pub fn new(
@@ -39,16 +84,40 @@ impl<'a> Trainer<'a> {
         config: &'a RunConfig,
         batches: usize,
     ) -> Result<Self> {
-        let autocast = autocast(config)?;
+        let precision = Precision::of(config)?;
         let optimizer = optimizer(model, config)?;
         let device = device.clone();
-        Ok(Trainer { model, device, config, autocast, optimizer, batches, step: 0 })
+        Ok(Trainer { model, device, config, precision, optimizer, batches, step: 0 })
     }
 
     /// The learning rate of step `step`, counted from 0.
     ///
     /// It rises linearly over the warm-up, reaching the peak at its end; then stays, or falls as half
     /// a cosine to 0 at the end of the run.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::Trainer;
+    ///
+    /// let config = RunConfig { epochs: 10, learning_rate: 1.0, warmup_epochs: 2.0, ..config };
+    /// let trainer = Trainer::new(&model, &device, &config, 1)?;
+    /// assert_eq!(trainer.learning_rate(0), 1.0 / 3.0);
+    /// assert_eq!(trainer.learning_rate(2), 1.0);
+    /// assert!(trainer.learning_rate(9) < 0.05);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn learning_rate(&self, step: u64) -> f64 {
         let peak = self.config.learning_rate;
         let total = (self.config.epochs * self.batches).max(1) as f64;
@@ -67,6 +136,29 @@ impl<'a> Trainer<'a> {
     }
 
     /// One pass over the training data. `epoch` counts from 1.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::{Trainer, train_loader};
+    ///
+    /// let loader = train_loader(&data, &config)?;
+    /// let record = Trainer::new(&model, &device, &config, 1)?.epoch(1, &loader, &mut ())?;
+    /// assert_eq!(record.epoch, 1);
+    /// assert!(record.train_loss.is_finite());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Data that cannot be read, a loss that is not finite, a device that failed.
@@ -111,11 +203,8 @@ impl<'a> Trainer<'a> {
     /// One step: forward, loss, backward, update. Gives the loss and the scores as f32.
     fn step(&mut self, batch: &HostBatch) -> Result<(f64, Vec<f32>)> {
         let rng = Rng::new(self.config.seed).step(self.step);
-        let mut pass = Pass::train(&self.device, rng);
-        if let Some(dtype) = self.autocast {
-            pass = pass.autocast(dtype);
-        }
-        let (images, labels) = upload(&self.device, batch)?;
+        let pass = self.precision.cast(Pass::train(&self.device, rng));
+        let (images, labels) = upload(&self.device, self.precision, batch)?;
         let images = pass.input(images)?;
         let Outcome { loss, scores } = self.model.loss(&pass, &images, &labels)?;
         self.optimizer.set_lr(self.learning_rate(self.step));
@@ -125,21 +214,14 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The type that a configuration asks convolutions and products to be computed in, if not f32.
-pub(crate) fn autocast(config: &RunConfig) -> Result<Option<DType>> {
-    match config.dtype.parse::<DType>()? {
-        DType::F32 | DType::F64 => Ok(None),
-        dtype @ (DType::BF16 | DType::F16) => Ok(Some(dtype)),
-        other => Err(ferrotape_backend::Error::dtype(format!(
-            "a network cannot be trained in {other}; use f32, f64 or bf16"
-        ))
-        .into()),
-    }
-}
-
-/// Copies a batch to the device.
-pub(crate) fn upload(device: &Device, batch: &HostBatch) -> Result<(Array, Array)> {
+/// Copies a batch to the device, the images in the type of the parameters.
+pub(crate) fn upload(
+    device: &Device,
+    precision: Precision,
+    batch: &HostBatch,
+) -> Result<(Array, Array)> {
     let images = Array::from_slice(device, &batch.images, batch.shape)?;
+    let images = images.cast(precision.parameters)?;
     let labels = Array::from_slice(device, &batch.labels, [batch.labels.len()])?;
     Ok((images, labels))
 }
@@ -162,4 +244,85 @@ fn optimizer(model: &dyn Classifier, config: &RunConfig) -> Result<Box<dyn Optim
             Box::new(AdamW::new(parameters, options)?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ferrotape_backend::reference::Reference;
+    use ferrotape_data::{InMemory, LoaderOptions};
+    use ferrotape_nn::{Flatten, Init, LinearConfig, Module, Sequential};
+
+    use super::*;
+
+    fn model(device: &Device) -> Sequential {
+        let init = Init::new(device, Rng::new(1));
+        Sequential::new(&init).add(Flatten::new).unwrap().add(LinearConfig::new(2, 2)).unwrap()
+    }
+
+    fn config() -> RunConfig {
+        RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() }
+    }
+
+    /// Four samples in batches of two.
+    fn loader() -> Loader {
+        let pixels = vec![0, 250, 250, 0, 10, 240, 230, 20];
+        let classes = InMemory::numbered_classes(2);
+        let data = InMemory::new(pixels, [1, 1, 2], vec![0, 1, 0, 1], classes).unwrap();
+        let options = LoaderOptions { batch_size: 2, ..LoaderOptions::default() };
+        Loader::new(Arc::new(data), options).unwrap()
+    }
+
+    #[test]
+    fn the_rate_rises_over_the_warmup_and_falls_as_half_a_cosine() {
+        let device = Device::new(Reference::new());
+        let model = model(&device);
+        let rates = |schedule, warmup_epochs, steps: &[u64]| -> Vec<f64> {
+            let config =
+                RunConfig { epochs: 5, learning_rate: 2.0, warmup_epochs, schedule, ..config() };
+            let trainer = Trainer::new(&model, &device, &config, 4).unwrap();
+            steps.iter().map(|&step| trainer.learning_rate(step)).collect()
+        };
+        let close = |found: Vec<f64>, expected: &[f64]| {
+            assert_eq!(found.len(), expected.len());
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+            assert!(found.iter().zip(expected).all(near), "{found:?}");
+        };
+        // Four steps of warm-up, then sixteen of cosine: half-way down at 12.
+        let steps = [0, 1, 3, 4, 12, 20];
+        close(rates(ScheduleName::Cosine, 1.0, &steps), &[0.4, 0.8, 1.6, 2.0, 1.0, 0.0]);
+        close(rates(ScheduleName::Constant, 1.0, &steps), &[0.4, 0.8, 1.6, 2.0, 2.0, 2.0]);
+        close(rates(ScheduleName::Cosine, 0.0, &[0, 10]), &[2.0, 1.0]);
+        // A warm-up longer than the run never divides by zero.
+        assert!(rates(ScheduleName::Cosine, 99.0, &steps).iter().all(|rate| rate.is_finite()));
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_names_its_epoch_and_step() {
+        let device = Device::new(Reference::new());
+        let model = model(&device);
+        let config = config();
+        let loader = loader();
+        let mut trainer = Trainer::new(&model, &device, &config, loader.batches()).unwrap();
+        trainer.epoch(1, &loader, &mut ()).unwrap();
+        for parameter in model.parameters() {
+            let nan = Array::full(&device, DType::F32, *parameter.value().shape(), f64::NAN);
+            parameter.set(nan.unwrap()).unwrap();
+        }
+        let error = trainer.epoch(2, &loader, &mut ()).unwrap_err();
+        assert!(matches!(error, Error::Diverged { epoch: 2, step: 3 }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("step 3 in epoch 2") && text.contains("--lr"), "{text}");
+    }
+
+    #[test]
+    fn a_model_in_f64_is_given_images_in_f64() {
+        let device = Device::new(Reference::new());
+        let model = model(&device);
+        model.to_dtype(DType::F64).unwrap();
+        let config = RunConfig { dtype: "f64".into(), ..config() };
+        let mut trainer = Trainer::new(&model, &device, &config, 2).unwrap();
+        assert!(trainer.epoch(1, &loader(), &mut ()).unwrap().train_loss > 0.0);
+    }
 }

@@ -1,0 +1,135 @@
+//! `train`: what it writes, and that neither chance nor threads change it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Outcome, bar_files, ferrotape_in, gzip, names, place, trained};
+
+const FILES: [&str; 4] = ["config.toml", "metrics.jsonl", "model.safetensors", "report.html"];
+
+fn train(place: &Path, out: &str, flags: &str) -> Outcome {
+    let arguments = format!("train lenet5 --data bars --epochs 1 --json --out {out} {flags}");
+    let outcome = ferrotape_in(place, arguments.split_whitespace());
+    outcome.succeeded();
+    assert_eq!(names(&place.join(out)), FILES);
+    outcome
+}
+
+fn weights(place: &Path, out: &str) -> Vec<u8> {
+    fs::read(place.join(out).join("model.safetensors")).unwrap()
+}
+
+#[test]
+#[cfg(feature = "bundled-mnist")]
+fn the_main_job_on_few_digits_writes_a_whole_run() {
+    let place = place();
+    let arguments = "train lenet5 --epochs 1 --limit 640 --out run --json";
+    let lines = ferrotape_in(place.path(), arguments.split(' ')).json_lines();
+    let last = lines.last().unwrap();
+    assert_eq!((&last["event"], &last["test_images"]), (&"final".into(), &10_000.into()));
+    assert!(last["test_accuracy"].as_f64().unwrap() > 0.2, "{last}");
+    assert_eq!(names(&place.path().join("run")), FILES);
+    let metrics = fs::read_to_string(place.path().join("run/metrics.jsonl")).unwrap();
+    let written: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    for key in ["event", "test_accuracy", "seconds"] {
+        assert_eq!(written[key], last[key]);
+    }
+}
+
+#[test]
+fn a_run_is_told_in_json_and_written_in_four_files() {
+    let run = trained();
+    let events: Vec<&str> = run.lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    let told: Vec<&&str> = events.iter().filter(|event| **event != "progress").collect();
+    assert_eq!(
+        told,
+        [&"epoch_started", &"epoch", &"epoch_started", &"epoch", &"final"],
+        "{events:?}"
+    );
+    assert_eq!(names(&run.folder()), FILES);
+
+    let metrics = fs::read_to_string(run.folder().join("metrics.jsonl")).unwrap();
+    let records: Vec<Value> =
+        metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 3);
+    assert_eq!((&records[0]["event"], &records[0]["epoch"]), (&"epoch".into(), &1.into()));
+    let last = &records[2];
+    assert_eq!((&last["event"], &last["parameters"]), (&"final".into(), &61_706.into()));
+    assert!((0.0..=1.0).contains(&last["test_accuracy"].as_f64().unwrap()));
+    assert!(last["seconds"].as_f64().unwrap() > 0.0);
+
+    let report = fs::read_to_string(run.folder().join("report.html")).unwrap();
+    assert!(report.trim_end().ends_with("</html>"));
+    for outside in ["src=\"http", "href=\"http", "url(http", "@import"] {
+        assert!(!report.contains(outside), "the report fetches something: {outside}");
+    }
+    let config = fs::read_to_string(run.folder().join("config.toml")).unwrap();
+    assert!(config.contains("model = \"lenet5\"") && config.contains("epochs = 2"), "{config}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_on_any_number_of_threads() {
+    let place = place();
+    for (out, flags) in [
+        ("first", "--seed 5"),
+        ("again", "--seed 5"),
+        ("one", "--seed 5 --threads 1"),
+        ("three", "--seed 5 --threads 3"),
+        ("other", "--seed 6"),
+    ] {
+        train(place.path(), out, flags);
+    }
+    let first = weights(place.path(), "first");
+    for out in ["again", "one", "three"] {
+        assert!(weights(place.path(), out) == first, "{out}");
+    }
+    assert!(weights(place.path(), "other") != first);
+}
+
+#[test]
+fn data_may_be_compressed() {
+    let place = place();
+    train(place.path(), "plain", "");
+    for (name, bytes) in bar_files(28) {
+        let folder = place.path().join("bars");
+        fs::remove_file(folder.join(name)).unwrap();
+        fs::write(folder.join(format!("{name}.gz")), gzip(&bytes)).unwrap();
+    }
+    train(place.path(), "packed", "");
+    assert!(weights(place.path(), "plain") == weights(place.path(), "packed"));
+}
+
+#[test]
+fn every_type_that_is_offered_trains_evaluates_and_predicts() {
+    let place = place();
+    let picture = place.path().join("x.png");
+    image::GrayImage::new(28, 28).save(&picture).unwrap();
+    for dtype in ["f64", "bf16"] {
+        train(place.path(), dtype, &format!("--dtype {dtype}"));
+        ferrotape_in(place.path(), ["eval", dtype]).succeeded();
+        ferrotape_in(place.path(), ["eval", dtype, "--dtype", "f32"]).succeeded();
+        ferrotape_in(place.path(), ["predict", dtype, "x.png"]).succeeded();
+    }
+}
+
+#[test]
+fn little_data_and_large_batches_train() {
+    let place = place();
+    train(place.path(), "few", "--limit 3");
+    train(place.path(), "one", "--limit 1 --batch-size 1");
+    train(place.path(), "large", "--batch-size 100000");
+    train(place.path(), "more", "--limit 100000");
+}
+
+#[test]
+fn without_a_folder_the_runs_are_counted() {
+    let place = place();
+    for _ in 0..2 {
+        let arguments = "train lenet5 --data bars --epochs 1 --limit 8";
+        let outcome = ferrotape_in(place.path(), arguments.split(' '));
+        assert!(!outcome.succeeded().contains('\u{1b}'), "no terminal, no colours");
+    }
+    assert_eq!(names(&place.path().join("runs")), ["lenet5-1", "lenet5-2"]);
+}

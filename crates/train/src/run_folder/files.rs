@@ -1,0 +1,266 @@
+//! Writing and reading the files of a run's folder.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use super::{CONFIG, METRICS, MODEL, REPORT, RunFolder};
+use crate::atomic::write_atomically;
+use crate::{Error, Record, Result, RunConfig};
+
+impl RunFolder {
+    /// Writes `config.toml`.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration does not [validate](RunConfig::validate) or the file cannot be written;
+    /// an earlier one is then still whole.
+    ///
+    /// ```
+    /// use ferrotape_train::{RunConfig, RunFolder};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// let config = RunConfig { model: "lenet5".into(), ..Default::default() };
+    /// run.write_config(&config)?;
+    /// assert_eq!(run.read_config()?, config);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_config(&mut self, config: &RunConfig) -> Result<()> {
+        config.validate()?;
+        let version = env!("CARGO_PKG_VERSION");
+        let text =
+            format!("# The configuration of a run of ferrotape {version}.\n{}", config.to_toml());
+        self.write(CONFIG, text.as_bytes())
+    }
+
+    /// Writes `model.safetensors` from the bytes that a state dict was serialised to.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written; an earlier one is then still whole.
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.write_model(b"weights")?;
+    /// assert_eq!(run.read_model()?, b"weights");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_model(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write(MODEL, bytes)
+    }
+
+    /// Writes `report.html`.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written; an earlier one is then still whole.
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.write_report("<!doctype html><title>A run</title>")?;
+    /// assert!(place.path().join("report.html").is_file());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_report(&mut self, html: &str) -> Result<()> {
+        self.write(REPORT, html.as_bytes())
+    }
+
+    /// Appends a line to `metrics.jsonl`; it is with the operating system when this returns, and on
+    /// the disk too if it is the [final](Record::Final) one.
+    ///
+    /// # Errors
+    ///
+    /// If the line cannot be written. What was written of it is then cut off again, as far as the
+    /// file allows.
+    ///
+    /// ```
+    /// use ferrotape_train::{FinalRecord, Record, RunFolder};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.append(&Record::Final(FinalRecord::default()))?;
+    /// assert_eq!(run.read_records()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append(&mut self, record: &Record) -> Result<()> {
+        let path = self.path.join(METRICS);
+        let failed = |e| Error::io("write", &path, e);
+        if self.metrics.is_none() {
+            let opened = File::options().append(true).create(true).open(&path).map_err(failed)?;
+            self.metrics = Some(opened);
+        }
+        let metrics = self.metrics.as_mut().expect("it was opened above");
+        let whole = metrics.metadata().map_err(failed)?.len();
+
+        let mut line = record.to_json();
+        line.push('\n');
+        let written = metrics.write_all(line.as_bytes()).and_then(|()| match record {
+            Record::Final(_) => metrics.sync_all(),
+            _ => Ok(()),
+        });
+        written.map_err(|e| {
+            let _ = metrics.set_len(whole);
+            failed(e)
+        })
+    }
+
+    /// Reads `config.toml`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RunConfig::read`].
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// assert!(run.read_config().is_err(), "none was written yet");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_config(&self) -> Result<RunConfig> {
+        RunConfig::read(&self.path.join(CONFIG))
+    }
+
+    /// Reads `model.safetensors`, as bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// assert!(run.read_model().unwrap_err().to_string().contains("model.safetensors"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_model(&self) -> Result<Vec<u8>> {
+        let path = self.path.join(MODEL);
+        fs::read(&path).map_err(|e| Error::io("read", path, e))
+    }
+
+    /// Reads `metrics.jsonl`. A last line without its end is what a killed run leaves, and is
+    /// passed over.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or another line is no [`Record`].
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// assert!(run.read_records()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_records(&self) -> Result<Vec<Record>> {
+        let path = self.path.join(METRICS);
+        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        text[..whole]
+            .lines()
+            .enumerate()
+            .map(|(i, line)| {
+                Record::from_json(line).map_err(|e| Error::Metrics {
+                    path: path.clone(),
+                    line: i + 1,
+                    message: e.to_string(),
+                })
+            })
+            .collect()
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        if let Some(made) = &mut self.made
+            && !made.files.contains(&path)
+        {
+            made.files.push(path.clone());
+        }
+        write_atomically(&path, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::testing::{config, names};
+    use super::*;
+    use crate::{EpochRecord, FinalRecord};
+
+    #[test]
+    fn a_write_that_fails_leaves_the_earlier_file_and_no_scrap() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        // A folder that is not empty in the file's place makes the rename fail on every system.
+        fs::create_dir_all(place.path().join(REPORT).join("occupied")).unwrap();
+        let error = run.write_report("new").unwrap_err().to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("report.html"), "{error}");
+        assert_eq!(names(place.path()), ["metrics.jsonl", "report.html"]);
+
+        run.write_model(b"old").unwrap();
+        run.write_model(b"new").unwrap();
+        assert_eq!(run.read_model().unwrap(), b"new");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_called_one() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        run.metrics = Some(File::options().write(true).open("/dev/full").unwrap());
+        let error = run.append(&Record::Epoch(EpochRecord::default())).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl: the disk is full"), "{error}");
+    }
+
+    #[test]
+    fn records_survive_reopening_and_a_torn_last_line() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        let epoch = Record::Epoch(EpochRecord { epoch: 1, ..Default::default() });
+        let last = Record::Final(FinalRecord { model: "x".into(), ..Default::default() });
+        run.append(&epoch).unwrap();
+        run.write_config(&config()).unwrap();
+        run.write_model(b"").unwrap();
+        run.keep();
+        drop(run);
+
+        let mut run = RunFolder::open(place.path()).unwrap();
+        run.append(&last).unwrap();
+        assert_eq!(run.read_records().unwrap(), [epoch, last]);
+
+        let path = place.path().join(METRICS);
+        let mut text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("}\n"));
+        text.push_str("{\"event\":\"ep");
+        fs::write(&path, &text).unwrap();
+        assert_eq!(run.read_records().unwrap().len(), 2);
+        text.push('\n');
+        fs::write(&path, &text).unwrap();
+        let error = run.read_records().unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl, line 3 is not a record"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_have_the_permissions_that_any_new_file_would() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(&place.path().join("run")), "x").unwrap();
+        run.write_report("").unwrap();
+        let usual = place.path().join("usual");
+        fs::write(&usual, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&run.path().join(REPORT)), mode(&usual));
+    }
+}
