@@ -1,6 +1,6 @@
 //! How parameters begin: a scope with a name, a device, a data type and random keys.
 
-use ferrotape_backend::{Array, DType, Device, Error, IntoShape, Result, Rng, Shape};
+use ferrotape_backend::{Array, DType, Device, Error, ErrorKind, IntoShape, Result, Rng, Shape};
 
 use crate::{Parameter, Path, State};
 
@@ -155,12 +155,26 @@ impl Init {
     fn draw(&self, shape: Shape, draw: impl Fn(u64) -> f64) -> Result<Array> {
         let indices = 0..shape.numel() as u64;
         if self.dtype == DType::F32 {
-            let values: Vec<f32> = indices.map(|i| draw(i) as f32).collect();
+            let mut values: Vec<f32> = room(&shape)?;
+            values.extend(indices.map(|i| draw(i) as f32));
             return Array::from_slice(&self.device, &values, shape);
         }
-        let values: Vec<f64> = indices.map(draw).collect();
+        let mut values: Vec<f64> = room(&shape)?;
+        values.extend(indices.map(draw));
         Array::from_f64(&self.device, &values, self.dtype, shape)
     }
+}
+
+/// Memory on the host, where values are drawn: a layer of any size is an error, not a panic.
+fn room<T>(shape: &Shape) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(shape.numel()).map_err(|_| {
+        Error::new(
+            ErrorKind::OutOfMemory,
+            format!("there is no room to draw the first values of a parameter of shape {shape}"),
+        )
+    })?;
+    Ok(values)
 }
 
 /// What first values are drawn from.

@@ -85,11 +85,12 @@ impl Sequential {
         Ok(self)
     }
 
-    /// Puts a layer that was made elsewhere at the end, named by its position. It keeps the path it
-    /// was made under.
+    /// Puts a layer that was made elsewhere at the end, named by its position or, where that name is
+    /// taken, by the next free number. It keeps the path it was made under.
     pub fn push(&mut self, layer: Box<dyn Layer>) {
-        let name = self.layers.len().to_string();
-        self.layers.push((name, layer));
+        let mut numbers = (self.layers.len()..).map(|number| number.to_string());
+        let free = numbers.find(|name| self.get(name).is_none());
+        self.layers.push((free.unwrap_or_default(), layer));
     }
 
     /// The layer of this name.
@@ -151,7 +152,7 @@ impl Classifier for Sequential {}
 
 #[cfg(test)]
 mod tests {
-    use ferrotape_backend::{Device, Rng, reference::Reference};
+    use ferrotape_backend::{DType, Device, Rng, reference::Reference};
 
     use super::*;
     use crate::{Flatten, LinearConfig};
@@ -169,5 +170,24 @@ mod tests {
         assert_ne!(model.parameters()[0].value().to_vec::<f32>().unwrap(), [0.0; 6]);
         let error = model.named("1", Flatten::new).unwrap_err().to_string();
         assert!(error.contains("'1'"), "{error}");
+    }
+
+    #[test]
+    fn a_pushed_layer_takes_no_other_layers_name() {
+        let device = Device::new(Reference::new());
+        let init = Init::new(&device, Rng::new(1));
+        let mut model = Sequential::new(&init).named("1", LinearConfig::new(2, 2)).unwrap();
+        model.push(LinearConfig::new(2, 2).into_layer(&init.at("other")).unwrap());
+        assert_eq!(model.state_dict().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_layer_that_no_memory_holds_is_an_error() {
+        let device = Device::new(Reference::new());
+        let init = Init::new(&device, Rng::new(1));
+        for dtype in [DType::F32, DType::BF16] {
+            let config = LinearConfig::new(1 << 30, 1 << 29);
+            assert!(crate::Linear::new(&init.clone().dtype(dtype), config).is_err());
+        }
     }
 }

@@ -25,6 +25,13 @@ pub(super) fn state_dict(walk: Walk<'_>) -> Result<StateDict> {
             Item::State(state) => state.value(),
             Item::Child(_) => return,
         };
+        if dict.get(name).is_some() {
+            failure = failure.take().or(Some(Error::state(format!(
+                "two entries of the model are named {name}, and a state dict holds one; rename a \
+                 field or layer"
+            ))));
+            return;
+        }
         match snapshot(&array) {
             Ok(array) => dict.insert(name, array),
             Err(error) => failure = failure.take().or(Some(error.at(name))),
