@@ -1,4 +1,4 @@
-//! Property tests for operators and layers: proptest strategies and the laws of a gradient.
+//! Property tests for operators: proptest strategies and the laws of a gradient.
 //!
 //! Whoever writes an operator checks it with one call. All laws are checked: the gradient and the
 //! second derivative against difference quotients in f64 by random projection, linearity, memory
