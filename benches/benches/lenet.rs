@@ -36,9 +36,8 @@ fn whole(c: &mut Criterion) {
         b.iter(|| {
             step += 1;
             let cx = Pass::train(&device, Rng::new(1).step(step));
-            let outcome = model
-                .loss(&cx, &Tensor::from(input.clone()), &targets)
-                .expect("the shapes fit");
+            let outcome =
+                model.loss(&cx, &Tensor::from(input.clone()), &targets).expect("the shapes fit");
             sgd.step(&outcome.loss.backward().expect("the loss is tracked")).expect("it steps");
         });
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrotape_backend::{Array, Context, Error, Result};
 
-use crate::gradients::{GradientKey, Gradients, Key};
+use crate::gradients::Gradients;
 use crate::op::{Backward, Op, SavedList};
 use crate::tape::{Link, NodeId, Tape};
 use crate::tensor::Tensor;
@@ -59,6 +59,8 @@ impl Tensor {
                     self.shape()
                 )));
             }
+            // A tracked seed would make an ordinary backward pass record some of its steps.
+            Some(seed) if !options.create_graph => seed.detach().cast(self.dtype())?,
             Some(seed) => seed.cast(self.dtype())?,
             None if self.shape().numel() != 1 => {
                 return Err(Error::gradient(format!(
@@ -87,8 +89,8 @@ impl<'a> Walk<'a> {
         let count = root.index() + 1;
         let mut wanted = vec![false; count];
         for tensor in options.wrt {
-            match tensor.key() {
-                Key::Node(key, node) if key == tape.key() => {
+            match (tensor.tape(), tensor.node()) {
+                (Some(other), Some(node)) if other.is(tape) => {
                     if let Some(slot) = wanted.get_mut(node.index()) {
                         *slot = true;
                     }
@@ -103,7 +105,7 @@ impl<'a> Walk<'a> {
         let leads = tape.with_nodes(|nodes| {
             let mut leads = vec![false; count];
             for (index, node) in nodes[..count].iter().enumerate() {
-                if node.leaf.is_some() && !options.only {
+                if node.wanted && !options.only {
                     wanted[index] = true;
                 }
                 leads[index] = wanted[index]
@@ -111,6 +113,13 @@ impl<'a> Walk<'a> {
             }
             leads
         });
+        if !leads[root.index()] && !options.only && options.wrt.is_empty() {
+            return Err(Error::gradient(
+                "nothing that this tensor was computed from wants a gradient: its parameters are \
+                 frozen, or the pass records without tracking; use with_grad(), or name tensors in \
+                 BackwardOptions::wrt",
+            ));
+        }
         Ok(Walk { tape, root, options, wanted, leads })
     }
 
@@ -123,8 +132,9 @@ impl<'a> Walk<'a> {
         self.tape.set_path(outer);
         walked?;
         self.tape.with_nodes(|nodes| {
-            for node in &nodes[..=self.root.index()] {
-                let absent = node.leaf.filter(|id| !result.leaves.contains_key(id));
+            for (node, wanted) in nodes[..=self.root.index()].iter().zip(&self.wanted) {
+                let leaf = node.leaf.filter(|_| *wanted);
+                let absent = leaf.filter(|id| !result.leaves.contains_key(id));
                 result.absent.extend(absent);
             }
         });
@@ -141,10 +151,10 @@ impl<'a> Walk<'a> {
             let (leaf, dtype) = self.tape.with_nodes(|n| (n[index].leaf, n[index].dtype));
             if self.wanted[index] {
                 let grad = grad.cast(dtype)?;
-                if let Some(leaf) = leaf {
-                    result.leaves.insert(leaf, grad.clone());
-                }
-                result.nodes.insert((self.tape.key(), node), grad);
+                match leaf {
+                    Some(leaf) => result.leaves.insert(leaf, grad),
+                    None => result.nodes.insert((self.tape.key(), node), grad),
+                };
             }
             if leaf.is_some() {
                 continue;
@@ -162,8 +172,11 @@ impl<'a> Walk<'a> {
     /// Frees what a node saved when the walk passes it without needing it.
     fn skip(&self, node: NodeId) {
         if !self.keeps() {
-            let saved =
-                self.tape.with_nodes(|nodes| std::mem::take(&mut nodes[node.index()].saved));
+            let saved = self.tape.with_nodes(|nodes| {
+                let node = &mut nodes[node.index()];
+                node.consumed |= !node.saved.is_empty();
+                std::mem::take(&mut node.saved)
+            });
             drop(saved);
         }
     }
@@ -187,7 +200,8 @@ impl<'a> Walk<'a> {
             let saved = if self.keeps() {
                 node.saved.clone()
             } else {
-                node.consumed = true;
+                // What saved nothing, such as a cast, can be passed again.
+                node.consumed = !node.saved.is_empty();
                 std::mem::take(&mut node.saved)
             };
             Ok(Step { op, links: node.links.clone(), saved, path: node.path.clone() })
@@ -241,5 +255,74 @@ fn accumulate(sum: Tensor, grad: Tensor) -> Result<Tensor> {
         sum.add(&grad.cast(sum.dtype())?)
     } else {
         sum.cast(grad.dtype())?.add(&grad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{DType, Device, reference::Reference};
+
+    use super::*;
+
+    fn variable(tape: &Tape, device: &Device, values: &[f64]) -> Tensor {
+        tape.variable(Array::from_slice(device, values, [values.len()]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_tracked_seed_records_nothing_in_an_ordinary_backward_pass() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = variable(&tape, &device, &[1.0, 2.0]);
+        let y = x.square().unwrap();
+        let recorded = tape.len();
+        let options = BackwardOptions { seed: Some(&x), ..Default::default() };
+        let gradients = y.backward_with(&options).unwrap();
+        assert_eq!(tape.len(), recorded);
+        assert!(!gradients.of(&x).unwrap().is_tracked());
+    }
+
+    #[test]
+    fn a_tape_that_another_backward_pass_freed_is_named_as_the_reason() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = variable(&tape, &device, &[1.0, 2.0]);
+        let first = x.square().unwrap().sum_all().unwrap();
+        let second = x.exp().unwrap().sum_all().unwrap();
+        second.backward().unwrap();
+        let error = first.backward().unwrap_err().to_string();
+        assert!(error.contains("freed by an earlier backward()"), "{error}");
+    }
+
+    #[test]
+    fn asked_for_some_gradients_only_the_others_are_not_absent() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let (a, b) = (variable(&tape, &device, &[1.0]), variable(&tape, &device, &[2.0]));
+        let loss = a.mul(&b).unwrap().sum_all().unwrap();
+        let options = BackwardOptions { wrt: &[&a], only: true, ..Default::default() };
+        let gradients = loss.backward_with(&options).unwrap();
+        assert_eq!(gradients.of(&a).unwrap().item().unwrap(), 2.0);
+        assert!(gradients.absent().is_empty());
+    }
+
+    #[test]
+    fn a_variable_finds_its_gradient_after_adding_and_scaling() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = variable(&tape, &device, &[3.0]);
+        let mut gradients = x.square().unwrap().sum_all().unwrap().backward().unwrap();
+        gradients.scale(0.5).unwrap();
+        assert_eq!(gradients.of(&x).unwrap().item().unwrap(), 3.0);
+        gradients.add(&gradients.clone()).unwrap();
+        assert_eq!(gradients.of(&x).unwrap().item().unwrap(), 6.0);
+    }
+
+    #[test]
+    fn the_norm_of_half_precision_gradients_does_not_overflow() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = tape.variable(Array::full(&device, DType::F16, [4], 1.0).unwrap()).unwrap();
+        let gradients = x.mul_scalar(1000.0).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(gradients.norm().unwrap(), 2000.0);
     }
 }

@@ -12,8 +12,8 @@ use crate::tensor::Tensor;
 pub enum Key {
     /// A parameter or variable.
     Leaf(LeafId),
-    /// A tensor of the tape: the tape's key and the node.
-    Node(usize, NodeId),
+    /// An intermediate tensor: the tape's key and the node.
+    Node(u64, NodeId),
     /// Something untracked.
     None,
 }
@@ -29,7 +29,7 @@ pub trait GradientKey {
 impl GradientKey for Tensor {
     fn key(&self) -> Key {
         match (self.tape(), self.node()) {
-            (Some(tape), Some(node)) => Key::Node(tape.key(), node),
+            (Some(tape), Some(node)) => tape.gradient_key(node),
             _ => Key::None,
         }
     }
@@ -44,7 +44,7 @@ impl GradientKey for Tensor {
 pub struct Gradients {
     /// In the order of the leaves' creation, so that sums over all of them are reproducible.
     pub(crate) leaves: BTreeMap<LeafId, Tensor>,
-    pub(crate) nodes: HashMap<(usize, NodeId), Tensor>,
+    pub(crate) nodes: HashMap<(u64, NodeId), Tensor>,
     pub(crate) absent: Vec<LeafId>,
 }
 
@@ -73,7 +73,7 @@ impl Gradients {
         })
     }
 
-    /// Leaves that were on the tape but do not influence the result.
+    /// Leaves that were on the tape and wanted, but do not influence the result.
     pub fn absent(&self) -> &[LeafId] {
         &self.absent
     }
@@ -118,7 +118,9 @@ impl Gradients {
     pub fn norm(&self) -> Result<f64> {
         let mut sum = 0.0;
         for gradient in self.leaves.values() {
-            sum += gradient.detach().square()?.sum_all()?.item()?;
+            let gradient = gradient.detach();
+            let wide = gradient.cast(gradient.dtype().accumulator())?;
+            sum += wide.square()?.sum_all()?.item()?;
         }
         Ok(sum.sqrt())
     }

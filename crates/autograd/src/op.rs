@@ -123,7 +123,7 @@ impl<'a> Forward<'a> {
 
     /// Whether input `index` will need a gradient.
     pub fn needs(&self, index: usize) -> bool {
-        self.needs & (1 << index) != 0
+        index < 32 && self.needs & (1 << index) != 0
     }
 
     /// Keeps input `index` for the backward pass.
@@ -182,7 +182,7 @@ pub struct Backward<'a> {
 impl Backward<'_> {
     /// Whether input `index` needs a gradient.
     pub fn needs(&self, index: usize) -> bool {
-        self.needs & (1 << index) != 0
+        index < 32 && self.needs & (1 << index) != 0
     }
 
     /// Whether this backward pass is itself recorded, so that its gradients can have gradients.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ferrotape_backend::{Array, DType, Error, Result, Shape};
 use smallvec::SmallVec;
 
+use crate::gradients::Key;
 use crate::op::{Op, SavedList};
 use crate::tensor::Tensor;
 
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     /// `None` for a leaf.
     pub(crate) op: Option<Arc<dyn Op>>,
     pub(crate) leaf: Option<LeafId>,
+    /// Whether a leaf's gradient is a result without being named.
+    pub(crate) wanted: bool,
     pub(crate) links: SmallVec<[Link; 3]>,
     pub(crate) saved: SavedList,
     pub(crate) shape: Shape,
@@ -91,8 +94,10 @@ pub struct Effect {
     pub generation: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// A number that no other tape of this process has or had.
+    key: u64,
     nodes: Vec<Node>,
     leaves: HashMap<LeafId, NodeId>,
     effects: Vec<Effect>,
@@ -130,7 +135,14 @@ impl Default for Tape {
 impl Tape {
     /// An empty tape.
     pub fn new() -> Self {
-        Tape(Arc::new(Mutex::new(State::default())))
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Tape(Arc::new(Mutex::new(State {
+            key: NEXT.fetch_add(1, Ordering::Relaxed),
+            nodes: Vec::new(),
+            leaves: HashMap::new(),
+            effects: Vec::new(),
+            path: None,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,9 +154,18 @@ impl Tape {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A number for this tape while it lives.
-    pub(crate) fn key(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+    /// A number for this tape, which no later tape has either: gradients outlive tapes.
+    pub(crate) fn key(&self) -> u64 {
+        self.state().key
+    }
+
+    /// What the gradient of a node is kept under.
+    pub(crate) fn gradient_key(&self, node: NodeId) -> Key {
+        let state = self.state();
+        match state.nodes[node.index()].leaf {
+            Some(id) => Key::Leaf(id),
+            None => Key::Node(state.key, node),
+        }
     }
 
     /// Puts an array on the tape as something to differentiate by.
@@ -159,8 +180,36 @@ impl Tape {
     /// twice is one leaf with one gradient: that is weight tying.
     ///
     /// # Errors
-    /// Integers have no gradient.
+    /// Integers have no gradient; the id stands for an array of another shape or data type already.
     pub fn leaf(&self, id: LeafId, array: Array) -> Result<Tensor> {
+        self.place(id, array, true)
+    }
+
+    /// Puts an array on the tape so that what is computed from it is recorded, but not as something
+    /// to differentiate by: a backward pass goes no further than it must and leaves it out of its
+    /// result. So a tracing pass sees inputs and frozen parameters.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{LeafId, Tape};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let array = |value| Array::from_slice(&device, &[value], []);
+    /// let tape = Tape::new();
+    /// let (x, w) = (tape.recorded(LeafId::fresh(), array(3.0f64)?)?, tape.variable(array(2.0)?)?);
+    /// let gradients = x.mul(&w)?.backward()?;
+    /// assert_eq!(gradients.of(&w)?.item()?, 3.0);
+    /// assert!(gradients.get(&x).is_none());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tape::leaf`].
+    pub fn recorded(&self, id: LeafId, array: Array) -> Result<Tensor> {
+        self.place(id, array, false)
+    }
+
+    fn place(&self, id: LeafId, array: Array, wanted: bool) -> Result<Tensor> {
         if !array.dtype().is_float() {
             return Err(Error::dtype(format!(
                 "a tensor of {} cannot have a gradient, only floats can",
@@ -169,13 +218,28 @@ impl Tape {
         }
         let mut state = self.state();
         let node = match state.leaves.get(&id) {
-            Some(&node) => node,
+            Some(&node) => {
+                let known = &mut state.nodes[node.index()];
+                if (known.shape, known.dtype) != (*array.shape(), array.dtype()) {
+                    return Err(Error::gradient(format!(
+                        "a leaf of {} {} is on this tape as {} {} already; start a new pass after \
+                         changing its shape or data type",
+                        array.dtype(),
+                        array.shape(),
+                        known.dtype,
+                        known.shape
+                    )));
+                }
+                known.wanted |= wanted;
+                node
+            }
             None => {
                 let node = NodeId(state.nodes.len() as u32);
                 let path = state.path.clone();
                 state.nodes.push(Node {
                     op: None,
                     leaf: Some(id),
+                    wanted,
                     links: SmallVec::new(),
                     saved: SavedList::new(),
                     shape: *array.shape(),
@@ -204,6 +268,7 @@ impl Tape {
         state.nodes.push(Node {
             op: Some(op),
             leaf: None,
+            wanted: false,
             links,
             saved,
             shape: *output.shape(),
@@ -308,5 +373,58 @@ impl fmt::Display for Tape {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{Device, ErrorKind, reference::Reference};
+
+    use super::*;
+    use crate::BackwardOptions;
+
+    fn array(device: &Device, values: &[f64]) -> Array {
+        Array::from_slice(device, values, [values.len()]).unwrap()
+    }
+
+    #[test]
+    fn one_leaf_does_not_stand_for_two_shapes() {
+        let device = Device::new(Reference::new());
+        let (tape, id) = (Tape::new(), LeafId::fresh());
+        tape.leaf(id, array(&device, &[1.0, 2.0, 3.0])).unwrap();
+        let error = tape.leaf(id, array(&device, &[1.0])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Gradient);
+    }
+
+    #[test]
+    fn a_later_tape_does_not_find_the_gradients_of_one_that_is_gone() {
+        let device = Device::new(Reference::new());
+        let run = || {
+            let tape = Tape::new();
+            let x = tape.variable(array(&device, &[3.0])).unwrap();
+            let y = x.square().unwrap();
+            let loss = y.sum_all().unwrap();
+            (y.clone(), loss)
+        };
+        let (y, loss) = run();
+        let options = BackwardOptions { wrt: &[&y], ..Default::default() };
+        let gradients = loss.backward_with(&options).unwrap();
+        drop((y, loss));
+        // The allocator may give a new tape the place of the old one.
+        for _ in 0..100 {
+            assert!(gradients.get(&run().0).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_only_recorded_has_a_gradient_when_it_is_named() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = tape.recorded(LeafId::fresh(), array(&device, &[3.0])).unwrap();
+        let loss = x.square().unwrap().sum_all().unwrap();
+        let retain = BackwardOptions { retain: true, ..Default::default() };
+        assert_eq!(loss.backward_with(&retain).unwrap_err().kind(), ErrorKind::Gradient);
+        let named = BackwardOptions { wrt: &[&x], ..Default::default() };
+        assert_eq!(loss.backward_with(&named).unwrap().of(&x).unwrap().item().unwrap(), 6.0);
     }
 }

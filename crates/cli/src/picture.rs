@@ -117,10 +117,8 @@ mod tests {
         let file = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
         page.save(file.path()).unwrap();
         let image = read(file.path(), 28, 28).unwrap();
-        let bright: Vec<(usize, usize)> = (0..28 * 28)
-            .filter(|i| image.pixels()[*i] > 0.5)
-            .map(|i| (i / 28, i % 28))
-            .collect();
+        let bright: Vec<(usize, usize)> =
+            (0..28 * 28).filter(|i| image.pixels()[*i] > 0.5).map(|i| (i / 28, i % 28)).collect();
         let rows: Vec<usize> = bright.iter().map(|p| p.0).collect();
         assert_eq!((rows.iter().min(), rows.iter().max()), (Some(&4), Some(&23)));
         assert!(bright.iter().all(|p| (11..=16).contains(&p.1)), "{bright:?}");

@@ -13,6 +13,11 @@
 //! assert_eq!(gradients.of(&x)?.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
 //! # Ok::<(), ferrotape::Error>(())
 //! ```
+//!
+//! - [`backend`]: devices, arrays, errors; [`cpu`]: the CPU.
+//! - [`autograd`]: tensors, the tape, operators of your own.
+//! - [`nn`]: layers, parameters, passes, optimizers; [`zoo`]: networks by name.
+//! - [`data`]: datasets and the loader; [`train`]: training runs with metrics and a report.
 
 mod open;
 pub mod prelude;
@@ -27,3 +32,17 @@ pub use ferrotape_zoo as zoo;
 
 pub use ferrotape_backend::{Device, Error, Result};
 pub use open::{DeviceOptions, OpenDevice, device_names};
+
+// The README and the pages of the book that have listings: each is compiled and run with the other
+// examples.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/tour.md")]
+    struct Tour;
+    #[doc = include_str!("../../../docs/write-a-layer.md")]
+    struct WriteALayer;
+    #[doc = include_str!("../../../docs/write-an-op.md")]
+    struct WriteAnOp;
+}

@@ -60,7 +60,10 @@ impl OpenDevice for Device {
                 device_names().join(", ")
             )));
         }
-        let device = Device::new(Cpu::new(CpuOptions { threads: options.threads, ..CpuOptions::default() })?);
+        let device = Device::new(Cpu::new(CpuOptions {
+            threads: options.threads,
+            ..CpuOptions::default()
+        })?);
         open.insert(key, device.clone());
         Ok(device)
     }

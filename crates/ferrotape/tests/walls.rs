@@ -94,9 +94,8 @@ fn close(a: f64, b: f64, tolerance: f64, what: &str) {
 /// The slope of `f` along `direction` in the value that `set` sets, by fourth-order differences.
 fn slope(value: &[f64], direction: &[f64], mut f: impl FnMut(&[f64]) -> f64) -> f64 {
     const STEP: f64 = 1e-4;
-    let mut at = |t: f64| {
-        f(&value.iter().zip(direction).map(|(v, d)| v + t * STEP * d).collect::<Vec<_>>())
-    };
+    let mut at =
+        |t: f64| f(&value.iter().zip(direction).map(|(v, d)| v + t * STEP * d).collect::<Vec<_>>());
     (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * STEP)
 }
 
@@ -288,12 +287,7 @@ fn contiguous_channels_last_and_sliced_inputs_give_the_same() {
         let mut channels = pitched.channels_last().unwrap().narrow(1, 1, c).unwrap();
         device.backend().copy(&x, &mut channels).unwrap();
         assert_eq!(channels.layout().pixel_pitch(), Some(c + 2));
-        let inputs = [
-            x.clone(),
-            x.channels_last().unwrap(),
-            fill(wide.copy().unwrap()),
-            channels,
-        ];
+        let inputs = [x.clone(), x.channels_last().unwrap(), fill(wide.copy().unwrap()), channels];
         let results = inputs.map(|input| {
             let cx = pass(&device);
             let input = cx.variable(input).unwrap();

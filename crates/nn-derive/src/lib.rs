@@ -2,6 +2,26 @@
 //!
 //! It is used through that crate, which documents it: `use ferrotape_nn::Module;` brings both the
 //! trait and the macro.
+//!
+//! ```
+//! use ferrotape_nn::{Conv2d, Linear, Module, Path};
+//!
+//! #[derive(Debug, Module)]
+//! struct Model {
+//!     conv1: Conv2d,
+//!     blocks: Vec<Conv2d>,
+//!     #[module(rename = "fc")]
+//!     head: Linear,
+//!     #[module(skip)]
+//!     classes: usize,
+//!     path: Path,
+//! }
+//!
+//! // `conv1.weight`, `conv1.bias`, `blocks.0.weight`, ..., `fc.weight`, `fc.bias`.
+//! fn names(model: &Model) -> Vec<String> {
+//!     model.named_parameters().into_iter().map(|(name, _)| name).collect()
+//! }
+//! ```
 
 mod expand;
 

@@ -94,9 +94,25 @@ impl Cell {
 }
 
 fn owned(array: Array) -> Result<Array> {
-    if array.is_unique() && array.shape().numel() == array.buffer().len() {
-        Ok(array)
-    } else {
-        array.copy()
+    // An array that shows an element twice, such as a broadcast, cannot be changed in place.
+    let whole = array.shape().numel() == array.buffer().len() && !array.layout().is_overlapping();
+    if array.is_unique() && whole { Ok(array) } else { array.copy() }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{Device, reference::Reference};
+
+    use super::*;
+
+    #[test]
+    fn a_cell_of_an_array_that_shows_elements_twice_can_be_changed() {
+        let device = Device::new(Reference::new());
+        let pairs = Array::from_slice(&device, &[1.0f32, 2.0, 3.0, 4.0], [4])
+            .and_then(|a| a.narrow(0, 0, 2)?.broadcast_to([2, 2]))
+            .unwrap();
+        let cell = Cell::new(pairs).unwrap();
+        cell.update(|array| device.backend().fill(array, 5.0)).unwrap();
+        assert_eq!(cell.value().to_vec::<f32>().unwrap(), [5.0; 4]);
     }
 }

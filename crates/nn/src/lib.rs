@@ -1,4 +1,4 @@
-//! Layers, parameters, passes, losses, initialisation and optimizers for ferrotape.
+//! Layers, parameters, passes, initialisation and optimizers for ferrotape.
 //!
 //! A model is a plain struct of layers; `#[derive(Module)]` names its parameters by their fields. A
 //! [`Pass`] carries what one forward pass needs, and is handed to every layer.

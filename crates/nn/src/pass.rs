@@ -9,7 +9,7 @@ pub use record::{Call, Window};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ferrotape_autograd::{Tape, Tensor};
+use ferrotape_autograd::{LeafId, Tape, Tensor};
 use ferrotape_backend::{Array, DType, Device, Error, ErrorKind, Result, Rng};
 
 use crate::Path;
@@ -135,7 +135,7 @@ impl Pass {
     /// gradients are tracked, and with the [calls](Pass::calls) of layers.
     ///
     /// Inputs and frozen parameters are on the tape too, so it holds more memory than training
-    /// needs.
+    /// needs; they get no gradients by it.
     #[must_use]
     pub fn trace(mut self) -> Self {
         self.trace = true;
@@ -247,7 +247,7 @@ impl Pass {
         let tensor = data.into();
         self.check(&tensor)?;
         if self.trace && !tensor.is_tracked() && tensor.dtype().is_float() {
-            return self.tape.variable(tensor.into_array());
+            return self.tape.recorded(LeafId::fresh(), tensor.into_array());
         }
         Ok(tensor)
     }

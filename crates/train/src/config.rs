@@ -1,7 +1,7 @@
 //! The effective configuration of a run: every flag, after defaults and recipe, as flat TOML.
 //!
-//! The keys are the command's long flags with `_` for `-` (`--lr` is `learning_rate`), so that a
-//! file can stand for a command line and the file saved with a run repeats it.
+//! The keys are the command's long flags with `_` for `-` (`--lr` is `learning_rate`). The file saved
+//! with a run says everything that the run depended on, defaults included.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub struct RunConfig {
     pub model: String,
     /// The data: `mnist` for the bundled digits, otherwise a folder.
     pub data: String,
-    /// The device: `cpu`, `cuda:0` and so on.
+    /// The device, by the name that opens it, such as `cpu`.
     pub device: String,
     /// The type that convolutions and matrix products compute in: `f32`, `bf16` and so on.
     pub dtype: String,

@@ -43,9 +43,7 @@ impl Evaluation {
     pub fn worst(&self, count: usize) -> Vec<Prediction> {
         let mut wrong: Vec<Prediction> =
             self.predictions.iter().filter(|p| p.truth != p.predicted).copied().collect();
-        wrong.sort_by(|a, b| {
-            b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index))
-        });
+        wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index)));
         wrong.truncate(count);
         wrong
     }

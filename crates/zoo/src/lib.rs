@@ -1,7 +1,8 @@
-//! The classic convolutional networks, exactly.
+//! The classic convolutional networks, by name: today [LeNet-5](LeNet5).
 //!
-//! Each network is a file that reads like its paper's table; parameter names are those of
-//! torchvision, so that a published state dict loads as it is.
+//! Each network is a file that reads like its paper's table, and is held against the numbers that
+//! PyTorch computes for it: names and shapes of its parameters, logits, loss, gradients,
+//! multiply-adds. [`models`] lists what there is, [`build`] makes one by name.
 //!
 //! ```
 //! use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};

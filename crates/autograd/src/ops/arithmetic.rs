@@ -118,8 +118,8 @@ impl Tensor {
     unary!(/// `self * self`.
         square, |x| x * x);
 
-    /// `self` clamped to `min..=max`; the gradient is 1 within, bounds included
-    /// (`torch.clamp`).
+    /// `self` clamped to `min..=max`; the gradient is 1 within, bounds included.
+    /// Everything becomes `max` if that is below `min` (`torch.clamp`).
     ///
     /// # Errors
     /// Not a float.
@@ -128,7 +128,7 @@ impl Tensor {
             PointwiseFn::unary("clamp", |x| {
                 let (min, max) = (Expr::scalar(0), Expr::scalar(1));
                 let low = x.select(Compare::Lt, &min, &min, x);
-                max.select(Compare::Lt, x, &max, &low)
+                max.select(Compare::Lt, &low, &max, &low)
             })
         });
         F.apply(&[self], &[min, max])

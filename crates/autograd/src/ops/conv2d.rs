@@ -32,7 +32,7 @@ impl Op for Convolve {
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
         let of_x = || input_grad(grad, &cx.input(1)?, cx.input_shape(0), self.0);
         let of_w = || weight_grad(&cx.input(0)?, grad, cx.input_shape(1), self.0);
-        let of_bias = || grad.sum(&[0, 2, 3], false);
+        let of_bias = || grad.wide_sum(&[0, 2, 3], false);
         let x = cx.needs(0).then(of_x).transpose()?;
         let w = cx.needs(1).then(of_w).transpose()?;
         let bias = cx.needs(2).then(of_bias).transpose()?;

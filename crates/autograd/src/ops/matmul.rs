@@ -38,7 +38,12 @@ impl Op for MatMul {
         }
         let (a, b) = (batched(inputs[0])?, batched(inputs[1])?);
         let ([ba, m, k], [bb, kb, n]) = (matrix_sizes(&a)?, matrix_sizes(&b)?);
-        if k != kb || (ba != bb && ba != 1 && bb != 1) {
+        if ba != bb && ba != 1 && bb != 1 {
+            return Err(Error::shape(format!(
+                "batches of {ba} and {bb} matrices do not fit: they must be equal or one of them 1"
+            )));
+        }
+        if k != kb {
             return Err(Error::shape(format!(
                 "the matrices {} and {} do not fit: the first's columns must be the second's rows",
                 inputs[0].shape(),
@@ -120,7 +125,7 @@ impl Op for Linear {
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
         let of_x = || product(grad, &cx.input(1)?, false);
         let of_w = || product(&grad.transpose(0, 1)?, &cx.input(0)?, true);
-        let of_bias = || grad.sum(&[0], false);
+        let of_bias = || grad.wide_sum(&[0], false);
         let x = cx.needs(0).then(of_x).transpose()?;
         let w = cx.needs(1).then(of_w).transpose()?;
         let bias = cx.needs(2).then(of_bias).transpose()?;
@@ -149,7 +154,12 @@ impl Tensor {
         let (ra, rb) = (self.shape().rank(), other.shape().rank());
         match (ra, rb) {
             (0, _) | (_, 0) => Err(Error::shape("matmul wants vectors or matrices, got a scalar")),
-            (1, 1) => self.mul(other)?.sum_all(),
+            (1, 1) if self.shape() != other.shape() => Err(Error::shape(format!(
+                "the vectors {} and {} have no product: they must be of one length",
+                self.shape(),
+                other.shape()
+            ))),
+            (1, 1) => self.mul(other)?.wide_sum(&[], false)?.cast(self.dtype()),
             (1, _) => {
                 let y = self.unsqueeze(0)?.matmul(other)?;
                 drop_dim(&y, y.shape().rank() - 2)

@@ -110,6 +110,15 @@ impl PointwiseFn {
     /// A number of inputs or scalars that the function does not have; shapes that do not broadcast;
     /// a mix of float types.
     pub fn apply(self: &Arc<Self>, inputs: &[&Tensor], scalars: &[f64]) -> Result<Tensor> {
+        if self.arity == 0 || self.program.inputs() > self.arity {
+            return Err(Error::argument(format!(
+                "{} is declared with {} inputs, but a function needs at least one, and its expression \
+                 reads {}",
+                self.name,
+                self.arity,
+                self.program.inputs()
+            )));
+        }
         if inputs.len() != self.arity || scalars.len() < self.program.scalars() {
             return Err(Error::argument(format!(
                 "{} wants {} inputs and {} scalars, got {} and {}",

@@ -23,9 +23,9 @@ fn reduced(shape: &Shape, dims: &[usize]) -> Result<(Shape, Shape)> {
     Ok((kept, Shape::new(&left)?))
 }
 
-fn reduce(kind: Reduce, x: &Array, dims: &[usize], keepdim: bool) -> Result<Array> {
+fn reduce(kind: Reduce, x: &Array, dtype: DType, dims: &[usize], keepdim: bool) -> Result<Array> {
     let (kept, left) = reduced(x.shape(), dims)?;
-    let mut y = super::output(x, x.dtype(), &kept)?;
+    let mut y = super::output(x, dtype, &kept)?;
     x.device().backend().reduce(kind, x, &mut y, None)?;
     if keepdim { Ok(y) } else { y.reshape(left) }
 }
@@ -34,6 +34,8 @@ fn reduce(kind: Reduce, x: &Array, dims: &[usize], keepdim: bool) -> Result<Arra
 struct Sum {
     dims: Dims,
     keepdim: bool,
+    /// Whether the result leaves in the accumulator's type.
+    wide: bool,
 }
 
 impl Op for Sum {
@@ -42,8 +44,9 @@ impl Op for Sum {
     }
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
-        super::common_float(inputs)?;
-        reduce(Reduce::Sum, inputs[0], &self.dims, self.keepdim)
+        let dtype = super::common_float(inputs)?;
+        let dtype = if self.wide { dtype.accumulator() } else { dtype };
+        reduce(Reduce::Sum, inputs[0], dtype, &self.dims, self.keepdim)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -69,10 +72,10 @@ impl Op for Extreme {
     }
 
     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
-        super::common_float(inputs)?;
+        let dtype = super::common_float(inputs)?;
         cx.save_input(0);
         cx.save_output();
-        reduce(self.kind, inputs[0], &self.dims, self.keepdim)
+        reduce(self.kind, inputs[0], dtype, &self.dims, self.keepdim)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -99,7 +102,15 @@ impl Tensor {
     /// # Errors
     /// No such dimension, or not a float.
     pub fn sum(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
-        Tensor::apply(Sum { dims: super::dims(self.shape(), dims)?, keepdim }, &[self])
+        let dims = super::dims(self.shape(), dims)?;
+        Tensor::apply(Sum { dims, keepdim, wide: false }, &[self])
+    }
+
+    /// As [`Tensor::sum`], in the accumulator's type: what is computed from a sum of 16-bit floats
+    /// shall not suffer from its rounding or its overflow.
+    pub(crate) fn wide_sum(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
+        let dims = super::dims(self.shape(), dims)?;
+        Tensor::apply(Sum { dims, keepdim, wide: true }, &[self])
     }
 
     /// The sum of all elements, a scalar.
@@ -110,13 +121,14 @@ impl Tensor {
         self.sum(&[], false)
     }
 
-    /// The mean over `dims` (`torch.mean`).
+    /// The mean over `dims` (`torch.mean`). It is rounded once: the sum behind it may exceed what a
+    /// 16-bit float holds.
     ///
     /// # Errors
     /// No such dimension, or not a float.
     pub fn mean(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
         let count = self.count(dims)?;
-        self.sum(dims, keepdim)?.mul_scalar(1.0 / count as f64)
+        self.wide_sum(dims, keepdim)?.mul_scalar(1.0 / count as f64)?.cast(self.dtype())
     }
 
     /// The mean of all elements, a scalar.
@@ -136,7 +148,8 @@ impl Tensor {
         let count = self.count(dims)?;
         let deviation = self.sub(&self.mean(dims, true)?)?;
         let divisor = count.saturating_sub(correction) as f64;
-        deviation.square()?.sum(dims, keepdim)?.mul_scalar(1.0 / divisor)
+        let sum = deviation.square()?.wide_sum(dims, keepdim)?;
+        sum.mul_scalar(1.0 / divisor)?.cast(self.dtype())
     }
 
     /// The largest element over `dims`; equal ones share the gradient evenly (`torch.amax`).

@@ -143,7 +143,8 @@ impl Op for Cat {
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         let dtype = super::common_float(inputs)?;
         let first = inputs[0];
-        let total = inputs.iter().map(|a| a.shape().get(self.0).copied().unwrap_or(0)).sum();
+        let sizes = inputs.iter().map(|a| a.shape().get(self.0).copied().unwrap_or(0));
+        let total = sizes.fold(0, usize::saturating_add);
         let shape = first.shape().with(self.0, total)?;
         for input in inputs {
             if input.shape().rank() != shape.rank() || input.shape().with(self.0, total)? != shape {

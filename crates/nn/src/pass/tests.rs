@@ -173,3 +173,21 @@ fn nothing_of_a_pass_lives_on_once_it_is_dropped() {
     }
     assert_eq!(device.memory().live_bytes, before);
 }
+
+#[test]
+fn tracing_gives_no_gradients_to_what_is_frozen_or_mere_input() {
+    let device = device();
+    let fc = Linear::new(&Init::new(&device, Rng::new(1)), LinearConfig::new(2, 2)).unwrap();
+    fc.weight.set_trainable(false);
+    let loss = |cx: &Pass| {
+        let x = cx.input(ones(&device, &[3, 2])).unwrap();
+        fc.forward(cx, &x).unwrap().sum_all().unwrap()
+    };
+    let ids =
+        |cx: &Pass| -> Vec<_> { loss(cx).backward().unwrap().leaves().map(|(id, _)| id).collect() };
+    let plain = ids(&Pass::train(&device, Rng::new(1)));
+    assert_eq!(plain, [fc.bias.as_ref().unwrap().id()]);
+    assert_eq!(ids(&Pass::train(&device, Rng::new(1)).trace()), plain);
+    let error = loss(&Pass::eval(&device).trace()).backward().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Gradient);
+}

@@ -21,11 +21,14 @@ impl Pass {
     pub fn param(&self, parameter: &Parameter) -> Result<Tensor> {
         let value = parameter.value();
         self.check(&value).at(|| parameter.path().as_str())?;
-        if self.trace || (self.grad && parameter.is_trainable()) {
+        if self.grad && parameter.is_trainable() {
             self.tape.leaf(parameter.id(), value)
+        } else if self.trace {
+            self.tape.recorded(parameter.id(), value)
         } else {
             Ok(value.into())
         }
+        .at(|| parameter.path().as_str())
     }
 
     /// A parameter in the type that this pass computes in: its own, or that of autocast.

@@ -177,7 +177,7 @@ fn data_uri(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) ->
     let mut encoder = png::Encoder::new(&mut file, side(width)?, side(height)?);
     encoder.set_color(kind);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Best);
     let mut writer = encoder.write_header().map_err(|e| failed(&e))?;
     writer.write_image_data(pixels).map_err(|e| failed(&e))?;
     writer.finish().map_err(|e| failed(&e))?;
@@ -193,7 +193,7 @@ mod tests {
         let base64 = html.split("base64,").nth(1).unwrap().split('"').next().unwrap();
         let file = STANDARD.decode(base64).unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let mut pixels = vec![0; reader.output_buffer_size()];
         let info = reader.next_frame(&mut pixels).unwrap();
         (pixels, info.width, info.height)
     }

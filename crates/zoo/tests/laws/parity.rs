@@ -57,6 +57,11 @@ fn check(name: &str, facts: &str) {
     assert_eq!(state, expected);
     assert_eq!(model.count_parameters() as u64, facts["parameters"].as_u64().unwrap());
 
+    // Errors, probes and optimizers go by the path, state dicts by the name.
+    for (name, parameter) in model.named_parameters() {
+        assert_eq!(parameter.path().as_str(), name);
+    }
+
     fill(&model, &device);
     let shape = sizes(&facts["input"]);
     let images = values("input", shape.iter().product());
