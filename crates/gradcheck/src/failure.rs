@@ -1,10 +1,16 @@
-//! A broken law: which, where, by how much, and the code that shows it again.
+//! A broken law of an operator or of a layer: which, where, by how much, and the code that shows it again.
 
 use std::fmt;
 
 use ferrotape_backend::Error;
 
-/// What must hold of an operator.
+/// What must hold of an operator or of a layer.
+///
+/// ```
+/// use ferrotape_gradcheck::Law;
+///
+/// assert_eq!(Law::NothingMissing.to_string(), "every tracked input gets a gradient or an error");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Law {
@@ -32,6 +38,16 @@ pub enum Law {
     Determinism,
     /// Nothing stays in memory.
     Leak,
+    /// Layers, parameters and states know the path that their name in the state dict says.
+    Paths,
+    /// A layer that loads the state dict of another computes the same.
+    StateDict,
+    /// A clone of a layer computes the same and shares nothing.
+    Clone,
+    /// A pass in evaluation mode changes no parameter and no state.
+    EvalKeeps,
+    /// In evaluation mode a sample's output does not depend on the rest of its batch.
+    BatchIndependence,
 }
 
 impl Law {
@@ -52,6 +68,11 @@ impl Law {
             Law::Reference => "value and gradients equal the reference backend's",
             Law::Determinism => "the same computation gives the same bits",
             Law::Leak => "memory is given back when tensors and tapes are dropped",
+            Law::Paths => "layers, parameters and states know their path",
+            Law::StateDict => "a layer that loads a state dict computes what its source does",
+            Law::Clone => "a clone computes the same and shares nothing",
+            Law::EvalKeeps => "evaluation mode leaves parameters and states alone",
+            Law::BatchIndependence => "in evaluation mode samples do not depend on each other",
         }
     }
 }
@@ -62,16 +83,16 @@ impl fmt::Display for Law {
     }
 }
 
-/// The element where two numbers that should be equal differ most.
+/// The element where two numbers that should be equal differ most; see [`Failure::place`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// Which input's gradient, or `None` for the operator's value.
-    pub input: Option<usize>,
+    /// What differs: `value`, or what it is the gradient of: `input 1`, `parameter conv1.weight`.
+    pub tensor: String,
     /// The index of the element.
     pub element: Vec<usize>,
-    /// What the operator gives there.
+    /// What was computed there, for a gradient by backward().
     pub analytic: f64,
-    /// What it should be.
+    /// What it should be, for a gradient the difference quotient.
     pub numeric: f64,
     /// The largest difference that would have passed.
     pub tolerance: f64,
@@ -79,14 +100,12 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.input {
-            Some(input) => write!(f, "input {input}, element {:?}: ", self.element)?,
-            None => write!(f, "value, element {:?}: ", self.element)?,
-        }
         write!(
             f,
-            "the operator gives {:e}, expected is {:e}, they differ by {:.1e} and the tolerance is \
+            "{}, element {:?}: found {:e}, expected {:e}; they differ by {:.1e} and the tolerance is \
              {:.1e}",
+            self.tensor,
+            self.element,
             self.analytic,
             self.numeric,
             (self.analytic - self.numeric).abs(),
@@ -97,6 +116,20 @@ impl fmt::Display for Place {
 
 /// A law that does not hold. It prints as the law, what was seen, and code to paste into a test that
 /// shows it again; inside `proptest!` the operator `?` turns it into a failed case.
+///
+/// ```
+/// use ferrotape_backend::{Device, reference::Reference};
+/// use ferrotape_gradcheck::{Input, Law, check_op};
+///
+/// let device = Device::new(Reference::new());
+/// let inputs = [Input::new([1], [0.5])?, Input::new([1], [2.0])?];
+/// let failure = check_op!(&device, &inputs, |x| x[0].mul(&x[1].detach())).unwrap_err();
+/// assert_eq!(failure.law(), Law::NothingMissing);
+/// assert!(failure.message().starts_with("input 1 is tracked and gets no gradient"));
+/// assert!(failure.place().is_none());
+/// assert!(failure.reproduction().contains("Input::new([1], [2.0])?"));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Failure(Box<Inner>);
 

@@ -153,6 +153,14 @@ impl Input {
     }
 
     /// The same values without a gradient.
+    ///
+    /// ```
+    /// use ferrotape_gradcheck::Input;
+    ///
+    /// let mean = Input::new([1], [0.5])?.constant();
+    /// assert_eq!(format!("{mean:?}"), "Input::new([1], [0.5])?.constant()");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn constant(mut self) -> Self {
         self.tracked = false;

@@ -17,15 +17,19 @@
 //! });
 //! ```
 //!
+//! Whoever writes a layer calls [`check_layer!`].
+//!
 //! A case that breaks a law is shrunk, and prints the element, both numbers, the tolerance, and code
 //! that shows it again.
 
 mod failure;
 pub mod fixtures;
 mod input;
+mod layer;
 mod op;
 pub mod strategy;
 
 pub use failure::{Failure, Law, Place};
 pub use input::{Input, MemoryLayout};
-pub use op::{Options, check_op};
+pub use layer::{LayerOptions, check_layer};
+pub use op::{Options, check_op, check_same_bits};

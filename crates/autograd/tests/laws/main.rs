@@ -13,6 +13,8 @@ mod pooling;
 mod reductions;
 mod shape;
 mod softmax;
+mod tape;
+mod threads;
 
 use ferrotape_backend::{Device, reference::Reference};
 use ferrotape_cpu::{Cpu, CpuOptions};

@@ -104,17 +104,38 @@ fn deterministic(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) ->
     let again = problem
         .run(problem.inputs, cotangent)
         .map_err(on(Law::Determinism, "a second backward pass"))?;
-    let grads = outcome.grads.iter().zip(&again.grads);
-    let same = same_bits(&outcome.value, &again.value)
+    same_run(problem, "computed a second time", &again, outcome)
+}
+
+fn same_run(problem: &Problem<'_>, how: &str, again: &Outcome, first: &Outcome) -> Checked {
+    let grads = first.grads.iter().zip(&again.grads);
+    let same = same_bits(&first.value, &again.value)
         && grads.flat_map(|(a, b)| a.iter().zip(b)).all(|(a, b)| same_bits(a, b));
     if same {
         return Ok(());
     }
-    equal(problem, Law::Determinism, "computed a second time", &again, outcome)?;
-    Err(Failure::new(Law::Determinism, "two runs differ in their last bits"))
+    equal(problem, Law::Determinism, how, again, first)?;
+    Err(Failure::new(Law::Determinism, format!("{how}, some numbers differ in their last bits")))
 }
 
-fn same_bits(a: &[f64], b: &[f64]) -> bool {
+/// Value and gradients have the same bits on other devices: the same one with more threads.
+pub(super) fn same_on(problem: &Problem<'_>, others: &[Device]) -> Checked {
+    let failed = on(Law::Determinism, "the operator");
+    let (_, host) = problem.value(problem.inputs).map_err(&failed)?;
+    let cotangent = weights(problem.rng("cotangent", 0), host.len());
+    let run = |device: &Device| {
+        problem.run_on(device, problem.inputs, &problem.tracked(), &cotangent, |_| Ok(()))
+    };
+    let first = run(problem.device).map_err(&failed)?;
+    for (index, other) in others.iter().enumerate() {
+        let again = run(other).map_err(&failed)?;
+        same_run(problem, &format!("on other device {index}"), &again, &first)?;
+    }
+    Ok(())
+}
+
+/// Whether two lists are the same to the bit.
+pub(crate) fn same_bits(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
@@ -287,7 +308,8 @@ fn equal(
     if let Some((position, tolerance)) = differ(&found.value, &expected.value, tolerance) {
         let (analytic, numeric) = (found.value[position], expected.value[position]);
         let element = vec![position];
-        let place = Place { input: None, element, analytic, numeric, tolerance };
+        let tensor = "value".to_owned();
+        let place = Place { tensor, element, analytic, numeric, tolerance };
         return Err(Failure::placed(law, format!("{how}, the value differs"), place));
     }
     for (index, (found, expected)) in found.grads.iter().zip(&expected.grads).enumerate() {
@@ -302,7 +324,8 @@ fn equal(
         if let Some((position, tolerance)) = differ(found, expected, tolerance) {
             let element = unravel(position, &shape(index));
             let (analytic, numeric) = (found[position], expected[position]);
-            let place = Place { input: Some(index), element, analytic, numeric, tolerance };
+            let tensor = format!("input {index}");
+            let place = Place { tensor, element, analytic, numeric, tolerance };
             return Err(Failure::placed(law, format!("{how}, a gradient differs"), place));
         }
     }
@@ -310,7 +333,7 @@ fn equal(
 }
 
 /// The position where two lists of one length differ most, if by more than the tolerance, which it gives too.
-fn differ(found: &[f64], expected: &[f64], relative: f64) -> Option<(usize, f64)> {
+pub(crate) fn differ(found: &[f64], expected: &[f64], relative: f64) -> Option<(usize, f64)> {
     let largest = expected.iter().fold(1.0f64, |m, e| m.max(e.abs()));
     let tolerance = relative * largest;
     let off = |i: usize| {

@@ -5,7 +5,8 @@ mod laws;
 mod problem;
 mod smooth;
 
-pub(crate) use smooth::REACH;
+pub(crate) use laws::{differ, same_bits};
+pub(crate) use smooth::{Comparison, REACH, Subject, compare, unravel};
 
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Device, Result};
@@ -15,6 +16,13 @@ use crate::input::Input;
 use problem::Problem;
 
 /// How an operator is checked.
+///
+/// ```
+/// use ferrotape_gradcheck::Options;
+///
+/// let once = Options { seed: 3, second_derivative: false, ..Options::default() };
+/// assert_eq!(once.tolerance, 1e-7);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Of the random directions and cotangents. The same seed checks the same numbers.
@@ -76,6 +84,36 @@ pub fn check_op(
 ) -> Result<(), Failure> {
     let problem = Problem { device, op: &op, inputs, options };
     laws::check(&problem).map_err(|failure| {
+        let code = reproduction(source, inputs, options, &device.name());
+        failure.reproduced_by(code)
+    })
+}
+
+/// Checks that value and gradients have the same bits on all of these devices, which differ in their
+/// number of threads only. Choose inputs so large that the work is divided.
+///
+/// ```
+/// use ferrotape_backend::{Device, reference::Reference};
+/// use ferrotape_gradcheck::{Input, Options, check_same_bits};
+///
+/// let devices = [Device::new(Reference::new()), Device::new(Reference::new())];
+/// let inputs = [Input::new([2], [0.3, -0.7])?];
+/// check_same_bits(&devices, "|x| x[0].exp()", &inputs, &Options::default(), |x| x[0].exp())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// The first device whose numbers differ from the first one's, and where.
+pub fn check_same_bits(
+    devices: &[Device],
+    source: &str,
+    inputs: &[Input],
+    options: &Options,
+    op: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<(), Failure> {
+    let Some((device, others)) = devices.split_first() else { return Ok(()) };
+    let problem = Problem { device, op: &op, inputs, options };
+    laws::same_on(&problem, others).map_err(|failure| {
         let code = reproduction(source, inputs, options, &device.name());
         failure.reproduced_by(code)
     })

@@ -1,6 +1,6 @@
 //! The laws that compare with difference quotients: gradient and second derivative.
 
-use ferrotape_backend::Result;
+use ferrotape_backend::{Result, Rng, Shape};
 
 use super::difference::{self, disagreement};
 use super::problem::{Outcome, Problem};
@@ -17,7 +17,11 @@ pub(super) fn gradient(
     let value = |index: usize, direction: &[f64], t: f64| {
         Ok(problem.value(&problem.moved(index, direction, t))?.1)
     };
-    compare(problem, Law::Gradient, &outcome.grads, cotangent, &value)
+    compare(
+        &comparison(problem, Law::Gradient, cotangent),
+        &subjects(problem, &outcome.grads),
+        &value,
+    )
 }
 
 /// The same one order higher, for the sum of all gradients with random weights.
@@ -32,7 +36,23 @@ pub(super) fn second(
         let outcome = problem.run(&problem.moved(index, direction, t), cotangent)?;
         Ok(stacked(&outcome, grad_weights))
     };
-    compare(problem, Law::SecondDerivative, of_inputs, &flat, &value)
+    let how = comparison(problem, Law::SecondDerivative, &flat);
+    compare(&how, &subjects(problem, of_inputs), &value)
+}
+
+fn comparison<'a>(problem: &Problem<'_>, law: Law, weights: &'a [f64]) -> Comparison<'a> {
+    let rng = Rng::new(problem.options.seed).path("direction");
+    Comparison { law, rng, tolerance: problem.options.tolerance, weights }
+}
+
+/// The tracked inputs with their gradients.
+fn subjects<'a>(problem: &Problem<'_>, grads: &'a [Option<Vec<f64>>]) -> Vec<Option<Subject<'a>>> {
+    let subject = |(index, grad): (usize, &'a Option<Vec<f64>>)| {
+        let input = &problem.inputs[index];
+        let (name, shape) = (format!("input {index}"), *input.shape());
+        input.is_tracked().then_some(Subject { name, shape, grad: grad.as_deref() })
+    };
+    grads.iter().enumerate().map(subject).collect()
 }
 
 /// All gradients one after the other, zeros for those that are not there.
@@ -47,47 +67,63 @@ pub(super) fn stacked(outcome: &Outcome, sizes: &[Vec<f64>]) -> Vec<f64> {
     all
 }
 
+/// Something that is differentiated by: its name, its sizes and the gradient that was computed.
+pub(crate) struct Subject<'a> {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    pub(crate) grad: Option<&'a [f64]>,
+}
+
+/// How a comparison is made.
+pub(crate) struct Comparison<'a> {
+    pub(crate) law: Law,
+    pub(crate) rng: Rng,
+    pub(crate) tolerance: f64,
+    /// The weights of what is differentiated.
+    pub(crate) weights: &'a [f64],
+}
+
+/// What is differentiated, moved by a number along a direction in one of the subjects.
 type Line<'a> = dyn Fn(usize, &[f64], f64) -> Result<Vec<f64>> + 'a;
 
-fn compare(
-    problem: &Problem<'_>,
-    law: Law,
-    grads: &[Option<Vec<f64>>],
-    out_weights: &[f64],
+/// Compares gradients with difference quotients, along a random direction in each subject.
+pub(crate) fn compare(
+    how: &Comparison<'_>,
+    subjects: &[Option<Subject<'_>>],
     line: &Line<'_>,
 ) -> Result<(), Failure> {
-    let relative = problem.options.tolerance;
-    for (index, input) in problem.inputs.iter().enumerate().filter(|(_, i)| i.is_tracked()) {
-        let count = input.shape().numel();
-        let direction = weights(problem.rng("direction", index), count);
+    let broken = |e| Failure::error(how.law, "computing a difference quotient", &e);
+    for (index, subject) in subjects.iter().enumerate() {
+        let Some(subject) = subject else { continue };
+        let count = subject.shape.numel();
+        let direction = weights(how.rng.call(index as u64), count);
         let zeros = vec![0.0; count];
-        let grad = grads[index].as_ref().unwrap_or(&zeros);
+        let grad = subject.grad.unwrap_or(&zeros);
         let analytic: f64 = grad.iter().zip(&direction).map(|(g, v)| g * v).sum();
         let scale: f64 = grad.iter().zip(&direction).map(|(g, v)| (g * v).abs()).sum();
         let along = |t: f64| line(index, &direction, t);
-        let failed = disagreement(analytic, scale, relative, out_weights, along)
-            .map_err(|error| Failure::error(law, "computing a difference quotient", &error))?;
-        let Some((numeric, tolerance)) = failed else { continue };
-        let place = worst_element(problem, index, grad, out_weights, line)
-            .map_err(|error| Failure::error(law, "computing a difference quotient", &error))?;
-        let missing = match (&grads[index], law) {
+        let failed = disagreement(analytic, scale, how.tolerance, how.weights, along);
+        let Some((numeric, tolerance)) = failed.map_err(broken)? else { continue };
+        let place = worst_element(how, index, subject, grad, line).map_err(broken)?;
+        let missing = match (subject.grad, how.law) {
             (None, Law::SecondDerivative) => {
-                " (the recorded gradient does not depend on this input at all: was something it \
-                 was computed from detached or saved as a constant?)"
+                " (the recorded gradient does not depend on it at all: was something detached, or \
+                 saved as a constant?)"
             }
             _ => "",
         };
         let message = format!(
-            "in input {index} of shape {}, along a random direction, the derivative of the {} is \
-             {analytic:e}, its difference quotient {numeric:e}: they differ by {:.1e} and the \
-             tolerance is {tolerance:.1e}{missing}",
-            input.shape(),
-            if law == Law::Gradient { "weighted value" } else { "weighted gradients" },
+            "in {} of shape {}, along a random direction, the derivative of the {} is {analytic:e}, \
+             its difference quotient {numeric:e}: they differ by {:.1e} and the tolerance is \
+             {tolerance:.1e}{missing}",
+            subject.name,
+            subject.shape,
+            if how.law == Law::Gradient { "weighted value" } else { "weighted gradients" },
             (analytic - numeric).abs(),
         );
         return Err(match place {
-            Some(place) => Failure::placed(law, message, place),
-            None => Failure::new(law, message),
+            Some(place) => Failure::placed(how.law, message, place),
+            None => Failure::new(how.law, message),
         });
     }
     Ok(())
@@ -95,35 +131,33 @@ fn compare(
 
 /// The element whose derivative is off by the largest multiple of its tolerance.
 fn worst_element(
-    problem: &Problem<'_>,
+    how: &Comparison<'_>,
     index: usize,
+    subject: &Subject<'_>,
     grad: &[f64],
-    out_weights: &[f64],
     line: &Line<'_>,
 ) -> Result<Option<Place>> {
-    let shape = problem.inputs[index].shape();
     let mut worst: Option<(f64, Place)> = None;
     let mut direction = vec![0.0; grad.len()];
     for (position, &analytic) in grad.iter().enumerate() {
         direction[position] = 1.0;
-        let relative = problem.options.tolerance;
         let along = |t: f64| line(index, &direction, t);
-        let found = disagreement(analytic, analytic.abs(), relative, out_weights, along)?;
+        let found = disagreement(analytic, analytic.abs(), how.tolerance, how.weights, along)?;
         direction[position] = 0.0;
         let Some((numeric, tolerance)) = found else { continue };
         let excess = (analytic - numeric).abs() / tolerance;
         let excess = if excess.is_nan() { f64::INFINITY } else { excess };
         if worst.as_ref().is_none_or(|(most, _)| excess > *most) {
-            let element = unravel(position, shape);
-            let place = Place { input: Some(index), element, analytic, numeric, tolerance };
-            worst = Some((excess, place));
+            let element = unravel(position, &subject.shape);
+            let tensor = subject.name.clone();
+            worst = Some((excess, Place { tensor, element, analytic, numeric, tolerance }));
         }
     }
     Ok(worst.map(|(_, place)| place))
 }
 
 /// The index of the element at a position in row-major order.
-pub(super) fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+pub(crate) fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut element = vec![0; shape.len()];
     for (slot, &size) in element.iter_mut().zip(shape).rev() {
         *slot = position % size;

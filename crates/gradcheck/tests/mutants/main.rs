@@ -4,6 +4,7 @@
 mod convolution;
 mod elementwise;
 mod hidden;
+mod layers;
 mod loss;
 mod norm;
 mod pooling;

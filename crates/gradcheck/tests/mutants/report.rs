@@ -31,7 +31,7 @@ fn a_failure_names_the_element_and_both_numbers() -> Result<()> {
     let failure = check_op!(&device, &inputs, |x| wrong_in_the_last_element(&x[0])).unwrap_err();
     assert_eq!(failure.law(), Law::Gradient);
     let place = failure.place().expect("an element is wrong");
-    assert_eq!((place.input, place.element.as_slice()), (Some(0), &[1, 1][..]));
+    assert_eq!((place.tensor.as_str(), place.element.as_slice()), ("input 0", &[1, 1][..]));
     assert!((place.analytic - place.numeric - 0.5).abs() < 1e-6, "{place}");
     assert!(place.tolerance < 1e-6);
     Ok(())

@@ -1,4 +1,5 @@
 //! What modules, optimizers and schedules promise.
 
+mod layers;
 mod module;
 mod optim;
