@@ -12,6 +12,9 @@ pub(crate) trait Real: Element + Float + std::ops::AddAssign + std::iter::Sum {
     /// The nearest value.
     fn of(value: f64) -> Self;
 
+    /// The elements themselves, if they are of this type.
+    fn same<S: Stored>(data: &[S]) -> Option<&[Self]>;
+
     /// From what an array holds.
     fn load<S: Stored>(value: S) -> Self;
 
@@ -85,6 +88,11 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn same<S: Stored>(data: &[S]) -> Option<&[Self]> {
+        if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice(data).ok() } else { None }
+    }
+
+    #[inline(always)]
     fn load<S: Stored>(value: S) -> Self {
         value.to_single()
     }
@@ -144,6 +152,11 @@ impl Real for f64 {
     #[inline(always)]
     fn of(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn same<S: Stored>(data: &[S]) -> Option<&[Self]> {
+        if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice(data).ok() } else { None }
     }
 
     #[inline(always)]
