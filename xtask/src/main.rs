@@ -1,3 +1,47 @@
-//! The chores of this workspace.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench`.
 
-fn main() {}
+mod bench;
+mod ci;
+mod metadata;
+mod shell;
+mod smoke;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything that was said wrong, as a sentence.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The chores of the ferrotape workspace.")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check, one named step after the other, and stop at the first that fails.
+    Ci(ci::Args),
+    /// Check the house rules that the compiler does not know.
+    Tidy,
+    /// Run the benchmarks and print medians, spreads and rates.
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

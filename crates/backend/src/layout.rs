@@ -227,9 +227,10 @@ impl Layout {
         let mut result = self.narrow(dim, start, size.saturating_sub(start))?;
         if step > 1 {
             result.shape = result.shape.with(dim, (size - start).div_ceil(step))?;
-            result.strides[dim] = self.strides[dim]
-                .checked_mul(step.min(isize::MAX as usize) as isize)
-                .unwrap_or(self.strides[dim]);
+            // With one index left the stride is never gone along; it must not overflow either.
+            if result.shape[dim] > 1 {
+                result.strides[dim] *= step as isize;
+            }
             result.format = Format::Strided;
         }
         Ok(result)

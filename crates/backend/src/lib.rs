@@ -5,6 +5,20 @@
 //! verbs of the [`Backend`] trait, which write into memory they are given; all element-wise
 //! mathematics goes through one of them, [`Backend::pointwise`], as [programs](pointwise).
 //!
+//! ```
+//! # #[cfg(feature = "reference")] {
+//! use ferrotape_backend::{Array, Device, pointwise::{Expr, Program}, reference::Reference};
+//!
+//! let device = Device::new(Reference::new());
+//! let x = Array::from_slice(&device, &[1.0f32, -2.0, 3.0], [3])?;
+//! let mut y = Array::zeros(&device, x.dtype(), [3])?;
+//! let square_plus = Program::new(&[Expr::input(0) * Expr::input(0) + Expr::scalar(0)]);
+//! device.backend().pointwise(&square_plus, &[0.5], &[&x], &mut [&mut y])?;
+//! assert_eq!(y.to_vec::<f32>()?, [1.5, 4.5, 9.5]);
+//! # }
+//! # Ok::<(), ferrotape_backend::Error>(())
+//! ```
+//!
 //! The feature `reference` has the reference backend, plain loops in f64 that every fast kernel is
 //! held against; the feature `conformance` has the kit that does so for any backend.
 

@@ -86,8 +86,11 @@ impl Shape {
     /// The same shape with one size replaced.
     ///
     /// # Errors
-    /// The result has more elements than can be addressed.
+    /// No such dimension; the result has more elements than can be addressed.
     pub fn with(&self, dim: usize, size: usize) -> Result<Self> {
+        if dim >= self.rank() {
+            return Err(Error::argument(format!("there is no dimension {dim} in shape {self}")));
+        }
         let mut dims = *self;
         dims.dims[dim] = size;
         Shape::new(dims.dims())
@@ -199,5 +202,31 @@ impl IntoShape for &Vec<usize> {
 impl<const N: usize> IntoShape for [usize; N] {
     fn into_shape(self) -> Result<Shape> {
         Shape::new(&self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, Layout};
+
+    #[test]
+    fn a_dimension_that_is_not_there_cannot_be_replaced() {
+        let shape = Shape::new(&[2, 3]).unwrap();
+        for dim in [2, MAX_RANK, usize::MAX] {
+            assert_eq!(shape.with(dim, 1).unwrap_err().kind(), ErrorKind::Argument);
+            assert!(Layout::contiguous(shape).step(dim, 0, 2).is_err());
+        }
+        assert!(Shape::SCALAR.with(0, 1).is_err());
+    }
+
+    #[test]
+    fn a_step_of_any_size_is_followed_without_overflow() {
+        let layout = Layout::contiguous(Shape::new(&[4, 2]).unwrap());
+        for step in [4, isize::MAX as usize / 2, isize::MAX as usize, usize::MAX] {
+            let stepped = layout.step(0, 1, step).unwrap();
+            assert_eq!(stepped.positions().collect::<Vec<_>>(), [2, 3], "step {step}");
+            assert_eq!(stepped.span(), Some((2, 3)));
+        }
     }
 }

@@ -208,7 +208,7 @@ pub enum Reduce {
 }
 
 /// Which numbers [`Backend::random`] draws. Element `i`, counted in row-major order of the logical
-/// indices, is draw `i` of the key, whatever the layout.
+/// indices, is draw `i` of the key, whatever the layout; it is computed in f64 and rounded once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Random {
     /// Uniform in `low..high`: `low + (high - low) u`, u of [`Rng::uniform_f64`].
@@ -274,8 +274,8 @@ pub struct MemoryStats {
 /// Float verbs take f32, f64, bf16 and f16; 16-bit floats are converted to f32, computed and
 /// accumulated there, and rounded once. Integer arrays are i64 unless a verb says otherwise.
 ///
-/// The [conformance kit](crate::conformance) checks an implementation verb by verb against the
-/// [reference backend](crate::reference).
+/// The feature `conformance` has a kit that checks an implementation verb by verb against the
+/// reference backend of the feature `reference`.
 #[allow(unused_variables)]
 pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// The device's name, such as `cpu` or `cuda:0`.

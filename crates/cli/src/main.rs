@@ -1,3 +1,61 @@
-//! The ferrotape command.
+//! The `ferrotape` command: train, evaluate and inspect convolutional networks.
 
-fn main() {}
+mod data;
+mod doctor;
+mod error;
+mod evaluate;
+mod model;
+mod picture;
+mod predict;
+mod summary;
+mod train;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+/// Train, evaluate and inspect convolutional networks.
+#[derive(Debug, Parser)]
+#[command(name = "ferrotape", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a model and write a run folder with weights, metrics and a report.
+    Train(train::Arguments),
+    /// Test the model of a run again.
+    Eval(evaluate::Arguments),
+    /// Say what a run's model sees in pictures.
+    Predict(predict::Arguments),
+    /// Print the layers of a model with shapes, parameters and multiply-adds.
+    Summary(summary::Arguments),
+    /// Say what of this machine is used: CPU features, threads, devices.
+    Doctor(doctor::Arguments),
+}
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let arguments = Arguments::parse();
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is an unoptimised build; add --release to cargo for full speed");
+    }
+    let done = match arguments.command {
+        Command::Train(arguments) => train::run(&arguments, started),
+        Command::Eval(arguments) => evaluate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Summary(arguments) => summary::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

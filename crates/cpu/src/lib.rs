@@ -7,6 +7,25 @@
 //!
 //! Work is cut by the size of a problem alone and partial sums are added in a fixed order: the
 //! same operands give the same bits with any number of threads.
+//!
+//! ```
+//! use ferrotape_backend::{Array, Device};
+//! use ferrotape_cpu::{Cpu, CpuOptions};
+//!
+//! let product = |threads| {
+//!     let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
+//!     let device = Device::new(Cpu::new(options)?);
+//!     let a = Array::from_f64(&device, &[0.1; 6], ferrotape_backend::DType::F32, [1, 2, 3])?;
+//!     let mut c = Array::zeros(&device, a.dtype(), [1, 2, 2])?;
+//!     device.backend().gemm(&a, &a.reshape([1, 3, 2])?, &mut c, false)?;
+//!     c.to_vec::<f32>()
+//! };
+//! assert_eq!(product(1)?, product(2)?);
+//! # Ok::<(), ferrotape_backend::Error>(())
+//! ```
+//!
+//! Most programs open it by name, through the crate `ferrotape`: `Device::open("cpu")`. The
+//! environment variable [`FERROTAPE_CPU`](LEVEL_VARIABLE) chooses a level below the machine's best.
 
 mod alloc;
 mod backend;

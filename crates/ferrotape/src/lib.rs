@@ -1,1 +1,48 @@
 //! Convolutional networks in Rust: tensors, autodiff, layers, the classic architectures.
+//!
+//! This crate gathers the others under one name. [`Device`] gets its constructor from here:
+//! `Device::open("cpu")`, through the trait [`OpenDevice`] of the [`prelude`].
+//!
+//! ```
+//! use ferrotape::prelude::*;
+//!
+//! let device = Device::open("cpu")?;
+//! let tape = Tape::new();
+//! let x = tape.variable(Array::from_slice(&device, &[1.0f32, 2.0, 3.0], [3])?)?;
+//! let gradients = x.square()?.sum_all()?.backward()?;
+//! assert_eq!(gradients.of(&x)?.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
+//! # Ok::<(), ferrotape::Error>(())
+//! ```
+//!
+//! - [`backend`]: devices, arrays, errors; [`cpu`]: the CPU.
+//! - [`autograd`]: tensors, the tape, operators of your own.
+//! - [`nn`]: layers, parameters, passes, optimizers; [`zoo`]: networks by name.
+//! - [`data`]: datasets and the loader; [`train`]: training runs with metrics and a report.
+
+mod open;
+pub mod prelude;
+
+pub use ferrotape_autograd as autograd;
+pub use ferrotape_backend as backend;
+pub use ferrotape_cpu as cpu;
+pub use ferrotape_data as data;
+pub use ferrotape_nn as nn;
+pub use ferrotape_train as train;
+pub use ferrotape_zoo as zoo;
+
+pub use ferrotape_backend::{Device, Error, Result};
+pub use open::{DeviceOptions, OpenDevice, device_names};
+
+// The README and the pages of the book that have listings: each is compiled and run with the other
+// examples.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/tour.md")]
+    struct Tour;
+    #[doc = include_str!("../../../docs/write-a-layer.md")]
+    struct WriteALayer;
+    #[doc = include_str!("../../../docs/write-an-op.md")]
+    struct WriteAnOp;
+}

@@ -1,1 +1,62 @@
-//! Layers, parameters, passes, losses, initialisation and optimizers for ferrotape.
+//! Layers, parameters, passes, initialisation and optimizers for ferrotape.
+//!
+//! A model is a plain struct of layers; `#[derive(Module)]` names its parameters by their fields. A
+//! [`Pass`] carries what one forward pass needs, and is handed to every layer.
+//!
+//! ```
+//! use ferrotape_autograd::Tensor;
+//! use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+//! use ferrotape_nn::optim::{Optimizer, Sgd, SgdConfig};
+//! use ferrotape_nn::{
+//!     Classifier, Init, LinearConfig, Module, Pass, Sequential, activation,
+//! };
+//!
+//! let device = Device::new(Reference::new());
+//! let rng = Rng::new(42);
+//! let model = Sequential::new(&Init::new(&device, rng))
+//!     .add(LinearConfig::new(2, 8))?
+//!     .add(activation("tanh", Tensor::tanh))?
+//!     .add(LinearConfig::new(8, 2))?;
+//! let mut sgd = Sgd::new(model.parameters(), SgdConfig { lr: 0.5, ..SgdConfig::default() })?;
+//!
+//! // The exclusive or of two bits.
+//! let x = Array::from_slice(&device, &[0.0f32, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [4, 2])?;
+//! let labels = Array::from_slice(&device, &[0i64, 1, 1, 0], [4])?;
+//! let mut last = f64::INFINITY;
+//! for step in 0..200 {
+//!     let cx = Pass::train(&device, rng.step(step));
+//!     let loss = model.loss(&cx, &cx.input(x.clone())?, &labels)?.loss;
+//!     sgd.step(&loss.backward()?)?;
+//!     last = loss.item()?;
+//! }
+//! assert!(last < 0.1);
+//! # Ok::<(), ferrotape_backend::Error>(())
+//! ```
+
+// The derive macro names this crate from outside.
+extern crate self as ferrotape_nn;
+
+mod cell;
+mod init;
+mod layer;
+mod layers;
+mod module;
+pub mod optim;
+mod parameter;
+mod pass;
+mod path;
+mod state;
+mod state_dict;
+mod summary;
+
+pub use ferrotape_nn_derive::Module;
+pub use init::{Distribution, Init, Scaling};
+pub use layer::{Classifier, CloneClassifier, CloneLayer, Layer, Outcome};
+pub use layers::*;
+pub use module::{Item, Loaded, Module, Ties, Visitor};
+pub use parameter::Parameter;
+pub use pass::{Call, Mode, Pass, Window};
+pub use path::Path;
+pub use state::State;
+pub use state_dict::StateDict;
+pub use summary::{Row, Summary};

@@ -1,1 +1,24 @@
-//! The classic convolutional networks, exactly.
+//! The classic convolutional networks, by name: today [LeNet-5](LeNet5).
+//!
+//! Each network is a file that reads like its paper's table, and is held against the numbers that
+//! PyTorch computes for it: names and shapes of its parameters, logits, loss, gradients,
+//! multiply-adds. [`models`] lists what there is, [`build`] makes one by name.
+//!
+//! ```
+//! use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+//! use ferrotape_nn::{Init, Layer, Module, Pass};
+//!
+//! let device = Device::new(Reference::new());
+//! let model = ferrotape_zoo::lenet5(&Init::new(&device, Rng::new(42)), 10)?;
+//! assert_eq!(model.count_parameters(), 61_706);
+//! let cx = Pass::eval(&device);
+//! let x = cx.input(Array::zeros(&device, DType::F32, [1, 1, 28, 28])?)?;
+//! assert_eq!(model.forward(&cx, &x)?.shape().dims(), [1, 10]);
+//! # Ok::<(), ferrotape_backend::Error>(())
+//! ```
+
+mod lenet;
+mod registry;
+
+pub use lenet::{LeNet5, lenet5};
+pub use registry::{Model, build, find, models};

@@ -22,9 +22,6 @@ pub(super) fn run(
 ) -> Result<VerbReport, Failure> {
     let bench = Bench { device, reference: &Device::new(Reference::new()) };
     let fail = |case: String, message: String| Failure { verb, case, message };
-    for (kind, call) in refused {
-        bench.refuses(&call, kind).map_err(|message| fail(format!("{call:?}"), message))?;
-    }
     let config = Config {
         cases: options.cases,
         failure_persistence: None,
@@ -45,12 +42,21 @@ pub(super) fn run(
             Err(message) => Err(TestCaseError::fail(message)),
         });
     match outcome {
-        Ok(()) => Ok(VerbReport { verb, cases: options.cases, unsupported: unsupported.get() }),
+        Ok(()) => {}
         Err(TestError::Fail(reason, call)) => {
-            Err(fail(format!("{call:?}"), reason.message().to_owned()))
+            return Err(fail(format!("{call:?}"), reason.message().to_owned()));
         }
-        Err(TestError::Abort(reason)) => Err(fail(String::new(), reason.message().to_owned())),
+        Err(TestError::Abort(reason)) => {
+            return Err(fail(String::new(), reason.message().to_owned()));
+        }
     }
+    let report = VerbReport { verb, cases: options.cases, unsupported: unsupported.get() };
+    if report.unsupported < report.cases {
+        for (kind, call) in refused {
+            bench.refuses(&call, kind).map_err(|message| fail(format!("{call:?}"), message))?;
+        }
+    }
+    Ok(report)
 }
 
 /// What became of a case that did not fail.

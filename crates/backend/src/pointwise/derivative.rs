@@ -10,7 +10,8 @@ impl Expr {
     /// The derivative in `variable`, an input, scalar or previous output.
     ///
     /// At kinks it is PyTorch's choice: `|x|` has derivative 0 at 0, a tie of maximum or minimum
-    /// gives each side half, a selection has the derivative of the side it takes.
+    /// gives each side half, a selection has the derivative of the side it takes, `a^0` has
+    /// derivative 0 in `a`, and `0^b` in `b` for b of at least 0.
     ///
     /// ```
     /// use ferrotape_backend::pointwise::Expr;
@@ -97,8 +98,20 @@ fn binary(op: BinaryOp, a: &Expr, b: &Expr, da: &Expr, db: &Expr, y: &Expr) -> E
         BinaryOp::Max => share(a, b, Compare::Lt, da, db),
         BinaryOp::Min => share(b, a, Compare::Lt, da, db),
         BinaryOp::Pow => {
-            let in_base = if is_zero(da) { da.clone() } else { da * b * a.pow(&(b - 1.0)) };
-            let in_exponent = if is_zero(db) { db.clone() } else { db * y * a.log() };
+            // Where a factor is 0 the other may be infinite: 0^-1 and log 0. The limits are 0.
+            let zero = Expr::constant(0.0);
+            let in_base = if is_zero(da) {
+                da.clone()
+            } else {
+                b.select(Compare::Eq, &zero, &zero, &(da * b * a.pow(&(b - 1.0))))
+            };
+            let in_exponent = if is_zero(db) {
+                db.clone()
+            } else {
+                let slope = db * y * a.log();
+                let at_zero = zero.select(Compare::Le, b, &zero, &slope);
+                a.select(Compare::Eq, &zero, &at_zero, &slope)
+            };
             in_base + in_exponent
         }
     }

@@ -93,3 +93,38 @@ pub(super) fn random(kind: Random, rng: Rng, count: usize) -> Vec<f64> {
     };
     (0..count as u64).map(draw).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reduced(kind: Reduce, src: &[f64], shape: &[usize], to: &[usize]) -> (Vec<f64>, Vec<f64>) {
+        let shapes = [shape, to].map(|dims| Shape::new(dims).expect("the shape is small"));
+        reduce(kind, src, shapes[0], shapes[1]).expect("the shapes fit")
+    }
+
+    #[test]
+    fn the_first_of_equal_elements_is_named() {
+        let (values, index) =
+            reduced(Reduce::Max, &[1.0, 3.0, 3.0, 2.0, 2.0, 0.0], &[2, 3], &[2, 1]);
+        assert_eq!((values, index), (vec![3.0, 2.0], vec![1.0, 0.0]));
+        // Over the first and last dimension positions count in row-major order of those two.
+        let (values, index) = reduced(Reduce::Min, &[4.0, 3.0, 3.0, 5.0], &[2, 1, 2], &[1, 1, 1]);
+        assert_eq!((values, index), (vec![3.0], vec![1.0]));
+    }
+
+    #[test]
+    fn not_a_number_wins_over_everything() {
+        let line = [f64::INFINITY, f64::NAN, 1.0, f64::NAN];
+        for kind in [Reduce::Max, Reduce::Min, Reduce::Sum] {
+            let (values, index) = reduced(kind, &line, &[4], &[1]);
+            assert!(values[0].is_nan());
+            assert!(kind == Reduce::Sum || index[0] == 1.0);
+        }
+    }
+
+    #[test]
+    fn the_sum_of_nothing_is_zero() {
+        assert_eq!(reduced(Reduce::Sum, &[], &[0, 2], &[1, 2]).0, [0.0, 0.0]);
+    }
+}

@@ -87,3 +87,21 @@ pub(super) fn avg_pool2d_grad(gy: &[f64], shapes: &PoolShapes, params: &Pool2d) 
     });
     gx
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_never_wins_and_not_a_number_always_does() {
+        let params = Pool2d { stride: [2, 2], padding: [1, 1], ..Pool2d::new([2, 2]) };
+        let shapes = PoolShapes { x: [1, 1, 2, 2], y: [1, 1, 2, 2] };
+        let (y, index) = max_pool2d(&[-5.0, -4.0, f64::NAN, -2.0], &shapes, &params);
+        assert_eq!([y[0], y[1], y[3]], [-5.0, -4.0, -2.0]);
+        assert!(y[2].is_nan());
+        assert_eq!(index, [0.0, 1.0, 2.0, 3.0]);
+        let one = PoolShapes { x: [1, 1, 2, 2], y: [1, 1, 1, 1] };
+        let (_, index) = max_pool2d(&[7.0, 7.0, 7.0, 1.0], &one, &Pool2d::new([2, 2]));
+        assert_eq!(index, [0.0]);
+    }
+}

@@ -1,0 +1,328 @@
+//! The walk from a result back to what it was made from.
+
+use std::sync::Arc;
+
+use ferrotape_backend::{Array, Context, Error, Result};
+
+use crate::gradients::Gradients;
+use crate::op::{Backward, Op, SavedList};
+use crate::tape::{Link, NodeId, Tape};
+use crate::tensor::Tensor;
+
+/// How a backward pass runs; see [`Tensor::backward_with`].
+#[derive(Debug, Default)]
+pub struct BackwardOptions<'a> {
+    /// Intermediate tensors whose gradients are wanted besides those of the leaves.
+    pub wrt: &'a [&'a Tensor],
+    /// Only the gradients of `wrt`: what leads to nothing named there is skipped.
+    pub only: bool,
+    /// The gradient that is fed in; 1 for a scalar if there is none.
+    pub seed: Option<&'a Tensor>,
+    /// Record the backward pass, so that gradients can be differentiated again. Frees nothing.
+    pub create_graph: bool,
+    /// Keep what was saved, so that another backward pass can follow.
+    pub retain: bool,
+}
+
+struct Step {
+    op: Arc<dyn Op>,
+    links: smallvec::SmallVec<[Link; 3]>,
+    saved: SavedList,
+    path: Option<Arc<str>>,
+}
+
+impl Tensor {
+    /// Gradients of this scalar in every leaf it depends on. Frees what the tape saved.
+    ///
+    /// # Errors
+    /// Not a scalar; untracked; a tape that was consumed; a saved value that was changed since.
+    pub fn backward(&self) -> Result<Gradients> {
+        self.backward_with(&BackwardOptions::default())
+    }
+
+    /// Gradients as the options say.
+    ///
+    /// # Errors
+    /// As [`Tensor::backward`]; a seed of another shape.
+    pub fn backward_with(&self, options: &BackwardOptions<'_>) -> Result<Gradients> {
+        let (Some(tape), Some(root)) = (self.tape(), self.node()) else {
+            return Err(Error::gradient(
+                "backward() needs a tracked tensor: none of its inputs was a parameter or variable \
+                 of a pass with gradients",
+            ));
+        };
+        let seed = match options.seed {
+            Some(seed) if seed.shape() != self.shape() => {
+                return Err(Error::shape(format!(
+                    "the gradient fed in has shape {}, the tensor {}",
+                    seed.shape(),
+                    self.shape()
+                )));
+            }
+            // A tracked seed would make an ordinary backward pass record some of its steps.
+            Some(seed) if !options.create_graph => seed.detach().cast(self.dtype())?,
+            Some(seed) => seed.cast(self.dtype())?,
+            None if self.shape().numel() != 1 => {
+                return Err(Error::gradient(format!(
+                    "backward() starts from one number, this tensor has shape {}; reduce it or give \
+                     a seed",
+                    self.shape()
+                )));
+            }
+            None => Array::full(self.device(), self.dtype(), self.shape(), 1.0)?.into(),
+        };
+        Walk::new(tape, root, options)?.run(seed)
+    }
+}
+
+struct Walk<'a> {
+    tape: &'a Tape,
+    root: NodeId,
+    options: &'a BackwardOptions<'a>,
+    /// For each node up to the root: is its gradient a result, and does one lie behind it?
+    wanted: Vec<bool>,
+    leads: Vec<bool>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(tape: &'a Tape, root: NodeId, options: &'a BackwardOptions<'a>) -> Result<Self> {
+        let count = root.index() + 1;
+        let mut wanted = vec![false; count];
+        for tensor in options.wrt {
+            match (tensor.tape(), tensor.node()) {
+                (Some(other), Some(node)) if other.is(tape) => {
+                    if let Some(slot) = wanted.get_mut(node.index()) {
+                        *slot = true;
+                    }
+                }
+                _ => {
+                    return Err(Error::gradient(format!(
+                        "{tensor:?} is not on the tape that backward() walks"
+                    )));
+                }
+            }
+        }
+        let leads = tape.with_nodes(|nodes| {
+            let mut leads = vec![false; count];
+            for (index, node) in nodes[..count].iter().enumerate() {
+                if node.wanted && !options.only {
+                    wanted[index] = true;
+                }
+                leads[index] = wanted[index]
+                    || node.links.iter().any(|l| l.node.is_some_and(|n| leads[n.index()]));
+            }
+            leads
+        });
+        if !leads[root.index()] && !options.only && options.wrt.is_empty() {
+            return Err(Error::gradient(
+                "nothing that this tensor was computed from wants a gradient: its parameters are \
+                 frozen, or the pass records without tracking; use with_grad(), or name tensors in \
+                 BackwardOptions::wrt",
+            ));
+        }
+        Ok(Walk { tape, root, options, wanted, leads })
+    }
+
+    fn run(&self, seed: Tensor) -> Result<Gradients> {
+        let mut pending: Vec<Option<Tensor>> = vec![None; self.root.index() + 1];
+        pending[self.root.index()] = Some(seed);
+        let mut result = Gradients::default();
+        let outer = self.tape.set_path(None);
+        let walked = self.walk(&mut pending, &mut result);
+        self.tape.set_path(outer);
+        walked?;
+        self.tape.with_nodes(|nodes| {
+            for (node, wanted) in nodes[..=self.root.index()].iter().zip(&self.wanted) {
+                let leaf = node.leaf.filter(|_| *wanted);
+                let absent = leaf.filter(|id| !result.leaves.contains_key(id));
+                result.absent.extend(absent);
+            }
+        });
+        Ok(result)
+    }
+
+    fn walk(&self, pending: &mut [Option<Tensor>], result: &mut Gradients) -> Result<()> {
+        for index in (0..pending.len()).rev() {
+            let node = NodeId(index as u32);
+            let Some(grad) = pending[index].take().filter(|_| self.leads[index]) else {
+                self.skip(node);
+                continue;
+            };
+            let (leaf, dtype) = self.tape.with_nodes(|n| (n[index].leaf, n[index].dtype));
+            if self.wanted[index] {
+                let grad = grad.cast(dtype)?;
+                match leaf {
+                    Some(leaf) => result.leaves.insert(leaf, grad),
+                    None => result.nodes.insert((self.tape.key(), node), grad),
+                };
+            }
+            if leaf.is_some() {
+                continue;
+            }
+            let step = self.take(node)?;
+            let place = || match &step.path {
+                Some(path) => format!("backward of {} in {path}", step.op.name()),
+                None => format!("backward of {}", step.op.name()),
+            };
+            self.step(node, &step, grad, pending).at(place)?;
+        }
+        Ok(())
+    }
+
+    /// Frees what a node saved when the walk passes it without needing it.
+    fn skip(&self, node: NodeId) {
+        if !self.keeps() {
+            let saved = self.tape.with_nodes(|nodes| {
+                let node = &mut nodes[node.index()];
+                node.consumed |= !node.saved.is_empty();
+                std::mem::take(&mut node.saved)
+            });
+            drop(saved);
+        }
+    }
+
+    fn keeps(&self) -> bool {
+        self.options.create_graph || self.options.retain
+    }
+
+    /// The node's op and what it saved, moved out unless it is to be kept.
+    fn take(&self, id: NodeId) -> Result<Step> {
+        self.tape.with_nodes(|nodes| {
+            let node = &mut nodes[id.index()];
+            let op = node.op.clone().expect("only leaves have no op");
+            if node.consumed {
+                return Err(Error::gradient(format!(
+                    "what {} saved was freed by an earlier backward(); set retain or create_graph \
+                     in its options, or run the forward pass again",
+                    op.name()
+                )));
+            }
+            let saved = if self.keeps() {
+                node.saved.clone()
+            } else {
+                // What saved nothing, such as a cast, can be passed again.
+                node.consumed = !node.saved.is_empty();
+                std::mem::take(&mut node.saved)
+            };
+            Ok(Step { op, links: node.links.clone(), saved, path: node.path.clone() })
+        })
+    }
+
+    fn step(
+        &self,
+        node: NodeId,
+        step: &Step,
+        grad: Tensor,
+        pending: &mut [Option<Tensor>],
+    ) -> Result<()> {
+        let needs = step.links.iter().enumerate().fold(0, |needs, (i, link)| {
+            needs | u32::from(link.node.is_some_and(|n| self.leads[n.index()])) << i
+        });
+        let recorder = self.options.create_graph.then_some(self.tape);
+        let cx = Backward {
+            op: &*step.op,
+            node,
+            links: &step.links,
+            saved: &step.saved,
+            needs,
+            tape: recorder,
+        };
+        let dtype = self.tape.with_nodes(|nodes| nodes[node.index()].dtype);
+        // A cast takes the wider gradient as it is, so that it reaches the parameter unrounded.
+        let grad = if step.op.name() == "cast" { grad } else { grad.cast(dtype)? };
+        let grads = step.op.backward(&cx, &grad)?;
+        for (index, link) in step.links.iter().enumerate() {
+            let Some(input) = link.node.filter(|n| self.leads[n.index()]) else { continue };
+            let Some(grad) = grads.get(index).cloned().flatten() else {
+                return Err(Error::gradient(format!(
+                    "the backward rule gave no gradient for input {index}, which needs one"
+                )));
+            };
+            let grad = grad.sum_to(link.shape)?;
+            let slot = &mut pending[input.index()];
+            *slot = Some(match slot.take() {
+                Some(sum) => accumulate(sum, grad)?,
+                None => grad,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The sum of two gradients of one tensor, in the wider of their types.
+fn accumulate(sum: Tensor, grad: Tensor) -> Result<Tensor> {
+    if sum.dtype().size() >= grad.dtype().size() {
+        sum.add(&grad.cast(sum.dtype())?)
+    } else {
+        sum.cast(grad.dtype())?.add(&grad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{DType, Device, reference::Reference};
+
+    use super::*;
+
+    fn variable(tape: &Tape, device: &Device, values: &[f64]) -> Tensor {
+        tape.variable(Array::from_slice(device, values, [values.len()]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_tracked_seed_records_nothing_in_an_ordinary_backward_pass() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = variable(&tape, &device, &[1.0, 2.0]);
+        let y = x.square().unwrap();
+        let recorded = tape.len();
+        let options = BackwardOptions { seed: Some(&x), ..Default::default() };
+        let gradients = y.backward_with(&options).unwrap();
+        assert_eq!(tape.len(), recorded);
+        assert!(!gradients.of(&x).unwrap().is_tracked());
+    }
+
+    #[test]
+    fn a_tape_that_another_backward_pass_freed_is_named_as_the_reason() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = variable(&tape, &device, &[1.0, 2.0]);
+        let first = x.square().unwrap().sum_all().unwrap();
+        let second = x.exp().unwrap().sum_all().unwrap();
+        second.backward().unwrap();
+        let error = first.backward().unwrap_err().to_string();
+        assert!(error.contains("freed by an earlier backward()"), "{error}");
+    }
+
+    #[test]
+    fn asked_for_some_gradients_only_the_others_are_not_absent() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let (a, b) = (variable(&tape, &device, &[1.0]), variable(&tape, &device, &[2.0]));
+        let loss = a.mul(&b).unwrap().sum_all().unwrap();
+        let options = BackwardOptions { wrt: &[&a], only: true, ..Default::default() };
+        let gradients = loss.backward_with(&options).unwrap();
+        assert_eq!(gradients.of(&a).unwrap().item().unwrap(), 2.0);
+        assert!(gradients.absent().is_empty());
+    }
+
+    #[test]
+    fn a_variable_finds_its_gradient_after_adding_and_scaling() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = variable(&tape, &device, &[3.0]);
+        let mut gradients = x.square().unwrap().sum_all().unwrap().backward().unwrap();
+        gradients.scale(0.5).unwrap();
+        assert_eq!(gradients.of(&x).unwrap().item().unwrap(), 3.0);
+        gradients.add(&gradients.clone()).unwrap();
+        assert_eq!(gradients.of(&x).unwrap().item().unwrap(), 6.0);
+    }
+
+    #[test]
+    fn the_norm_of_half_precision_gradients_does_not_overflow() {
+        let device = Device::new(Reference::new());
+        let tape = Tape::new();
+        let x = tape.variable(Array::full(&device, DType::F16, [4], 1.0).unwrap()).unwrap();
+        let gradients = x.mul_scalar(1000.0).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(gradients.norm().unwrap(), 2000.0);
+    }
+}

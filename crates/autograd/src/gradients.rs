@@ -1,0 +1,140 @@
+//! The result of a backward pass.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ferrotape_backend::{Error, Result};
+
+use crate::tape::{LeafId, NodeId};
+use crate::tensor::Tensor;
+
+/// What a gradient is looked up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A parameter or variable.
+    Leaf(LeafId),
+    /// An intermediate tensor: the tape's key and the node.
+    Node(u64, NodeId),
+    /// Something untracked.
+    None,
+}
+
+/// Something whose gradient can be asked for: a tensor or a parameter.
+pub trait GradientKey {
+    /// What to look up.
+    fn key(&self) -> Key;
+    /// How messages call it.
+    fn label(&self) -> String;
+}
+
+impl GradientKey for Tensor {
+    fn key(&self) -> Key {
+        match (self.tape(), self.node()) {
+            (Some(tape), Some(node)) => tape.gradient_key(node),
+            _ => Key::None,
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// Gradients of parameters, variables, and the intermediate tensors that were asked for.
+#[derive(Debug, Default, Clone)]
+pub struct Gradients {
+    /// In the order of the leaves' creation, so that sums over all of them are reproducible.
+    pub(crate) leaves: BTreeMap<LeafId, Tensor>,
+    pub(crate) nodes: HashMap<(u64, NodeId), Tensor>,
+    pub(crate) absent: Vec<LeafId>,
+}
+
+impl Gradients {
+    /// The gradient, or `None` if the result does not depend on it.
+    pub fn get(&self, of: &(impl GradientKey + ?Sized)) -> Option<&Tensor> {
+        match of.key() {
+            Key::Leaf(id) => self.leaves.get(&id),
+            Key::Node(tape, node) => self.nodes.get(&(tape, node)),
+            Key::None => None,
+        }
+    }
+
+    /// The gradient.
+    ///
+    /// # Errors
+    /// There is none: the result does not depend on it, it is untracked, or it is an intermediate
+    /// tensor that [`BackwardOptions::wrt`](crate::BackwardOptions) did not name.
+    pub fn of(&self, of: &(impl GradientKey + ?Sized)) -> Result<&Tensor> {
+        self.get(of).ok_or_else(|| {
+            Error::gradient(format!(
+                "there is no gradient of {}: the result does not depend on it, or it was neither a \
+                 leaf nor named in BackwardOptions::wrt",
+                of.label()
+            ))
+        })
+    }
+
+    /// Leaves that were on the tape and wanted, but do not influence the result.
+    pub fn absent(&self) -> &[LeafId] {
+        &self.absent
+    }
+
+    /// The leaves that have a gradient.
+    pub fn leaves(&self) -> impl Iterator<Item = (LeafId, &Tensor)> {
+        self.leaves.iter().map(|(id, tensor)| (*id, tensor))
+    }
+
+    /// Adds the gradients of another pass, leaf by leaf; intermediate ones are dropped.
+    ///
+    /// # Errors
+    /// Shapes or data types differ.
+    pub fn add(&mut self, other: &Gradients) -> Result<()> {
+        for (id, gradient) in &other.leaves {
+            let sum = match self.leaves.get(id) {
+                Some(mine) => mine.add(gradient)?,
+                None => gradient.clone(),
+            };
+            self.leaves.insert(*id, sum);
+        }
+        self.absent.retain(|id| !self.leaves.contains_key(id));
+        self.nodes.clear();
+        Ok(())
+    }
+
+    /// Multiplies every gradient of a leaf.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        for gradient in self.leaves.values_mut() {
+            *gradient = gradient.mul_scalar(factor)?;
+        }
+        Ok(())
+    }
+
+    /// The square root of the sum of all squares: `torch.nn.utils.get_total_norm`.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn norm(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for gradient in self.leaves.values() {
+            let gradient = gradient.detach();
+            let wide = gradient.cast(gradient.dtype().accumulator())?;
+            sum += wide.square()?.sum_all()?.item()?;
+        }
+        Ok(sum.sqrt())
+    }
+
+    /// Scales all gradients so that their [norm](Self::norm) is at most `max_norm`, and returns
+    /// the norm before: `torch.nn.utils.clip_grad_norm_`.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn clip_norm(&mut self, max_norm: f64) -> Result<f64> {
+        let norm = self.norm()?;
+        if norm > max_norm {
+            self.scale(max_norm / (norm + 1e-6))?;
+        }
+        Ok(norm)
+    }
+}

@@ -1,0 +1,279 @@
+//! What an operator is: attributes, a forward and a backward rule.
+
+use std::fmt;
+
+use ferrotape_backend::{Array, DType, Error, ErrorKind, Result, Shape};
+use smallvec::SmallVec;
+
+use crate::tape::{Link, NodeId, Tape};
+use crate::tensor::Tensor;
+
+/// The gradients of an op's inputs, in order; `None` where none was asked for.
+pub type InputGrads = SmallVec<[Option<Tensor>; 3]>;
+
+/// An operator as a value: its fields are its attributes.
+///
+/// [`Op::forward`] computes on arrays and says what the backward pass will need. [`Op::backward`] is
+/// written with tensor operations, so that it can itself be recorded. An op returns gradients and
+/// adds into nothing: the tape accumulates, sums over what was broadcast, and skips what needs no
+/// gradient.
+///
+/// ```
+/// use ferrotape_autograd::{Backward, Forward, InputGrads, Op, Tape, Tensor};
+/// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+///
+/// /// The identity whose gradient is reversed (Ganin and Lempitsky, 2015).
+/// #[derive(Debug)]
+/// struct ReverseGradient;
+///
+/// impl Op for ReverseGradient {
+///     fn name(&self) -> &'static str {
+///         "reverse_gradient"
+///     }
+///     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+///         Ok(inputs[0].clone())
+///     }
+///     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+///         Ok([Some(grad.neg()?)].into_iter().collect())
+///     }
+/// }
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+/// let y = Tensor::apply(ReverseGradient, &[&x])?;
+/// assert_eq!(y.sum_all()?.backward()?.of(&x)?.to_vec::<f64>()?, [-1.0]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub trait Op: fmt::Debug + Send + Sync + 'static {
+    /// The name in messages, printed tapes and profiles.
+    fn name(&self) -> &'static str;
+
+    /// Computes the output and names, through `cx`, what the backward pass needs.
+    ///
+    /// # Errors
+    /// Operands that do not fit.
+    fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array>;
+
+    /// The gradients of the inputs for which [`Backward::needs`] holds, given the output's.
+    ///
+    /// A gradient may have the shape the input was broadcast to, and a wider float type. A `None`
+    /// where a gradient is needed is reported as an error.
+    ///
+    /// # Errors
+    /// A saved value was changed since.
+    fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads>;
+
+    /// Whether there is a gradient at all. A float result of a tracked input without one is an
+    /// error when the op is applied.
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    /// Multiply-adds of the forward computation, for summaries and profiles.
+    fn multiply_adds(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
+        0
+    }
+}
+
+/// Where a saved array came from, and with it what it is when the backward pass is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Input(u8),
+    Output,
+    Constant,
+    Derived,
+}
+
+/// An array kept for the backward pass, with the generation it was saved at.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    pub(crate) array: Array,
+    pub(crate) generation: u64,
+    pub(crate) origin: Origin,
+}
+
+impl Saved {
+    fn new(array: &Array, origin: Origin) -> Self {
+        Saved { array: array.clone(), generation: array.buffer().generation(), origin }
+    }
+}
+
+pub(crate) type SavedList = SmallVec<[Saved; 3]>;
+
+/// What an op tells the tape while it computes.
+#[derive(Debug)]
+pub struct Forward<'a> {
+    inputs: &'a [&'a Array],
+    needs: u32,
+    pub(crate) saved: SavedList,
+    pub(crate) output: bool,
+    pub(crate) auxiliary: SmallVec<[Array; 2]>,
+}
+
+impl<'a> Forward<'a> {
+    pub(crate) fn new(inputs: &'a [&'a Array], needs: u32) -> Self {
+        let (saved, auxiliary) = (SavedList::new(), SmallVec::new());
+        Forward { inputs, needs, saved, output: false, auxiliary }
+    }
+
+    /// Whether a backward pass can follow at all.
+    pub fn tracked(&self) -> bool {
+        self.needs != 0
+    }
+
+    /// Whether input `index` will need a gradient.
+    pub fn needs(&self, index: usize) -> bool {
+        index < 32 && self.needs & (1 << index) != 0
+    }
+
+    /// Keeps input `index` for the backward pass.
+    pub fn save_input(&mut self, index: usize) {
+        let origin = Origin::Input(index as u8);
+        if self.tracked() && !self.saved.iter().any(|s| s.origin == origin) {
+            self.saved.push(Saved::new(self.inputs[index], origin));
+        }
+    }
+
+    /// Keeps the output for the backward pass.
+    pub fn save_output(&mut self) {
+        self.output = self.tracked();
+    }
+
+    /// Keeps an array that does not depend on any input in a differentiable way: indices, masks.
+    pub fn save_constant(&mut self, array: &Array) {
+        if self.tracked() {
+            self.saved.push(Saved::new(array, Origin::Constant));
+        }
+    }
+
+    /// Keeps an array computed from the inputs. It is for the ordinary backward pass only: one that
+    /// is recorded must compute it again from the inputs, else its gradient would miss a term.
+    pub fn save_derived(&mut self, array: &Array) {
+        if self.tracked() {
+            self.saved.push(Saved::new(array, Origin::Derived));
+        }
+    }
+
+    /// Hands a further result, without gradient, to the caller of
+    /// [`Tensor::apply_with_auxiliary`].
+    pub fn auxiliary(&mut self, array: Array) {
+        self.auxiliary.push(array);
+    }
+
+    pub(crate) fn finish(mut self, output: &Array) -> (SavedList, SmallVec<[Array; 2]>) {
+        if self.output {
+            self.saved.push(Saved::new(output, Origin::Output));
+        }
+        (self.saved, self.auxiliary)
+    }
+}
+
+/// What an op's backward rule can ask for.
+#[derive(Debug)]
+pub struct Backward<'a> {
+    pub(crate) op: &'a dyn Op,
+    pub(crate) node: NodeId,
+    pub(crate) links: &'a [Link],
+    pub(crate) saved: &'a [Saved],
+    pub(crate) needs: u32,
+    pub(crate) tape: Option<&'a Tape>,
+}
+
+impl Backward<'_> {
+    /// Whether input `index` needs a gradient.
+    pub fn needs(&self, index: usize) -> bool {
+        index < 32 && self.needs & (1 << index) != 0
+    }
+
+    /// Whether this backward pass is itself recorded, so that its gradients can have gradients.
+    pub fn recording(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// The number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The shape of input `index`.
+    pub fn input_shape(&self, index: usize) -> Shape {
+        self.links[index].shape
+    }
+
+    /// The data type of input `index`.
+    pub fn input_dtype(&self, index: usize) -> DType {
+        self.links[index].dtype
+    }
+
+    /// Input `index`, tracked if this pass is recorded.
+    ///
+    /// # Errors
+    /// It was not saved, or was changed since.
+    pub fn input(&self, index: usize) -> Result<Tensor> {
+        let origin = Origin::Input(index as u8);
+        let array = self.find(origin, 0, || format!("input {index}"))?;
+        Ok(self.place(array, self.links[index].node))
+    }
+
+    /// The op's output, tracked if this pass is recorded.
+    ///
+    /// # Errors
+    /// It was not saved, or was changed since.
+    pub fn output(&self) -> Result<Tensor> {
+        let array = self.find(Origin::Output, 0, || "the output".into())?;
+        Ok(self.place(array, Some(self.node)))
+    }
+
+    /// The `index`-th array kept with [`Forward::save_constant`].
+    ///
+    /// # Errors
+    /// It was not saved, or was changed since.
+    pub fn constant(&self, index: usize) -> Result<Tensor> {
+        self.find(Origin::Constant, index, || format!("constant {index}")).map(Tensor::from)
+    }
+
+    /// The `index`-th array kept with [`Forward::save_derived`].
+    ///
+    /// # Errors
+    /// This pass is recorded, so that the value must be computed from the inputs instead; or it was
+    /// not saved, or was changed since.
+    pub fn derived(&self, index: usize) -> Result<Array> {
+        if self.recording() {
+            return Err(Error::gradient(
+                "a recorded backward pass must not use a derived value as a constant; compute it \
+                 from the inputs",
+            ));
+        }
+        self.find(Origin::Derived, index, || format!("derived value {index}"))
+    }
+
+    fn place(&self, array: Array, node: Option<NodeId>) -> Tensor {
+        match (self.tape, node) {
+            (Some(tape), Some(node)) => Tensor::placed(array, tape.clone(), node),
+            _ => Tensor::from(array),
+        }
+    }
+
+    fn find(&self, origin: Origin, nth: usize, what: impl Fn() -> String) -> Result<Array> {
+        let saved = self.saved.iter().filter(|s| s.origin == origin).nth(nth).ok_or_else(|| {
+            Error::gradient(format!("{} of {} was not saved for backward", what(), self.op.name()))
+        })?;
+        let now = saved.array.buffer().generation();
+        if now != saved.generation {
+            return Err(Error::new(
+                ErrorKind::Modified,
+                format!(
+                    "{} of {} ({} {}) was changed in place after the forward pass used it \
+                     (generation {now}, saved at {}); run backward before the optimizer step, or \
+                     run the forward pass again",
+                    what(),
+                    self.op.name(),
+                    saved.array.dtype(),
+                    saved.array.shape(),
+                    saved.generation
+                ),
+            ));
+        }
+        Ok(saved.array.clone())
+    }
+}

@@ -1,0 +1,44 @@
+//! Change of data type.
+
+use ferrotape_backend::{Array, DType, Result};
+
+use crate::op::{Backward, Forward, InputGrads, Op};
+use crate::tensor::Tensor;
+
+/// Rounds to another float type. The gradient is rounded to the input's type.
+#[derive(Debug, Clone, Copy)]
+pub struct Cast {
+    /// The type to round to.
+    pub to: DType,
+}
+
+impl Op for Cast {
+    fn name(&self) -> &'static str {
+        "cast"
+    }
+
+    fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+        inputs[0].cast(self.to)
+    }
+
+    fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+        Ok(super::one(grad.cast(cx.input_dtype(0))?))
+    }
+}
+
+/// # Data type
+impl Tensor {
+    /// The elements as another type; the same tensor if they are of it already.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn cast(&self, dtype: DType) -> Result<Tensor> {
+        if dtype == self.dtype() {
+            return Ok(self.clone());
+        }
+        if !dtype.is_float() || !self.dtype().is_float() {
+            return Ok(self.array().cast(dtype)?.into());
+        }
+        Tensor::apply(Cast { to: dtype }, &[self])
+    }
+}

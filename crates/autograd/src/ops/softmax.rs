@@ -1,0 +1,61 @@
+//! Softmax and its logarithm.
+
+use ferrotape_backend::{Array, Result};
+
+use crate::op::{Backward, Forward, InputGrads, Op};
+use crate::tensor::Tensor;
+
+/// `exp(x - max) / sum exp(x - max)` along `dim`, or its logarithm.
+#[derive(Debug)]
+struct Softmax {
+    dim: usize,
+    log: bool,
+}
+
+impl Op for Softmax {
+    fn name(&self) -> &'static str {
+        if self.log { "log_softmax" } else { "softmax" }
+    }
+
+    fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+        let x = inputs[0];
+        let mut y = super::output_like(x, super::common_float(inputs)?, *x.shape())?;
+        x.device().backend().softmax(x, &mut y, self.dim, self.log)?;
+        cx.save_output();
+        Ok(y)
+    }
+
+    fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+        let y = cx.output()?;
+        let over = [self.dim as isize];
+        let gx = if !cx.recording() {
+            let mut gx = super::output_like(&y, y.dtype(), *y.shape())?;
+            y.device().backend().softmax_grad(grad, &y, &mut gx, self.dim, self.log)?;
+            gx.into()
+        } else if self.log {
+            grad.sub(&y.exp()?.mul(&grad.sum(&over, true)?)?)?
+        } else {
+            y.mul(&grad.sub(&grad.mul(&y)?.sum(&over, true)?)?)?
+        };
+        Ok(super::one(gx))
+    }
+}
+
+/// # Softmax
+impl Tensor {
+    /// `exp(x) / sum exp(x)` along `dim` (`torch.softmax`).
+    ///
+    /// # Errors
+    /// No such dimension, or not a float.
+    pub fn softmax(&self, dim: isize) -> Result<Tensor> {
+        Tensor::apply(Softmax { dim: self.shape().dim(dim)?, log: false }, &[self])
+    }
+
+    /// `x - log sum exp(x)` along `dim` (`torch.log_softmax`).
+    ///
+    /// # Errors
+    /// No such dimension, or not a float.
+    pub fn log_softmax(&self, dim: isize) -> Result<Tensor> {
+        Tensor::apply(Softmax { dim: self.shape().dim(dim)?, log: true }, &[self])
+    }
+}

@@ -1,0 +1,154 @@
+//! Views, rearrangements, joins, memory order.
+
+use ferrotape_autograd::Tensor;
+use ferrotape_backend::{DType, Shape};
+use ferrotape_gradcheck::strategy::{Values, broadcast_pair, images, inputs, shapes};
+use ferrotape_gradcheck::{Input, check_op};
+use proptest::prelude::any;
+use proptest::strategy::{Just, Strategy};
+
+use crate::for_all;
+
+fn any_input() -> impl Strategy<Value = Vec<Input>> {
+    shapes(0..=4, 3).prop_flat_map(|shape| inputs(vec![shape], Values::Any))
+}
+
+/// An input of at least one dimension and one of its dimensions, counted from either end.
+fn with_dim() -> impl Strategy<Value = (Vec<Input>, isize)> {
+    (shapes(1..=4, 3), any::<u8>(), any::<bool>()).prop_flat_map(|(shape, dim, from_end)| {
+        let rank = shape.len() as isize;
+        let dim = isize::from(dim) % rank;
+        let dim = if from_end { dim - rank } else { dim };
+        (inputs(vec![shape], Values::Any), Just(dim))
+    })
+}
+
+#[test]
+fn reshape_obeys_the_laws_whatever_the_memory_order() {
+    for_all((with_dim(), any::<bool>()), |device, ((inputs, dim), first)| {
+        // Dimension `dim` stays first or last, the others merge.
+        let shape = inputs[0].shape();
+        let kept = shape[shape.dim(dim)?] as isize;
+        let sizes = if first { vec![kept, -1] } else { vec![1, -1, kept] };
+        Ok(check_op!(device, &inputs, |x| x[0].reshape(&sizes), sizes)?)
+    });
+}
+
+#[test]
+fn flatten_obeys_the_laws_from_every_dimension() {
+    for_all(with_dim(), |device, (inputs, start)| {
+        Ok(check_op!(device, &inputs, |x| x[0].flatten(start), start)?)
+    });
+}
+
+#[test]
+fn unsqueeze_obeys_the_laws_at_every_place() {
+    for_all((any_input(), any::<u8>()), |device, (inputs, dim)| {
+        let dim = usize::from(dim) % (inputs[0].shape().rank() + 1);
+        Ok(check_op!(device, &inputs, |x| x[0].unsqueeze(dim), dim)?)
+    });
+}
+
+#[test]
+fn permute_obeys_the_laws_for_every_order() {
+    for_all((any_input(), any::<u16>()), |device, (inputs, seed)| {
+        let dims = ferrotape_backend::Rng::new(seed.into()).permutation(inputs[0].shape().rank());
+        Ok(check_op!(device, &inputs, |x| x[0].permute(&dims), dims)?)
+    });
+}
+
+#[test]
+fn transpose_obeys_the_laws() {
+    for_all((with_dim(), any::<u8>()), |device, ((inputs, a), b)| {
+        let b = isize::from(b) % inputs[0].shape().rank() as isize;
+        Ok(check_op!(device, &inputs, |x| x[0].transpose(a, b), a, b)?)
+    });
+}
+
+#[test]
+fn narrow_obeys_the_laws_for_every_range() {
+    for_all((with_dim(), any::<u8>(), any::<u8>()), |device, ((inputs, dim), start, length)| {
+        let size = inputs[0].shape()[inputs[0].shape().dim(dim)?];
+        let start = usize::from(start) % size;
+        let length = 1 + usize::from(length) % (size - start);
+        Ok(check_op!(device, &inputs, |x| x[0].narrow(dim, start, length), dim, start, length)?)
+    });
+}
+
+#[test]
+fn flip_obeys_the_laws() {
+    for_all(with_dim(), |device, (inputs, dim)| {
+        Ok(check_op!(device, &inputs, |x| x[0].flip(dim), dim)?)
+    });
+}
+
+#[test]
+fn broadcast_to_obeys_the_laws_for_every_shape_that_fits() {
+    let cases = broadcast_pair(4, 3).prop_flat_map(|(a, b)| {
+        let wide = Shape::new(&a).and_then(|a| a.broadcast(&Shape::new(&b)?));
+        let wide = wide.expect("the strategy makes shapes that broadcast").to_vec();
+        (inputs(vec![a], Values::Any), Just(wide))
+    });
+    for_all(cases, |device, (inputs, shape)| {
+        Ok(check_op!(device, &inputs, |x| x[0].broadcast_to(Shape::new(&shape)?), shape)?)
+    });
+}
+
+#[test]
+fn cat_obeys_the_laws_along_every_dimension() {
+    let cases = (shapes(1..=4, 3), any::<u8>(), proptest::collection::vec(1..=3usize, 1..=4));
+    let cases = cases.prop_flat_map(|(shape, dim, lengths)| {
+        let dim = usize::from(dim) % shape.len();
+        let part = |&length: &usize| {
+            let mut part = shape.clone();
+            part[dim] = length;
+            part
+        };
+        let parts = lengths.iter().map(part).collect();
+        (inputs(parts, Values::Any), Just(dim as isize))
+    });
+    for_all(cases, |device, (inputs, dim)| {
+        Ok(check_op!(device, &inputs, |x| Tensor::cat(&x.iter().collect::<Vec<_>>(), dim), dim)?)
+    });
+}
+
+#[test]
+fn cat_of_more_tensors_than_the_tape_has_bits_obeys_the_laws() {
+    let cases = inputs(vec![vec![2, 1]; 35], Values::Any);
+    let few = (cases, 0..1u8);
+    for_all(few, |device, (inputs, _)| {
+        let options = ferrotape_gradcheck::Options { layouts: false, ..Default::default() };
+        Ok(check_op!(
+            device,
+            &inputs[..33],
+            |x| Tensor::cat(&x.iter().collect::<Vec<_>>(), 1);
+            options
+        )?)
+    });
+}
+
+#[test]
+fn memory_order_changes_no_value_and_no_gradient() {
+    let cases = images(3).prop_flat_map(|shape| inputs(vec![shape], Values::Any));
+    for_all(cases, |device, inputs| {
+        check_op!(device, &inputs, |x| x[0].channels_last())?;
+        check_op!(device, &inputs, |x| x[0].contiguous())?;
+        Ok(check_op!(device, &inputs, |x| x[0].channels_last()?.square()?.contiguous()?.exp())?)
+    });
+}
+
+#[test]
+fn a_cast_there_and_back_has_the_gradient_of_the_identity() {
+    for_all(any_input(), |device, inputs| {
+        // In f32 the value is a staircase, so difference quotients say nothing about it.
+        let tape = ferrotape_autograd::Tape::new();
+        let x = tape.variable(inputs[0].on(device)?)?;
+        let y = x.cast(DType::F32)?.square()?.cast(DType::F64)?;
+        let gradient = y.sum_all()?.backward()?.of(&x)?.to_vec::<f64>()?;
+        let values = inputs[0].floats().expect("the strategy makes floats");
+        for (gradient, value) in gradient.iter().zip(values) {
+            assert_eq!(*gradient, f64::from(2.0 * *value as f32));
+        }
+        Ok(())
+    });
+}

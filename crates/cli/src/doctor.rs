@@ -1,0 +1,59 @@
+//! `ferrotape doctor`.
+
+use std::io::Write;
+
+use ferrotape::cpu::{Cpu, CpuOptions};
+use serde_json::json;
+
+use crate::error::Result;
+
+/// Flags of `doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Threads to compute on [default: one a core].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the processor calls itself.
+pub(crate) fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+    name.and_then(|line| line.split_once(':'))
+        .map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// The number of cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Prints what of the machine is used.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let cpu = Cpu::new(CpuOptions { threads: arguments.threads, ..CpuOptions::default() })?;
+    let cuda = "not in this build: it computes on the CPU alone";
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let line = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "cpu": cpu_model(),
+            "cores": cores(),
+            "threads": cpu.threads(),
+            "level": cpu.level().name(),
+            "devices": ferrotape::device_names(),
+            "cuda": cuda,
+        });
+        writeln!(out, "{line}")?;
+        return Ok(());
+    }
+    writeln!(out, "ferrotape  {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "processor  {} ({} cores for this process)", cpu_model(), cores())?;
+    writeln!(out, "threads    {} (--threads changes it)", cpu.threads())?;
+    writeln!(out, "kernels    {} (FERROTAPE_CPU changes it)", cpu.level().name())?;
+    writeln!(out, "devices    {}", ferrotape::device_names().join(", "))?;
+    writeln!(out, "cuda       {cuda}")?;
+    Ok(())
+}

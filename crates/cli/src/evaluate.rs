@@ -1,0 +1,66 @@
+//! `ferrotape eval`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use ferrotape::train::{RunFolder, evaluate, format, test_loader};
+use serde_json::json;
+
+use crate::error::Result;
+use crate::{data, model};
+
+/// Flags of `eval`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The run's folder.
+    run: PathBuf,
+    /// `mnist` or a folder with the four MNIST files [default: what the run was trained on].
+    #[arg(long, value_name = "DATA")]
+    data: Option<String>,
+    #[command(flatten)]
+    machine: model::Machine,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tests a run's model and prints its figures.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let saved = RunFolder::open(&arguments.run)?.read_config()?;
+    let data = data::load(arguments.data.as_deref().unwrap_or(&saved.data), None)?;
+    let classes = data.train.classes().len();
+    let (config, device, network) = model::restore(&arguments.run, &arguments.machine, classes)?;
+    let result = evaluate(&*network, &device, &config, &test_loader(&data, &config)?)?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let line = json!({
+            "event": "eval",
+            "model": config.model,
+            "test_accuracy": result.accuracy(),
+            "test_loss": result.loss,
+            "test_images": result.confusion.total(),
+        });
+        writeln!(out, "{line}")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{}: {} of {} test images right, {}; loss {}",
+        config.model,
+        result.confusion.correct(),
+        result.confusion.total(),
+        format::percent(result.accuracy()),
+        format::loss(result.loss)
+    )?;
+    for mistake in result.confusion.top_mistakes(5) {
+        let name = |class: usize| data.test.classes()[class].clone();
+        writeln!(
+            out,
+            "  {} taken for {}: {} times",
+            name(mistake.truth),
+            name(mistake.predicted),
+            mistake.count
+        )?;
+    }
+    Ok(())
+}

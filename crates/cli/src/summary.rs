@@ -1,0 +1,70 @@
+//! `ferrotape summary`.
+
+use std::io::Write;
+
+use ferrotape::nn::Summary;
+use ferrotape::prelude::*;
+use ferrotape::train::report::LayerRow;
+use serde_json::json;
+
+use crate::error::Result;
+
+/// Flags of `summary`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The model, such as lenet5.
+    model: String,
+    /// Number of classes [default: the model's own].
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Print one JSON object a layer.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The layers of a model for one image of the size it was made for.
+fn of(model: &str, classes: Option<usize>) -> Result<Summary> {
+    let entry = zoo::find(model)?;
+    let device = Device::open("cpu")?;
+    let init = Init::new(&device, Rng::new(0));
+    let network = entry.build(&init, classes.unwrap_or(entry.classes))?;
+    let [c, h, w] = entry.input;
+    Ok(Summary::of(&network, Array::zeros(&device, DType::F32, [1, c, h, w])?)?)
+}
+
+/// The same as rows of a report.
+pub(crate) fn rows(model: &str, classes: usize) -> Result<Vec<LayerRow>> {
+    let row = |row: ferrotape::nn::Row| LayerRow {
+        name: row.path.to_string(),
+        kind: row.kind.into(),
+        output: row.shape.to_vec(),
+        parameters: row.parameters as u64,
+        multiply_adds: row.multiply_adds,
+        activation_bytes: row.activation_bytes as u64,
+        receptive_field: row.receptive_field.map(|[height, _]| height),
+    };
+    Ok(of(model, Some(classes))?.rows.into_iter().map(row).collect())
+}
+
+/// Prints the table.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let summary = of(&arguments.model, arguments.classes)?;
+    let mut out = std::io::stdout().lock();
+    if !arguments.json {
+        writeln!(out, "{summary}")?;
+        return Ok(());
+    }
+    for row in &summary.rows {
+        let line = json!({
+            "name": row.path.as_str(),
+            "kind": row.kind,
+            "output": row.shape.to_vec(),
+            "parameters": row.parameters,
+            "multiply_adds": row.multiply_adds,
+            "activation_bytes": row.activation_bytes,
+            "receptive_field": row.receptive_field,
+        });
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}

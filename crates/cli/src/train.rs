@@ -1,0 +1,98 @@
+//! `ferrotape train`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ferrotape::prelude::*;
+use ferrotape::train::progress::for_console;
+use ferrotape::train::report::Environment;
+use ferrotape::train::{Run, RunConfig, RunFolder, recipe};
+
+use crate::error::Result;
+use crate::{data, model, summary};
+
+/// Flags of `train`. Those that are not given are the model's recipe.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The model, such as lenet5.
+    model: String,
+    /// `mnist` for the digits that the command carries, or a folder with
+    /// train-images-idx3-ubyte[.gz] and the three files that go with it.
+    #[arg(long, value_name = "DATA")]
+    data: Option<String>,
+    /// Folder to write to, missing or empty [default: runs/MODEL-N].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Passes over the training data.
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Images a step.
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Peak learning rate.
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Seed of weights, data order and augmentation.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Train on the first so many images only.
+    #[arg(long, value_name = "IMAGES")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    machine: model::Machine,
+    /// Print one JSON object a line instead of progress.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    fn config(&self) -> Result<RunConfig> {
+        let recipe = recipe(&self.model);
+        let config = RunConfig {
+            data: self.data.clone().unwrap_or(recipe.data),
+            epochs: self.epochs.unwrap_or(recipe.epochs),
+            batch_size: self.batch_size.unwrap_or(recipe.batch_size),
+            learning_rate: self.lr.unwrap_or(recipe.learning_rate),
+            seed: self.seed.unwrap_or(recipe.seed),
+            limit: self.limit,
+            device: self.machine.device.clone().unwrap_or(recipe.device),
+            dtype: self.machine.dtype.clone().unwrap_or(recipe.dtype),
+            threads: self.machine.threads,
+            ..recipe
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Trains, and writes the run folder.
+pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
+    // The model's name is checked first: it is the likeliest thing to be mistyped.
+    zoo::find(&arguments.model)?;
+    let config = arguments.config()?;
+    let device = model::open(&config.device, config.threads)?;
+    let data = data::load(&config.data, config.limit)?;
+    let network = model::build(&config, &device, &data)?;
+    let mut folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
+    let mut reporter = for_console(arguments.json);
+    let run = Run {
+        model: &*network,
+        device: &device,
+        config: &config,
+        environment: environment(&config),
+        layers: summary::rows(&config.model, data.test.classes().len())?,
+        started,
+    };
+    run.execute(&data, &mut folder, &mut *reporter)?;
+    Ok(())
+}
+
+fn environment(config: &RunConfig) -> Environment {
+    Environment {
+        cpu: crate::doctor::cpu_model(),
+        threads: config.threads.unwrap_or_else(crate::doctor::cores),
+        device: config.device.clone(),
+        dtype: config.dtype.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}

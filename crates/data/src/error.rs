@@ -1,0 +1,269 @@
+//! What can be wrong with data from outside, each as a sentence that says what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// `Result` with this crate's [`Error`].
+///
+/// ```
+/// fn half(n: usize) -> ferrotape_data::Result<usize> {
+///     Ok(n / 2)
+/// }
+/// assert_eq!(half(4)?, 2);
+/// # Ok::<(), ferrotape_data::Error>(())
+/// ```
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of a dataset, a file, a transform or a loader.
+///
+/// ```
+/// let error = ferrotape_data::idx::Idx::read("no/such/file").unwrap_err();
+/// assert!(error.to_string().starts_with("cannot read no/such/file"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened or read.
+    #[error("cannot read {}: {source}; check that the file exists and may be read", file.display())]
+    Read {
+        /// The file in question.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The folder that should hold a dataset is not there.
+    #[error(
+        "there is no folder {}: {source}; name the folder that holds the MNIST files",
+        folder.display()
+    )]
+    Folder {
+        /// The folder in question.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A folder lacks one of the files that a dataset is made of.
+    #[error(
+        "the folder {} has no file named {}; put the file there or name another folder",
+        folder.display(),
+        tried.join(" or ")
+    )]
+    MissingFile {
+        /// The folder in question.
+        folder: PathBuf,
+        /// Every name under which the file was looked for.
+        tried: Vec<String>,
+    },
+    /// A file is not a usable IDX file.
+    #[error("{} cannot be used: {problem}", file.display())]
+    Idx {
+        /// The file in question.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: IdxProblem,
+    },
+    /// An image file and a label file do not belong together.
+    #[error(
+        "{} holds {image_count} images and {} holds {label_count} labels; the two files must come \
+         from the same set",
+        images.display(),
+        labels.display()
+    )]
+    CountMismatch {
+        /// The file of images.
+        images: PathBuf,
+        /// How many images it holds.
+        image_count: usize,
+        /// The file of labels.
+        labels: PathBuf,
+        /// How many labels it holds.
+        label_count: usize,
+    },
+    /// A file of labels names a class that does not exist.
+    #[error(
+        "{}: label {label} of item {position} is out of range, as there are {classes} classes, \
+         numbered from 0; the file is damaged or belongs to another data set",
+        file.display()
+    )]
+    LabelInFile {
+        /// The file of labels.
+        file: PathBuf,
+        /// The item, counted from 0.
+        position: usize,
+        /// Its label.
+        label: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A sample was asked for that does not exist.
+    #[error("there is no sample {index} in a data set of {len}, numbered from 0")]
+    Index {
+        /// The sample that was asked for.
+        index: usize,
+        /// The number of samples.
+        len: usize,
+    },
+    /// The parts of a dataset, as its author gave them, contradict one another.
+    #[error("the data set is not usable: {0}")]
+    Dataset(String),
+    /// A transform does not fit its image, or its settings make no sense.
+    #[error("the transform {transform} cannot be applied: {problem}")]
+    Transform {
+        /// The transform's name.
+        transform: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The settings of a loader make no sense.
+    #[error("the loader's settings are not usable: {0}")]
+    Options(String),
+    /// One sample could not be prepared.
+    #[error("sample {index} could not be prepared: {source}")]
+    Sample {
+        /// The sample's index in the dataset.
+        index: usize,
+        /// Why it could not be.
+        source: Box<Error>,
+    },
+    /// The code of a dataset or of a transform panicked.
+    #[error(
+        "a panic stopped the preparation of batch {batch}: {message}; this is a mistake in the \
+         code of the data set or of a transform"
+    )]
+    Panic {
+        /// The batch's number in its epoch.
+        batch: usize,
+        /// The message of the panic.
+        message: String,
+    },
+    /// A worker thread could not be started.
+    #[error("cannot start a worker thread of the loader: {source}; ask for fewer workers")]
+    Spawn {
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A worker thread ended without having delivered its batches.
+    #[error("a worker thread of the loader ended before batch {batch} was ready")]
+    WorkerLost {
+        /// The batch that was waited for.
+        batch: usize,
+    },
+}
+
+/// What is wrong with one IDX file.
+///
+/// ```
+/// use ferrotape_data::{Error, IdxProblem, idx::Idx};
+///
+/// let error = Idx::from_bytes("digits", b"\x89PNG and so on").unwrap_err();
+/// assert!(matches!(error, Error::Idx { problem: IdxProblem::Magic { .. }, .. }));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdxProblem {
+    /// The file does not begin as an IDX file does.
+    #[error(
+        "it is no IDX file, as it begins with the bytes {found:02x?} and not with two zeros; give \
+         the file as it is published, plain or compressed by gzip"
+    )]
+    Magic {
+        /// The file's first four bytes.
+        found: [u8; 4],
+    },
+    /// The header names an element type that the format does not have.
+    #[error(
+        "its header names the element type 0x{code:02x}, which the IDX format does not have; the \
+         file is damaged or of another format"
+    )]
+    ElementType {
+        /// The code in the header.
+        code: u8,
+    },
+    /// The file ends before its header does.
+    #[error(
+        "it ends after {found} bytes, within its header; it was cut off, so download or copy it \
+         again"
+    )]
+    HeaderTruncated {
+        /// The bytes that there are.
+        found: u64,
+    },
+    /// The sizes in the header cannot be those of any file.
+    #[error(
+        "its header promises {dims:?} elements, more than any file can hold; the file is damaged"
+    )]
+    TooLarge {
+        /// The sizes in the header.
+        dims: Vec<usize>,
+    },
+    /// The sizes in the header cannot be those of this compressed file.
+    #[error(
+        "its header promises {expected} bytes, more than {stored} bytes of gzip can hold; it was \
+         cut off or damaged, so download or copy it again"
+    )]
+    Implausible {
+        /// The bytes of data that the header promises.
+        expected: u64,
+        /// The size of the compressed file.
+        stored: u64,
+    },
+    /// There is less data than the header promises.
+    #[error(
+        "its header promises {expected} bytes of data and {found} follow; it was cut off, so \
+         download or copy it again"
+    )]
+    Truncated {
+        /// The bytes of data that the header promises.
+        expected: u64,
+        /// The bytes that follow the header.
+        found: u64,
+    },
+    /// There is more data than the header promises.
+    #[error(
+        "its header promises {expected} bytes of data and more follow; the file is damaged or \
+         something was appended to it"
+    )]
+    Trailing {
+        /// The bytes of data that the header promises.
+        expected: u64,
+    },
+    /// The gzip compression around the file is damaged.
+    #[error("its gzip compression is damaged ({source}); download or copy it again")]
+    Gzip {
+        /// What the decompressor said.
+        source: io::Error,
+    },
+    /// The file is not a regular file.
+    #[error("it is no regular file; name a file that can be read from its beginning to its end")]
+    NotAFile,
+    /// The elements are of another type than this use of the file needs.
+    #[error(
+        "its elements are of the type {found} where {purpose} are unsigned bytes; check that the \
+         right file has this name"
+    )]
+    WrongType {
+        /// What the file was to be used for.
+        purpose: &'static str,
+        /// The type of its elements.
+        found: &'static str,
+    },
+    /// The array has another number of dimensions than this use of the file needs.
+    #[error(
+        "it holds an array of the shape {dims:?} where {purpose} have {wanted}; check that images \
+         and labels are not exchanged"
+    )]
+    WrongRank {
+        /// What the file was to be used for.
+        purpose: &'static str,
+        /// The shape in the header.
+        dims: Vec<usize>,
+        /// The dimensions that are needed.
+        wanted: &'static str,
+    },
+    /// The array has no elements.
+    #[error("it holds an array of the shape {dims:?}, so there is nothing in it to learn from")]
+    Empty {
+        /// The shape in the header.
+        dims: Vec<usize>,
+    },
+}

@@ -1,0 +1,4 @@
+//! The laws of readers and of the loader.
+
+mod idx;
+mod loader;

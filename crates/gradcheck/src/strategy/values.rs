@@ -1,0 +1,130 @@
+//! Values that differ from each other and lie away from kinks.
+
+use ferrotape_backend::random::Rng;
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::strategy::Strategy;
+
+use crate::input::{Input, MemoryLayout};
+use crate::op::REACH;
+
+/// Where values may lie. In each case all values of all inputs differ by more than the steps of a
+/// difference quotient, so that no maximum or comparison changes within one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Around 0, of both signs, never near 0.
+    Any,
+    /// From about 0.5 upwards: for logarithms, roots, divisors.
+    Positive,
+    /// Between 0 and 1, near neither: probabilities.
+    Unit,
+    /// As `Any`, and near none of these numbers: the kinks of a piecewise function.
+    AwayFrom(&'static [f64]),
+}
+
+impl Values {
+    /// `count` values in random order.
+    ///
+    /// ```
+    /// use ferrotape_backend::Rng;
+    /// use ferrotape_gradcheck::strategy::Values;
+    ///
+    /// let values = Values::AwayFrom(&[1.0]).draw(100, Rng::new(1));
+    /// assert!(values.iter().all(|v| v.abs() > 0.005 && (v - 1.0).abs() > 0.005));
+    /// ```
+    pub fn draw(&self, count: usize, rng: Rng) -> Vec<f64> {
+        let (low, high, kinks): (f64, f64, &[f64]) = match self {
+            Values::Any => (-2.0, 2.0, &[0.0]),
+            Values::Positive => (0.5, 2.5, &[]),
+            Values::Unit => (0.1, 0.9, &[]),
+            Values::AwayFrom(kinks) => (-2.0, 2.0, kinks),
+        };
+        // Cells of equal width, one value in the middle half of each: neighbours stay half a
+        // width apart. More values than fit at a tenth of a width of 0.1 widen the range.
+        let cells = count.max(4) as f64;
+        let width = ((high - low) / cells).clamp(MIN_WIDTH, 0.5);
+        let span = width * cells;
+        let start = match self {
+            Values::Any | Values::AwayFrom(_) => -span / 2.0,
+            _ => low + ((high - low) - span).max(0.0) * rng.uniform_f64(u64::MAX),
+        };
+        let mut cells = rng.permutation(count.max(4));
+        cells.truncate(count);
+        let value = |(at, cell): (usize, &usize)| {
+            let jitter = 0.25 + 0.5 * rng.path("jitter").uniform_f64(at as u64);
+            let value = start + (*cell as f64 + jitter) * width;
+            let zero: &[f64] = if matches!(self, Values::AwayFrom(_)) { &[0.0] } else { &[] };
+            kinks.iter().chain(zero).fold(value, |value, &kink| away(value, kink, width / 8.0))
+        };
+        cells.iter().enumerate().map(value).collect()
+    }
+}
+
+/// Values stay at least half of this apart and an eighth away from kinks: more than difference
+/// quotients reach.
+const MIN_WIDTH: f64 = 0.05;
+
+const _: () = assert!(MIN_WIDTH / 8.0 > REACH);
+
+/// The value, moved to `gap` from a kink if it is nearer.
+fn away(value: f64, kink: f64, gap: f64) -> f64 {
+    match value - kink {
+        distance if distance.abs() >= gap => value,
+        distance if distance < 0.0 => kink - gap,
+        _ => kink + gap,
+    }
+}
+
+/// Inputs of these shapes, with values that all differ and memory layouts of every kind.
+///
+/// ```
+/// use ferrotape_gradcheck::strategy::{Values, for_all, inputs};
+///
+/// for_all(inputs(vec![vec![2, 3], vec![3]], Values::Positive), |inputs| {
+///     assert_eq!(inputs.len(), 2);
+///     assert!(inputs[0].floats().is_some_and(|values| values.iter().all(|v| *v >= 0.5)));
+///     Ok(())
+/// });
+/// ```
+pub fn inputs(shapes: Vec<Vec<usize>>, values: Values) -> impl Strategy<Value = Vec<Input>> {
+    let layouts = vec(any::<u16>(), shapes.len());
+    (any::<u16>(), layouts).prop_map(move |(seed, layouts)| {
+        let sizes: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
+        let mut drawn = values.draw(sizes.iter().sum(), Rng::new(seed.into())).into_iter();
+        let input = |((shape, &size), layout): ((&Vec<usize>, &usize), u16)| {
+            let values: Vec<f64> = drawn.by_ref().take(size).collect();
+            let all = MemoryLayout::all(shape);
+            // Half of the inputs are contiguous, as are those that proptest has shrunk.
+            let layout =
+                all[usize::from(layout / 2 % 1024) * usize::from(layout % 2) % all.len()].clone();
+            Input::new(shape, values)
+                .expect("as many values as the shape has elements")
+                .laid_out(layout)
+        };
+        shapes.iter().zip(&sizes).zip(layouts).map(input).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_further_apart_and_from_kinks_than_a_difference_quotient_reaches() {
+        for count in [0, 1, 2, 5, 17, 80, 300] {
+            for values in [Values::Any, Values::Positive, Values::AwayFrom(&[-1.0, 0.7])] {
+                let mut drawn = values.draw(count, Rng::new(count as u64));
+                assert_eq!(drawn.len(), count);
+                drawn.sort_by(f64::total_cmp);
+                assert!(drawn.windows(2).all(|pair| pair[1] - pair[0] > 2.0 * REACH), "{drawn:?}");
+                if values == Values::Positive {
+                    assert!(drawn.iter().all(|v| *v >= 0.5), "{drawn:?}");
+                } else {
+                    assert!(drawn.iter().all(|v| v.abs() > REACH), "{drawn:?}");
+                }
+            }
+            let unit = Values::Unit.draw(count.min(16), Rng::new(1));
+            assert!(unit.iter().all(|v| (0.05..0.95).contains(v)), "{unit:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What layers and models can do: tensor to tensor, and classification.
+
+use std::fmt::Debug;
+
+use ferrotape_autograd::{Tensor, ops::Reduction};
+use ferrotape_backend::{Array, CrossEntropy, Result};
+
+use crate::pass::Window;
+use crate::{Module, Pass, Path, Ties, Visitor};
+
+/// A function of one tensor with parameters.
+///
+/// ```
+/// use ferrotape_autograd::Tensor;
+/// use ferrotape_backend::{Array, DType, Device, Result, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Module, Pass, Path};
+///
+/// /// `x + tanh(fc x)`
+/// #[derive(Debug, Module)]
+/// struct Block {
+///     path: Path,
+///     fc: Linear,
+/// }
+///
+/// impl Layer for Block {
+///     fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+///         cx.within(self, || x.add(&self.fc.forward(cx, x)?.tanh()?))
+///     }
+///     fn path(&self) -> &Path {
+///         &self.path
+///     }
+/// }
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(1));
+/// let fc = Linear::new(&init.at("fc"), LinearConfig::new(4, 4))?;
+/// let block = Block { path: init.path().clone(), fc };
+/// let cx = Pass::eval(&device);
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 4])?)?;
+/// assert_eq!(block.forward(&cx, &x)?.shape().dims(), [2, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub trait Layer: Module + CloneLayer + Debug + Send + Sync + 'static {
+    /// Computes the output, inside of [`Pass::within`].
+    ///
+    /// # Errors
+    /// An input that does not fit; the path of the layer is in front.
+    fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor>;
+
+    /// The path that the layer was made under.
+    fn path(&self) -> &Path;
+
+    /// The window it moves over images, if it does: what the receptive field is computed from.
+    fn window(&self) -> Option<Window> {
+        None
+    }
+}
+
+/// Cloning of boxed layers. Every layer has it.
+pub trait CloneLayer {
+    /// [`Module::clone_with`] in a box.
+    fn clone_layer(&self, ties: &mut Ties) -> Box<dyn Layer>;
+}
+
+impl<L: Layer> CloneLayer for L {
+    fn clone_layer(&self, ties: &mut Ties) -> Box<dyn Layer> {
+        Box::new(self.clone_with(ties))
+    }
+}
+
+impl Module for Box<dyn Layer> {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        (**self).visit(visitor);
+    }
+
+    fn clone_with(&self, ties: &mut Ties) -> Self {
+        (**self).clone_layer(ties)
+    }
+
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+}
+
+impl Clone for Box<dyn Layer> {
+    fn clone(&self) -> Self {
+        (**self).clone_layer(&mut Ties::new())
+    }
+}
+
+impl Layer for Box<dyn Layer> {
+    fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        (**self).forward(cx, x)
+    }
+
+    fn path(&self) -> &Path {
+        (**self).path()
+    }
+
+    fn window(&self) -> Option<Window> {
+        (**self).window()
+    }
+}
+
+/// A classifier's loss and the scores that it was computed from.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// One number: the mean over the batch.
+    pub loss: Tensor,
+    /// `[N, classes]`: the largest is the model's choice.
+    pub scores: Tensor,
+}
+
+/// A model that chooses among classes.
+///
+/// For a layer whose output is the logits the defaults are right: `impl Classifier for Model {}`.
+/// A model that trains with more than its scores (auxiliary heads, distances) overrides
+/// [`Classifier::outcome`]. Training code takes a `&dyn Classifier`.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Classifier, Init, Linear, LinearConfig, Pass, Sequential};
+///
+/// let device = Device::new(Reference::new());
+/// let rng = Rng::new(1);
+/// let model = Sequential::new(&Init::new(&device, rng)).add(LinearConfig::new(4, 3))?;
+/// let cx = Pass::train(&device, rng.step(0));
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 4])?)?;
+/// let labels = Array::from_slice(&device, &[0i64, 2], [2])?;
+/// let outcome = model.loss(&cx, &x, &labels)?;
+/// assert_eq!(outcome.scores.shape().dims(), [2, 3]);
+/// outcome.loss.backward()?;
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub trait Classifier: Layer + CloneClassifier {
+    /// One number a class, `[N, classes]`: the larger, the likelier.
+    ///
+    /// # Errors
+    /// An input that does not fit.
+    fn scores(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        self.forward(cx, x)
+    }
+
+    /// Loss and scores for `labels`, i64 `[N]`: the mean cross entropy of the scores, unless the
+    /// model has a loss of its own.
+    ///
+    /// # Errors
+    /// An input that does not fit, a label that is no class.
+    fn outcome(
+        &self,
+        cx: &Pass,
+        x: &Tensor,
+        labels: &Array,
+        params: &CrossEntropy,
+    ) -> Result<Outcome> {
+        let scores = self.scores(cx, x)?;
+        let loss = scores.cross_entropy_with(labels, params, Reduction::Mean)?;
+        Ok(Outcome { loss, scores })
+    }
+
+    /// [`Classifier::outcome`] without label smoothing.
+    ///
+    /// # Errors
+    /// As there.
+    fn loss(&self, cx: &Pass, x: &Tensor, labels: &Array) -> Result<Outcome> {
+        self.outcome(cx, x, labels, &CrossEntropy::default())
+    }
+}
+
+impl Classifier for Box<dyn Layer> {}
+
+/// Cloning of boxed classifiers. Every classifier has it.
+pub trait CloneClassifier {
+    /// [`Module::clone_with`] in a box.
+    fn clone_classifier(&self, ties: &mut Ties) -> Box<dyn Classifier>;
+}
+
+impl<C: Classifier> CloneClassifier for C {
+    fn clone_classifier(&self, ties: &mut Ties) -> Box<dyn Classifier> {
+        Box::new(self.clone_with(ties))
+    }
+}
+
+impl Module for Box<dyn Classifier> {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        (**self).visit(visitor);
+    }
+
+    fn clone_with(&self, ties: &mut Ties) -> Self {
+        (**self).clone_classifier(ties)
+    }
+
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+}
+
+impl Clone for Box<dyn Classifier> {
+    fn clone(&self) -> Self {
+        (**self).clone_classifier(&mut Ties::new())
+    }
+}
+
+impl Layer for Box<dyn Classifier> {
+    fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        (**self).forward(cx, x)
+    }
+
+    fn path(&self) -> &Path {
+        (**self).path()
+    }
+
+    fn window(&self) -> Option<Window> {
+        (**self).window()
+    }
+}
+
+impl Classifier for Box<dyn Classifier> {
+    fn scores(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        (**self).scores(cx, x)
+    }
+
+    fn outcome(
+        &self,
+        cx: &Pass,
+        x: &Tensor,
+        labels: &Array,
+        params: &CrossEntropy,
+    ) -> Result<Outcome> {
+        (**self).outcome(cx, x, labels, params)
+    }
+}

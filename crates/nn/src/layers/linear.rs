@@ -1,0 +1,153 @@
+//! The fully connected layer.
+
+use ferrotape_autograd::Tensor;
+use ferrotape_backend::{Error, Result};
+
+use crate::layers::IntoLayer;
+use crate::{Distribution, Init, Layer, Module, Parameter, Pass, Path};
+
+/// What a [`Linear`] is made from.
+///
+/// ```
+/// use ferrotape_nn::LinearConfig;
+///
+/// assert!(!LinearConfig::new(84, 10).bias(false).bias);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LinearConfig {
+    /// Features of the input.
+    pub in_features: usize,
+    /// Features of the output.
+    pub out_features: usize,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// The weight's first values; PyTorch's default if `None`
+    /// ([`Distribution::layer_default`]). The bias starts at 0 if this is given.
+    pub weight_init: Option<Distribution>,
+}
+
+impl LinearConfig {
+    /// With a bias.
+    #[must_use]
+    pub const fn new(in_features: usize, out_features: usize) -> Self {
+        LinearConfig { in_features, out_features, bias: true, weight_init: None }
+    }
+
+    /// With or without a bias.
+    #[must_use]
+    pub const fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// Other first values for the weight; the bias starts at 0.
+    #[must_use]
+    pub const fn weight_init(mut self, distribution: Distribution) -> Self {
+        self.weight_init = Some(distribution);
+        self
+    }
+}
+
+/// Every output a weighted sum of all inputs: `y = x weightᵀ + bias`.
+///
+/// `[.., in_features]` to `[.., out_features]`; weight `[out_features, in_features]`, bias
+/// `[out_features]`. Means what `torch.nn.Linear` means. Under autocast it computes in the shorter
+/// type.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let fc = Linear::new(&init.at("fc"), LinearConfig::new(84, 10))?;
+/// let cx = Pass::eval(&device);
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 84])?)?;
+/// assert_eq!(fc.forward(&cx, &x)?.shape().dims(), [2, 10]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+#[derive(Debug, Module)]
+pub struct Linear {
+    /// `[out_features, in_features]`.
+    pub weight: Parameter,
+    /// `[out_features]`.
+    pub bias: Option<Parameter>,
+    path: Path,
+}
+
+impl Linear {
+    /// A layer with new parameters in the given scope.
+    ///
+    /// # Errors
+    /// A size of 0; out of memory.
+    pub fn new(init: &Init, config: LinearConfig) -> Result<Self> {
+        let LinearConfig { in_features, out_features, .. } = config;
+        if in_features == 0 || out_features == 0 {
+            return Err(Error::argument(format!(
+                "a linear layer from {in_features} to {out_features} features computes nothing; \
+                 both must be at least 1"
+            ))
+            .at(init.path().as_str()));
+        }
+        let default = Distribution::layer_default(in_features);
+        let (weight, bias) = match config.weight_init {
+            Some(distribution) => (distribution, Distribution::Zeros),
+            None => (default, default),
+        };
+        Ok(Linear {
+            weight: init.parameter("weight", [out_features, in_features], weight)?,
+            bias: match config.bias {
+                true => Some(init.parameter("bias", [out_features], bias)?),
+                false => None,
+            },
+            path: init.path().clone(),
+        })
+    }
+}
+
+impl Layer for Linear {
+    fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        cx.within(self, || {
+            let bias = self.bias.as_ref().map(|bias| cx.weight(bias)).transpose()?;
+            cx.compute(x)?.linear(&cx.weight(&self.weight)?, bias.as_ref())
+        })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl IntoLayer for LinearConfig {
+    fn into_layer(self, init: &Init) -> Result<Box<dyn Layer>> {
+        Ok(Box::new(Linear::new(init, self)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{Array, Device, Rng, reference::Reference};
+
+    use super::*;
+
+    #[test]
+    fn the_output_is_the_weighted_sum_plus_the_bias() {
+        let device = Device::new(Reference::new());
+        let fc = Linear::new(&Init::new(&device, Rng::new(1)), LinearConfig::new(3, 2)).unwrap();
+        let array =
+            |values: &[f32], shape: &[usize]| Array::from_slice(&device, values, shape).unwrap();
+        fc.weight.set(array(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3])).unwrap();
+        fc.bias.as_ref().unwrap().set(array(&[10.0, 20.0], &[2])).unwrap();
+        let cx = Pass::eval(&device);
+        let y = fc.forward(&cx, &array(&[1.0, 0.0, -1.0], &[1, 3]).into()).unwrap();
+        assert_eq!(y.to_vec::<f32>().unwrap(), [8.0, 18.0]);
+    }
+
+    #[test]
+    fn a_layer_of_nothing_is_an_error() {
+        let device = Device::new(Reference::new());
+        let init = Init::new(&device, Rng::new(1)).at("fc");
+        let error = Linear::new(&init, LinearConfig::new(0, 2)).unwrap_err().to_string();
+        assert!(error.starts_with("fc: "), "{error}");
+    }
+}

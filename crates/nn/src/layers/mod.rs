@@ -1,0 +1,25 @@
+//! The layers: one file each, with its configuration and tests.
+
+mod activation;
+mod batch_norm;
+mod conv2d;
+mod dropout;
+mod flatten;
+mod identity;
+mod linear;
+mod pool2d;
+mod residual;
+mod sequential;
+mod softmax;
+
+pub use activation::{Activation, activation};
+pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormConfig};
+pub use conv2d::{Conv2d, Conv2dConfig};
+pub use dropout::{Dropout, DropoutConfig};
+pub use flatten::Flatten;
+pub use identity::Identity;
+pub use linear::{Linear, LinearConfig};
+pub use pool2d::{AvgPool2d, MaxPool2d, PoolConfig, avg_pool2d, max_pool2d};
+pub use residual::Residual;
+pub use sequential::{IntoLayer, Sequential};
+pub use softmax::Softmax;

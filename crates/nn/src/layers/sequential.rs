@@ -1,0 +1,173 @@
+//! Layers one after the other.
+
+use ferrotape_autograd::Tensor;
+use ferrotape_backend::{Error, Result};
+
+use crate::{Classifier, Init, Layer, Module, Pass, Path, Ties, Visitor};
+
+/// What becomes a layer once it is told where: configurations, and closures that take the scope.
+pub trait IntoLayer {
+    /// The layer, made in this scope.
+    ///
+    /// # Errors
+    /// What its constructor says.
+    fn into_layer(self, init: &Init) -> Result<Box<dyn Layer>>;
+}
+
+impl<L: Layer, F: FnOnce(&Init) -> Result<L>> IntoLayer for F {
+    fn into_layer(self, init: &Init) -> Result<Box<dyn Layer>> {
+        Ok(Box::new(self(init)?))
+    }
+}
+
+/// Layers one after the other, as in Keras: what one gives is what the next takes.
+///
+/// The layers are named `0`, `1`, and so on ([`Sequential::add`]), or as they are told
+/// ([`Sequential::named`]). As a [`Classifier`], its output is the scores.
+///
+/// ```
+/// use ferrotape_autograd::Tensor;
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{
+///     Conv2dConfig, Flatten, Init, Layer, LinearConfig, Module, Pass, PoolConfig, Sequential,
+///     activation, max_pool2d,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let model = Sequential::new(&Init::new(&device, Rng::new(42)))
+///     .add(Conv2dConfig::new(1, 8, 3).padding(1))?
+///     .add(activation("relu", Tensor::relu))?
+///     .add(max_pool2d(PoolConfig::new(2)))?
+///     .add(Flatten::new)?
+///     .named("head", LinearConfig::new(8 * 4 * 4, 10))?;
+/// let names: Vec<String> = model.named_parameters().into_iter().map(|(n, _)| n).collect();
+/// assert_eq!(names, ["0.weight", "0.bias", "head.weight", "head.bias"]);
+///
+/// let cx = Pass::eval(&device);
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 1, 8, 8])?)?;
+/// assert_eq!(model.forward(&cx, &x)?.shape().dims(), [2, 10]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sequential {
+    layers: Vec<(String, Box<dyn Layer>)>,
+    init: Init,
+}
+
+impl Sequential {
+    /// No layers yet; those that come are made in this scope.
+    #[must_use]
+    pub fn new(init: &Init) -> Self {
+        Sequential { layers: Vec::new(), init: init.clone() }
+    }
+
+    /// The same with one more layer, named by its position.
+    ///
+    /// # Errors
+    /// What the layer's constructor says.
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(self, layer: impl IntoLayer) -> Result<Self> {
+        let name = self.layers.len().to_string();
+        self.named(&name, layer)
+    }
+
+    /// The same with one more layer of this name.
+    ///
+    /// # Errors
+    /// A layer of this name is there already; what the layer's constructor says.
+    pub fn named(mut self, name: &str, layer: impl IntoLayer) -> Result<Self> {
+        if self.get(name).is_some() {
+            return Err(Error::argument(format!("there is a layer named '{name}' already"))
+                .at(self.path().as_str()));
+        }
+        let layer = layer.into_layer(&self.init.at(name))?;
+        self.layers.push((name.to_owned(), layer));
+        Ok(self)
+    }
+
+    /// Puts a layer that was made elsewhere at the end, named by its position. It keeps the path it
+    /// was made under.
+    pub fn push(&mut self, layer: Box<dyn Layer>) {
+        let name = self.layers.len().to_string();
+        self.layers.push((name, layer));
+    }
+
+    /// The layer of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&dyn Layer> {
+        self.layers.iter().find(|(own, _)| own == name).map(|(_, layer)| &**layer)
+    }
+
+    /// Names and layers, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
+        self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer))
+    }
+
+    /// How many layers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there are none: then the output is the input.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+}
+
+impl Module for Sequential {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        for (name, layer) in &self.layers {
+            visitor.child(name, layer);
+        }
+    }
+
+    fn clone_with(&self, ties: &mut Ties) -> Self {
+        let layers = self.layers.iter().map(|(name, layer)| (name.clone(), layer.clone_with(ties)));
+        Sequential { layers: layers.collect(), init: self.init.clone() }
+    }
+}
+
+impl Clone for Sequential {
+    fn clone(&self) -> Self {
+        self.clone_with(&mut Ties::new())
+    }
+}
+
+impl Layer for Sequential {
+    fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        cx.within(self, || {
+            self.layers.iter().try_fold(x.clone(), |x, (_, layer)| layer.forward(cx, &x))
+        })
+    }
+
+    fn path(&self) -> &Path {
+        self.init.path()
+    }
+}
+
+impl Classifier for Sequential {}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::{Device, Rng, reference::Reference};
+
+    use super::*;
+    use crate::{Flatten, LinearConfig};
+
+    #[test]
+    fn names_are_unique_and_clones_are_deep() {
+        let device = Device::new(Reference::new());
+        let model = Sequential::new(&Init::new(&device, Rng::new(1)).at("head"));
+        let model = model.add(Flatten::new).unwrap().add(LinearConfig::new(2, 3)).unwrap();
+        assert_eq!(model.get("1").unwrap().path().as_str(), "head.1");
+        let copy = model.clone();
+        assert_ne!(copy.parameters()[0].id(), model.parameters()[0].id());
+        let zero = Init::new(&device, Rng::new(1)).zeros([3, 2]).unwrap();
+        copy.parameters()[0].set(zero).unwrap();
+        assert_ne!(model.parameters()[0].value().to_vec::<f32>().unwrap(), [0.0; 6]);
+        let error = model.named("1", Flatten::new).unwrap_err().to_string();
+        assert!(error.contains("'1'"), "{error}");
+    }
+}

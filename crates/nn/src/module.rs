@@ -1,0 +1,152 @@
+//! What holds parameters: the `Module` trait and what every module can do.
+
+mod containers;
+mod loading;
+mod visitor;
+
+pub use loading::Loaded;
+pub use visitor::{Item, Ties, Visitor};
+
+use std::collections::HashSet;
+
+use ferrotape_backend::{DType, Result};
+
+use crate::{Parameter, State, StateDict};
+
+/// Something with parameters inside, named by its fields.
+///
+/// `#[derive(Module)]` writes both methods from the fields, and a `Clone` that is deep: the clone
+/// has parameters of its own, and what was tied in the original is tied in the clone. A field's
+/// type must be a module too ([`Parameter`], [`State`], layers, `Vec`, `Option`, `Box`, arrays,
+/// tuples); plain attributes are marked `#[module(skip)]`. `#[module(rename = "...")]` gives a
+/// field another name.
+///
+/// ```
+/// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Distribution, Init, Module, Parameter};
+///
+/// #[derive(Debug, Module)]
+/// struct Affine {
+///     weight: Parameter,
+///     bias: Option<Parameter>,
+///     #[module(skip)]
+///     clip: f64,
+/// }
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(1));
+/// let affine = Affine {
+///     weight: init.parameter("weight", [3], Distribution::Ones)?,
+///     bias: Some(init.parameter("bias", [3], Distribution::Zeros)?),
+///     clip: 1.0,
+/// };
+/// assert_eq!(affine.count_parameters(), 6);
+/// let names: Vec<String> = affine.named_parameters().into_iter().map(|(n, _)| n).collect();
+/// assert_eq!(names, ["weight", "bias"]);
+///
+/// let copy = affine.clone();
+/// assert_ne!(copy.weight.id(), affine.weight.id());
+/// assert_eq!(copy.clip, 1.0);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub trait Module {
+    /// Shows the visitor every parameter, state and child, in the order of the fields.
+    fn visit(&self, visitor: &mut Visitor<'_>);
+
+    /// A deep clone: new parameters and states, tied where these are tied. `ties` knows what was
+    /// cloned before, so that several modules can be cloned as one.
+    fn clone_with(&self, ties: &mut Ties) -> Self
+    where
+        Self: Sized;
+
+    /// The name of the type, for summaries: `Conv2d`.
+    fn kind(&self) -> &'static str {
+        let name = std::any::type_name::<Self>();
+        let base = name.split('<').next().unwrap_or(name);
+        base.rsplit("::").next().unwrap_or(base)
+    }
+
+    /// Every parameter once, in the order of the fields: `torch.nn.Module.parameters`.
+    fn parameters(&self) -> Vec<Parameter> {
+        self.named_parameters().into_iter().map(|(_, parameter)| parameter).collect()
+    }
+
+    /// Every parameter once, under the first of its names.
+    fn named_parameters(&self) -> Vec<(String, Parameter)> {
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        self.visit(&mut Visitor::new(&mut |name, item| {
+            if let Item::Parameter(parameter) = item
+                && seen.insert(parameter.id())
+            {
+                found.push((name.to_owned(), parameter.clone()));
+            }
+        }));
+        found
+    }
+
+    /// Every state under every name: `torch.nn.Module.named_buffers`.
+    fn named_states(&self) -> Vec<(String, State)> {
+        let mut found = Vec::new();
+        self.visit(&mut Visitor::new(&mut |name, item| {
+            if let Item::State(state) = item {
+                found.push((name.to_owned(), state.clone()));
+            }
+        }));
+        found
+    }
+
+    /// The number of elements of all parameters; tied ones count once.
+    fn count_parameters(&self) -> usize {
+        self.parameters().iter().map(|p| p.shape().numel()).sum()
+    }
+
+    /// A copy of all parameters and states by name, in the order of the fields; a tied parameter
+    /// is there under each of its names. Later steps do not change it.
+    ///
+    /// # Errors
+    /// Out of memory.
+    fn state_dict(&self) -> Result<StateDict> {
+        loading::state_dict(&|visitor| self.visit(visitor))
+    }
+
+    /// Sets parameters and states to the values of a state dict, converted to their own float type
+    /// and device. Nothing is changed unless everything fits.
+    ///
+    /// With `strict`, every name must be in both; without it, what is in one only is left alone and
+    /// reported.
+    ///
+    /// # Errors
+    /// Missing or unexpected names (if strict), shapes that differ, floats for integers or the
+    /// reverse: one error that names them.
+    fn load_state_dict(&self, dict: &StateDict, strict: bool) -> Result<Loaded> {
+        loading::load(&|visitor| self.visit(visitor), dict, strict)
+    }
+
+    /// Converts every parameter and every state of floats to this type; integers stay.
+    ///
+    /// Optimizers keep state of their own, so convert a model before making one.
+    ///
+    /// # Errors
+    /// Not a float type; out of memory.
+    fn to_dtype(&self, dtype: DType) -> Result<()> {
+        if !dtype.is_float() {
+            return Err(ferrotape_backend::Error::dtype(format!(
+                "parameters are floats, they cannot be converted to {dtype}"
+            )));
+        }
+        for parameter in self.parameters() {
+            parameter.convert(dtype)?;
+        }
+        self.named_states().into_iter().try_for_each(|(_, state)| state.convert(dtype))
+    }
+
+    /// Freezes (`false`) or thaws (`true`) every parameter: `torch.nn.Module.requires_grad_`.
+    fn set_trainable(&self, trainable: bool) {
+        self.parameters().iter().for_each(|p| p.set_trainable(trainable));
+    }
+
+    /// Freezes every parameter: passes give them no gradient and optimizers leave them alone.
+    fn freeze(&self) {
+        self.set_trainable(false);
+    }
+}

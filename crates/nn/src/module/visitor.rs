@@ -1,0 +1,113 @@
+//! The walk over a module, and the memory of a deep clone.
+
+use std::collections::HashMap;
+
+use ferrotape_autograd::LeafId;
+
+use crate::{Module, Parameter, State};
+
+/// What a walk over a module finds.
+#[derive(Debug, Clone, Copy)]
+pub enum Item<'a> {
+    /// A parameter.
+    Parameter(&'a Parameter),
+    /// A state.
+    State(&'a State),
+    /// A child, before what is in it; the name is that of [`Module::kind`].
+    Child(&'static str),
+}
+
+/// Walks over a module and calls a closure with each item and its path.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Item, Init, Linear, LinearConfig, Module, Visitor};
+///
+/// let device = Device::new(Reference::new());
+/// let fc = Linear::new(&Init::new(&device, Rng::new(1)), LinearConfig::new(3, 2))?;
+/// let mut found = Vec::new();
+/// let mut each = |path: &str, item: Item<'_>| {
+///     if matches!(item, Item::Parameter(_)) {
+///         found.push(path.to_owned());
+///     }
+/// };
+/// Visitor::new(&mut each).child("fc", &fc);
+/// assert_eq!(found, ["fc.weight", "fc.bias"]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub struct Visitor<'a> {
+    path: String,
+    each: &'a mut dyn FnMut(&str, Item<'_>),
+}
+
+impl<'a> Visitor<'a> {
+    /// A walk that starts at an empty path.
+    pub fn new(each: &'a mut dyn FnMut(&str, Item<'_>)) -> Self {
+        Visitor { path: String::new(), each }
+    }
+
+    /// Visits a child under its name.
+    pub fn child(&mut self, name: &str, module: &dyn Module) {
+        let length = self.path.len();
+        if !self.path.is_empty() && !name.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        (self.each)(&self.path, Item::Child(module.kind()));
+        module.visit(self);
+        self.path.truncate(length);
+    }
+
+    /// Reports a parameter at the current path.
+    pub fn parameter(&mut self, parameter: &Parameter) {
+        (self.each)(&self.path, Item::Parameter(parameter));
+    }
+
+    /// Reports a state at the current path.
+    pub fn state(&mut self, state: &State) {
+        (self.each)(&self.path, Item::State(state));
+    }
+}
+
+/// What a deep clone has cloned already: the second of two tied parameters becomes a handle on
+/// the clone of the first.
+///
+/// ```
+/// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Distribution, Init, Module, Ties};
+///
+/// let device = Device::new(Reference::new());
+/// let weight = Init::new(&device, Rng::new(1)).parameter("weight", [2], Distribution::Ones)?;
+/// let (mut ties, tied) = (Ties::new(), weight.clone());
+/// let clones = (weight.clone_with(&mut ties), tied.clone_with(&mut ties));
+/// assert_eq!(clones.0.id(), clones.1.id());
+/// assert_ne!(clones.0.id(), weight.id());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Ties {
+    parameters: HashMap<LeafId, Parameter>,
+    /// With the original, so that its address stays its own while this lives.
+    states: HashMap<usize, (State, State)>,
+}
+
+impl Ties {
+    /// Nothing was cloned yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn parameter(
+        &mut self,
+        original: &Parameter,
+        fork: impl FnOnce(&Parameter) -> Parameter,
+    ) -> Parameter {
+        self.parameters.entry(original.id()).or_insert_with(|| fork(original)).clone()
+    }
+
+    pub(crate) fn state(&mut self, original: &State, fork: impl FnOnce(&State) -> State) -> State {
+        let entry = self.states.entry(original.address());
+        entry.or_insert_with(|| (original.clone(), fork(original))).1.clone()
+    }
+}

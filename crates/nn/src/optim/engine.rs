@@ -1,0 +1,333 @@
+//! What all optimizers share: parameters with their state, and one program run a step.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+
+use ferrotape_autograd::Gradients;
+use ferrotape_backend::pointwise::Program;
+use ferrotape_backend::{Array, Context, DType, Error, Layout, Result};
+
+use crate::{Parameter, Path, StateDict};
+
+/// Something that changes parameters by their gradients.
+///
+/// ```
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+/// use ferrotape_nn::optim::{Optimizer, Sgd, SgdConfig};
+/// use ferrotape_nn::{Parameter, Pass, Path};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Parameter::new(Path::new("x"), Array::from_slice(&device, &[2.0f64], [1])?)?;
+/// let mut sgd = Sgd::new(vec![x.clone()], SgdConfig { lr: 0.25, ..SgdConfig::default() })?;
+/// let cx = Pass::eval(&device).with_grad();
+/// let loss = cx.param(&x)?.square()?.sum_all()?;
+/// sgd.step(&loss.backward()?)?;
+/// assert_eq!(x.value().item()?, 1.0);
+/// assert!(sgd.missing().is_empty());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub trait Optimizer: Debug + Send {
+    /// Changes every parameter that has a gradient, in place. Parameters without one are left as
+    /// they are, their state too, as in PyTorch; [`Optimizer::missing`] lists them.
+    ///
+    /// # Errors
+    /// A gradient of another shape or device than its parameter.
+    fn step(&mut self, gradients: &Gradients) -> Result<()>;
+
+    /// The learning rate of the next step.
+    fn lr(&self) -> f64;
+
+    /// Sets the learning rate of the next steps.
+    fn set_lr(&mut self, lr: f64);
+
+    /// The parameters, in order.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// The trainable parameters that had no gradient in the last step.
+    fn missing(&self) -> &[Path];
+
+    /// A copy of everything a later run needs to go on: learning rate, step counts and moments,
+    /// named by the parameters' paths.
+    ///
+    /// # Errors
+    /// Out of memory.
+    fn state_dict(&self) -> Result<StateDict>;
+
+    /// Goes on from what [`Optimizer::state_dict`] gave. Nothing changes unless everything fits.
+    ///
+    /// # Errors
+    /// Entries that the parameters do not have, or of another shape.
+    fn load_state_dict(&mut self, dict: &StateDict) -> Result<()>;
+}
+
+/// The formula of an optimizer whose steps are element by element: its options are this.
+///
+/// The program's input 0 is the gradient, output 0 the parameter, the other outputs its state, in
+/// the order of [`Rule::state`]; all outputs are changed in place.
+///
+/// ```
+/// use ferrotape_backend::pointwise::{Expr, Program};
+/// use ferrotape_backend::Result;
+/// use ferrotape_nn::optim::{Rule, Stepper};
+///
+/// /// Steps by the sign of the gradient (Bernstein et al. 2018).
+/// #[derive(Debug, Clone)]
+/// struct SignSgd {
+///     lr: f64,
+/// }
+///
+/// impl Rule for SignSgd {
+///     fn lr(&self) -> f64 {
+///         self.lr
+///     }
+///     fn program(&self) -> Program {
+///         let (g, lr) = (Expr::input(0), Expr::scalar(0));
+///         Program::new(&[Expr::previous(0) - lr * (&g / g.abs())])
+///     }
+///     fn scalars(&self, _step: u64, lr: f64) -> Vec<f64> {
+///         vec![lr]
+///     }
+/// }
+///
+/// let optimizer = Stepper::new(Vec::new(), SignSgd { lr: 0.1 })?;
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+pub trait Rule: Debug + Clone + Send {
+    /// Whether the options make sense.
+    ///
+    /// # Errors
+    /// They do not.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The learning rate to begin with.
+    fn lr(&self) -> f64;
+
+    /// What the arrays that a parameter's steps build up are called; they begin as zeros.
+    fn state(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// One step.
+    fn program(&self) -> Program;
+
+    /// The program's scalars at a parameter's step, counted from 1.
+    fn scalars(&self, step: u64, lr: f64) -> Vec<f64>;
+}
+
+/// A parameter, how many steps it took, and the arrays that its steps build up.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Parameter,
+    steps: u64,
+    /// Made at the first step.
+    state: Vec<Array>,
+}
+
+/// The optimizer that goes by a [`Rule`].
+#[derive(Debug)]
+pub struct Stepper<R> {
+    slots: Vec<Slot>,
+    rule: R,
+    program: Program,
+    lr: f64,
+    missing: Vec<Path>,
+}
+
+impl<R: Rule> Stepper<R> {
+    /// An optimizer of these parameters with these options.
+    ///
+    /// # Errors
+    /// An option out of range, a parameter twice.
+    pub fn new(parameters: Vec<Parameter>, rule: R) -> Result<Self> {
+        rule.check()?;
+        let (mut ids, mut taken, mut slots) = (HashSet::new(), HashSet::new(), Vec::new());
+        for (index, parameter) in parameters.into_iter().enumerate() {
+            if !ids.insert(parameter.id()) {
+                return Err(Error::argument(format!(
+                    "parameter {} is given to the optimizer twice; it would be stepped twice",
+                    parameter.path()
+                )));
+            }
+            // Two models may use one path; their positions tell them apart.
+            let mut name = parameter.path().to_string();
+            if name.is_empty() || !taken.insert(name.clone()) {
+                name = format!("{name}#{index}");
+            }
+            slots.push(Slot { name, parameter, steps: 0, state: Vec::new() });
+        }
+        let lr = check("lr", rule.lr(), 0.0..f64::INFINITY)?;
+        Ok(Stepper { slots, program: rule.program(), rule, lr, missing: Vec::new() })
+    }
+
+    /// The options; [`Optimizer::lr`] has the learning rate of now.
+    #[must_use]
+    pub fn config(&self) -> &R {
+        &self.rule
+    }
+}
+
+impl<R: Rule> Optimizer for Stepper<R> {
+    fn step(&mut self, gradients: &Gradients) -> Result<()> {
+        self.missing.clear();
+        for slot in &mut self.slots {
+            match gradients.get(&slot.parameter) {
+                Some(gradient) => {
+                    let scalars = self.rule.scalars(slot.steps + 1, self.lr);
+                    let names = self.rule.state();
+                    slot.step(gradient.array(), &self.program, &scalars, names)
+                        .at(|| slot.name.as_str())?;
+                }
+                None if slot.parameter.is_trainable() => {
+                    self.missing.push(slot.parameter.path().clone());
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn set_lr(&mut self, lr: f64) {
+        self.lr = lr;
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.slots.iter().map(|slot| slot.parameter.clone()).collect()
+    }
+
+    fn missing(&self) -> &[Path] {
+        &self.missing
+    }
+
+    fn state_dict(&self) -> Result<StateDict> {
+        let mut dict = StateDict::new();
+        let Some(first) = self.slots.first() else { return Ok(dict) };
+        dict.insert("lr", Array::from_slice(&first.parameter.device(), &[self.lr], [])?);
+        for slot in self.slots.iter().filter(|slot| slot.steps > 0) {
+            let device = slot.parameter.device();
+            let steps = Array::from_slice(&device, &[slot.steps as i64], [])?;
+            dict.insert(format!("{}.step", slot.name), steps);
+            for (name, array) in self.rule.state().iter().zip(&slot.state) {
+                dict.insert(format!("{}.{name}", slot.name), array.copy()?);
+            }
+        }
+        Ok(dict)
+    }
+
+    fn load_state_dict(&mut self, dict: &StateDict) -> Result<()> {
+        let lr = dict.get("lr").map(Array::item).transpose()?;
+        let lr = check("lr", lr.unwrap_or(self.lr), 0.0..f64::INFINITY)?;
+        let mut used = usize::from(dict.get("lr").is_some());
+        let mut ready = Vec::new();
+        for slot in &self.slots {
+            let saved = slot.saved(dict, self.rule.state()).at(|| slot.name.as_str())?;
+            used += saved.as_ref().map_or(0, |(_, state)| 1 + state.len());
+            ready.push(saved.unwrap_or_default());
+        }
+        if used != dict.len() {
+            return Err(Error::state(format!(
+                "the optimizer's state has {} entries, of which its parameters use {used}; is it \
+                 that of another model or optimizer?",
+                dict.len()
+            )));
+        }
+        self.lr = lr;
+        for (slot, (steps, state)) in self.slots.iter_mut().zip(ready) {
+            (slot.steps, slot.state) = (steps, state);
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn step(
+        &mut self,
+        gradient: &Array,
+        program: &Program,
+        scalars: &[f64],
+        names: &[&str],
+    ) -> Result<()> {
+        let value = self.parameter.value();
+        if gradient.shape() != value.shape() {
+            return Err(Error::shape(format!(
+                "the gradient has shape {}, the parameter {}",
+                gradient.shape(),
+                value.shape()
+            )));
+        }
+        if self.state.len() != names.len() {
+            self.state = names.iter().map(|_| zeros_like(&value)).collect::<Result<_>>()?;
+        }
+        let state = &mut self.state;
+        self.parameter.update(|value| {
+            let device = value.device().clone();
+            let mut outputs: Vec<&mut Array> = vec![value];
+            outputs.extend(state.iter_mut());
+            device.backend().pointwise(program, scalars, &[gradient], &mut outputs)
+        })?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Steps and state as they were saved, if they were.
+    fn saved(&self, dict: &StateDict, names: &[&str]) -> Result<Option<(u64, Vec<Array>)>> {
+        let Some(steps) = dict.get(&format!("{}.step", self.name)) else { return Ok(None) };
+        let steps = steps.item()?;
+        if !(steps >= 0.0 && steps.fract() == 0.0) {
+            return Err(Error::state(format!("its number of steps is saved as {steps}")));
+        }
+        let mut state = Vec::new();
+        for name in names {
+            let array = dict.get(&format!("{}.{name}", self.name)).ok_or_else(|| {
+                Error::state(format!("the optimizer's state has its step, but no {name}"))
+            })?;
+            state.push(placed_like(&self.parameter.value(), array).at(|| *name)?);
+        }
+        Ok(Some((steps as u64, state)))
+    }
+}
+
+/// Zeros in the parameter's layout, at least as precise as f32.
+fn zeros_like(value: &Array) -> Result<Array> {
+    let mut zeros = empty_like(value)?;
+    value.device().backend().fill(&mut zeros, 0.0)?;
+    Ok(zeros)
+}
+
+fn empty_like(value: &Array) -> Result<Array> {
+    let layout: Layout = value.layout().like(*value.shape());
+    let dtype: DType = value.dtype().accumulator();
+    Array::empty(value.device(), dtype, layout)
+}
+
+fn placed_like(value: &Array, array: &Array) -> Result<Array> {
+    if array.shape() != value.shape() {
+        return Err(Error::state(format!(
+            "it has shape {}, its parameter {}",
+            array.shape(),
+            value.shape()
+        )));
+    }
+    let mut placed = empty_like(value)?;
+    let array = array.to_device(value.device())?;
+    value.device().backend().copy(&array, &mut placed)?;
+    Ok(placed)
+}
+
+/// A number of the configuration within its range.
+pub(super) fn check(name: &str, value: f64, range: std::ops::Range<f64>) -> Result<f64> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Error::argument(if range.end.is_finite() {
+        format!("{name} is {value}, it must be at least {} and below {}", range.start, range.end)
+    } else {
+        format!("{name} is {value}, it must be a number of at least {}", range.start)
+    }))
+}

@@ -1,0 +1,4 @@
+//! What modules, optimizers and schedules promise.
+
+mod module;
+mod optim;

@@ -1,0 +1,397 @@
+//! The effective configuration of a run: every flag, after defaults and recipe, as flat TOML.
+//!
+//! The keys are the command's long flags with `_` for `-` (`--lr` is `learning_rate`). The file saved
+//! with a run says everything that the run depended on, defaults included.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// What a run was told to do.
+///
+/// Two runs with equal configurations give equal figures, to the last digit, on any number of
+/// `threads`. Every key but `model` has a default.
+///
+/// ```
+/// use ferrotape_train::RunConfig;
+///
+/// let config = RunConfig::from_toml("model = 'lenet5'\nepochs = 3").unwrap();
+/// assert_eq!(config.epochs, 3);
+/// assert_eq!(config.batch_size, RunConfig::default().batch_size);
+/// assert_eq!(RunConfig::from_toml(&config.to_toml()).unwrap(), config);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunConfig {
+    /// Name of the model in the zoo.
+    pub model: String,
+    /// The data: `mnist` for the bundled digits, otherwise a folder.
+    pub data: String,
+    /// The device, by the name that opens it, such as `cpu`.
+    pub device: String,
+    /// The type that convolutions and matrix products compute in: `f32`, `bf16` and so on.
+    pub dtype: String,
+    /// Threads to compute on; absent for one a core. Changes the speed, never a figure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Seed of the initial weights, the order of the data and all other random draws; below 2^63,
+    /// which is TOML's limit.
+    pub seed: u64,
+    /// Passes over the training data.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// The rule that steps the weights.
+    pub optimizer: OptimizerName,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Momentum of SGD, in `[0, 1)`; Adam has its own two, which stay at 0.9 and 0.999.
+    pub momentum: f64,
+    /// Weight decay; decoupled with AdamW, added to the gradient otherwise.
+    pub weight_decay: f64,
+    /// How the learning rate changes over the run.
+    pub schedule: ScheduleName,
+    /// Epochs, or a part of one, over which the learning rate rises from 0 to its peak.
+    pub warmup_epochs: f64,
+    /// Pixels by which each training image is shifted at random, at most, in either direction.
+    pub translate: usize,
+    /// Train on the first so many images only; absent for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// The optimizers a configuration can name.
+///
+/// ```
+/// use ferrotape_train::config::{OptimizerName, RunConfig};
+///
+/// let config = RunConfig::from_toml("model = 'lenet5'\noptimizer = 'adamw'").unwrap();
+/// assert_eq!(config.optimizer, OptimizerName::AdamW);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OptimizerName {
+    /// Stochastic gradient descent with momentum, `torch.optim.SGD`.
+    Sgd,
+    /// Adam (Kingma and Ba 2015), `torch.optim.Adam`.
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019), `torch.optim.AdamW`.
+    AdamW,
+}
+
+/// The learning-rate schedules a configuration can name.
+///
+/// ```
+/// use ferrotape_train::config::{RunConfig, ScheduleName};
+///
+/// let config = RunConfig::from_toml("model = 'lenet5'\nschedule = 'constant'").unwrap();
+/// assert_eq!(config.schedule, ScheduleName::Constant);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ScheduleName {
+    /// The peak from the end of the warm-up to the end of the run.
+    Constant,
+    /// Half a cosine from the peak to 0 (Loshchilov and Hutter 2017).
+    Cosine,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            data: "mnist".into(),
+            device: "cpu".into(),
+            dtype: "f32".into(),
+            threads: None,
+            seed: 42,
+            epochs: 12,
+            batch_size: 64,
+            optimizer: OptimizerName::Adam,
+            learning_rate: 1e-3,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            schedule: ScheduleName::Cosine,
+            warmup_epochs: 0.0,
+            translate: 0,
+            limit: None,
+        }
+    }
+}
+
+/// What people write for a key, and the key.
+const SYNONYMS: [(&str, &str); 5] = [
+    ("lr", "learning_rate"),
+    ("rate", "learning_rate"),
+    ("batch", "batch_size"),
+    ("arch", "model"),
+    ("wd", "weight_decay"),
+];
+
+impl RunConfig {
+    /// Reads a configuration and [validates](Self::validate) it.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not TOML, has an unknown key (the nearest known one is named) or a value of
+    /// the wrong kind, or does not validate.
+    ///
+    /// ```
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// let error = RunConfig::from_toml("model = 'lenet5'\nbatch-sise = 64").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "unknown key `batch-sise` in the configuration; did you mean `batch_size`?"
+    /// );
+    /// ```
+    pub fn from_toml(text: &str) -> Result<Self> {
+        // Unknown keys are looked for first: a mistyped key is a better answer than the complaint
+        // about what it leaves undone.
+        let table: toml::Table = toml::from_str(text).map_err(unreadable)?;
+        let known = Self::known_keys();
+        if let Some(unknown) = table.keys().find(|key| !known.contains(key)) {
+            return Err(wrong(unknown_key(unknown, &known)));
+        }
+        let config: Self = toml::from_str(text).map_err(unreadable)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Reads a configuration file, as [`from_toml`](Self::from_toml) reads its text.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, and as for the text; either names the file.
+    ///
+    /// ```
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// let error = RunConfig::read("no/such.toml".as_ref()).unwrap_err();
+    /// assert!(error.to_string().starts_with("cannot read no/such.toml: it does not exist"));
+    /// ```
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_toml(&text).map_err(|error| match error {
+            Error::Config { message, .. } => Error::Config { path: Some(path.into()), message },
+            other => other,
+        })
+    }
+
+    /// The configuration as TOML, one `key = value` a line, for [`from_toml`](Self::from_toml).
+    ///
+    /// ```
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// let config = RunConfig { model: "lenet5".into(), ..Default::default() };
+    /// assert!(config.to_toml().starts_with("model = \"lenet5\"\n"));
+    /// ```
+    pub fn to_toml(&self) -> String {
+        // TOML's integers end at 2^63 - 1, and a value that `validate` refuses must still print.
+        let printable = Self { seed: self.seed.min(i64::MAX as u64), ..self.clone() };
+        toml::to_string(&printable).expect("the configuration is flat: text, numbers and names")
+    }
+
+    /// Checks what the types allow but no run can do.
+    ///
+    /// # Errors
+    ///
+    /// For no model, zero epochs, batch size or threads, a rate that is negative or no number, a
+    /// momentum outside `[0, 1)`, a seed of 2^63 or more.
+    ///
+    /// ```
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// let config = RunConfig { model: "lenet5".into(), epochs: 0, ..Default::default() };
+    /// let error = config.validate().unwrap_err();
+    /// assert_eq!(error.to_string(), "epochs is 0, which trains nothing; give 1 or more");
+    /// ```
+    pub fn validate(&self) -> Result<()> {
+        let name = |key: &str, value: &str, such_as: &str| match value.trim() {
+            "" => Err(wrong(format!("{key} is missing; name one, such as \"{such_as}\""))),
+            _ => Ok(()),
+        };
+        name("model", &self.model, "lenet5")?;
+        name("data", &self.data, "mnist")?;
+        name("device", &self.device, "cpu")?;
+        name("dtype", &self.dtype, "f32")?;
+
+        for (key, value, does) in [
+            ("epochs", self.epochs, "trains nothing"),
+            ("batch_size", self.batch_size, "trains nothing"),
+            ("threads", self.threads.unwrap_or(1), "computes nothing"),
+            ("limit", self.limit.unwrap_or(1), "trains nothing"),
+        ] {
+            if value == 0 {
+                return Err(wrong(format!("{key} is 0, which {does}; give 1 or more")));
+            }
+        }
+
+        for (key, value) in [
+            ("learning_rate", self.learning_rate),
+            ("weight_decay", self.weight_decay),
+            ("warmup_epochs", self.warmup_epochs),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(wrong(format!("{key} is {value}; give a number that is 0 or more")));
+            }
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(wrong(format!(
+                "momentum is {}; give a number from 0 up to, but not, 1",
+                self.momentum
+            )));
+        }
+        if i64::try_from(self.seed).is_err() {
+            return Err(wrong(format!("seed is {}; give a number below 2^63", self.seed)));
+        }
+        Ok(())
+    }
+
+    /// The keys and values as text, in the order of the file, for a table of them.
+    ///
+    /// ```
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// let config = RunConfig { model: "lenet5".into(), ..Default::default() };
+    /// assert_eq!(config.entries()[0], ("model".into(), "lenet5".into()));
+    /// ```
+    pub fn entries(&self) -> Vec<(String, String)> {
+        let text = self.to_toml();
+        let table: toml::Table = toml::from_str(&text).expect("we wrote this TOML ourselves");
+        // The table is sorted by key; the text has the order in which the keys belong together.
+        text.lines()
+            .filter_map(|line| line.split_once(" = "))
+            .filter_map(|(key, _)| table.get(key).map(|value| (key.to_owned(), plain(value))))
+            .collect()
+    }
+
+    /// Every key there is, including those that are left out of the file when absent.
+    fn known_keys() -> Vec<String> {
+        let full = Self { threads: Some(1), limit: Some(1), ..Self::default() };
+        full.entries().into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+/// A value without TOML's quotes.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The sentence about a key that is not one, with the known key that was probably meant.
+fn unknown_key(unknown: &str, known: &[String]) -> String {
+    let typed = unknown.to_lowercase().replace('-', "_");
+    let synonym = SYNONYMS.iter().find(|(said, _)| *said == typed).map(|(_, key)| *key);
+    let nearest = || {
+        known
+            .iter()
+            .map(|key| (strsim::normalized_damerau_levenshtein(&typed, key), key.as_str()))
+            .filter(|(likeness, _)| *likeness >= 0.5)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, key)| key)
+    };
+    match synonym.or_else(nearest) {
+        Some(key) => {
+            format!("unknown key `{unknown}` in the configuration; did you mean `{key}`?")
+        }
+        None => format!(
+            "unknown key `{unknown}` in the configuration; the known ones are {}",
+            known.join(", ")
+        ),
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::Config { path: None, message }
+}
+
+/// The parser's answer, which points at the line, after a sentence of ours.
+fn unreadable(error: toml::de::Error) -> Error {
+    let pointed = error.to_string();
+    wrong(format!("the configuration cannot be read; mend this line:\n{}", pointed.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lenet() -> RunConfig {
+        RunConfig { model: "lenet5".into(), ..Default::default() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_to_the_last_bit() {
+        let config = RunConfig {
+            data: "a \"quoted\" folder\\with\nall = sorts".into(),
+            threads: Some(3),
+            seed: i64::MAX as u64,
+            learning_rate: 0.1 + 0.2,
+            weight_decay: 5e-324,
+            optimizer: OptimizerName::Sgd,
+            ..lenet()
+        };
+        assert_eq!(RunConfig::from_toml(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn every_field_is_a_known_key() {
+        let json = serde_json::to_value(RunConfig { threads: Some(1), ..lenet() }).unwrap();
+        let fields = json.as_object().unwrap();
+        let known = RunConfig::known_keys();
+        assert_eq!(known.len(), fields.len());
+        assert!(fields.keys().all(|key| known.contains(key)), "{known:?}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_one_that_was_meant() {
+        for (typed, meant) in [
+            ("epoch", "epochs"),
+            ("lr", "learning_rate"),
+            ("learnign_rate", "learning_rate"),
+            ("batch-size", "batch_size"),
+            ("Weight_Decay", "weight_decay"),
+        ] {
+            let error = RunConfig::from_toml(&format!("model = 'm'\n{typed} = 1")).unwrap_err();
+            let expected = format!("did you mean `{meant}`?");
+            assert!(error.to_string().ends_with(&expected), "{typed}: {error}");
+        }
+        let error = RunConfig::from_toml("zzz = 1").unwrap_err().to_string();
+        assert!(error.contains("the known ones are model, data,"), "{error}");
+    }
+
+    #[test]
+    fn what_no_run_can_do_is_refused_with_its_key() {
+        for (bad, key) in [
+            (RunConfig { model: " ".into(), ..lenet() }, "model"),
+            (RunConfig { epochs: 0, ..lenet() }, "epochs"),
+            (RunConfig { batch_size: 0, ..lenet() }, "batch_size"),
+            (RunConfig { threads: Some(0), ..lenet() }, "threads"),
+            (RunConfig { learning_rate: -0.1, ..lenet() }, "learning_rate"),
+            (RunConfig { learning_rate: f64::NAN, ..lenet() }, "learning_rate"),
+            (RunConfig { warmup_epochs: f64::INFINITY, ..lenet() }, "warmup_epochs"),
+            (RunConfig { momentum: 1.0, ..lenet() }, "momentum"),
+            (RunConfig { seed: 1 << 63, ..lenet() }, "seed"),
+        ] {
+            let text = bad.validate().unwrap_err().to_string();
+            assert!(text.starts_with(key), "{text}");
+            // Printing a configuration that will be refused must not be what fails.
+            bad.to_toml();
+        }
+        lenet().validate().unwrap();
+    }
+
+    #[test]
+    fn a_wrong_value_is_shown_with_its_line() {
+        let text = RunConfig::from_toml("model = 'm'\nepochs = 'many'").unwrap_err().to_string();
+        assert!(text.contains("line 2") && text.contains("'many'"), "{text}");
+        let text = RunConfig::from_toml("model = 'm'\noptimizer = 'adma'").unwrap_err().to_string();
+        assert!(text.contains("`adam`"), "{text}");
+    }
+}

@@ -1,0 +1,194 @@
+//! What can go wrong around a run, as sentences a user can act on.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A [`std::result::Result`] whose error is this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong around a run: its folder, its configuration, its figures.
+///
+/// The text of each is one sentence that says what was wrong and what to do, including the cause;
+/// printing it alone is enough.
+///
+/// ```
+/// use ferrotape_train::RunFolder;
+///
+/// let error = RunFolder::open("no/such/run".as_ref()).unwrap_err();
+/// assert!(error.to_string().contains("there is no folder no/such/run"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file or folder operation.
+    #[error("cannot {action} {}: {}", path.display(), reason(cause))]
+    Io {
+        /// What was tried, as a verb that stands before the path: "write".
+        action: &'static str,
+        /// The file or folder it was tried on.
+        path: PathBuf,
+        /// What the operating system answered.
+        cause: io::Error,
+    },
+
+    /// The folder asked for holds something already.
+    #[error(
+        "the folder {} is not empty and a run would overwrite what is in it; \
+         choose a folder that is empty or does not exist yet (--out)",
+        path.display()
+    )]
+    FolderNotEmpty {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+
+    /// The path asked for is a file, or something else that is no folder.
+    #[error("{} is not a folder; name a folder that holds, or is to hold, a run", path.display())]
+    NotAFolder {
+        /// The path asked for.
+        path: PathBuf,
+    },
+
+    /// There is nothing at the path that should be a run.
+    #[error("there is no folder {}{}", path.display(), suggestion.as_ref().map_or_else(
+        || "; name the folder of a finished run, such as runs/lenet5-1".to_owned(),
+        |near| format!("; did you mean {}?", near.display()),
+    ))]
+    NoSuchRun {
+        /// The path asked for.
+        path: PathBuf,
+        /// A folder nearby with almost the same name.
+        suggestion: Option<PathBuf>,
+    },
+
+    /// The folder exists but a file that every finished run has is missing.
+    #[error(
+        "{} holds no {missing}: it is not the folder of a finished run; \
+         name one that training wrote to its end",
+        path.display()
+    )]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// The name of the file that is not there.
+        missing: &'static str,
+    },
+
+    /// The name of a run cannot be a folder's name.
+    #[error(
+        "{name:?} cannot name a run; use letters, digits, '.', '_' and '-', not starting with '.'"
+    )]
+    BadName {
+        /// The name given.
+        name: String,
+    },
+
+    /// A configuration does not parse, has an unknown key or an impossible value.
+    #[error("{}{message}", path.as_ref().map_or_else(String::new, |p| format!("{}: ", p.display())))]
+    Config {
+        /// The file, where the configuration came from one.
+        path: Option<PathBuf>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+
+    /// A line of `metrics.jsonl` is not a record.
+    #[error(
+        "{}, line {line} is not a record of a run: {message}; \
+         restore the file or train again",
+        path.display()
+    )]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser said.
+        message: String,
+    },
+
+    /// Tensors, layers or the device.
+    #[error(transparent)]
+    Tensor(#[from] ferrotape_backend::Error),
+
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] ferrotape_data::Error),
+
+    /// The loss became infinite or not a number.
+    #[error(
+        "the loss is no finite number any more at step {step} in epoch {epoch}; \
+         train again with a smaller learning rate (--lr)"
+    )]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step, counted from 1 over the whole run.
+        step: u64,
+    },
+
+    /// Figures that do not fit together: a label outside the classes, a picture of the wrong size.
+    #[error("{0}")]
+    Figures(String),
+}
+
+impl Error {
+    /// Wraps what the operating system answered to `action` on `path`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+        Self::Io { action, path: path.into(), cause }
+    }
+}
+
+/// Says an operating system's answer in words that end in something to do.
+fn reason(cause: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    match cause.kind() {
+        Kind::StorageFull => {
+            "the disk is full; free some space or choose a place on another disk (--out)".into()
+        }
+        Kind::QuotaExceeded => {
+            "your disk quota is used up; free some space or choose another place (--out)".into()
+        }
+        Kind::ReadOnlyFilesystem => {
+            "the disk is read-only; choose a place that can be written (--out)".into()
+        }
+        Kind::PermissionDenied => {
+            "permission denied; change its permissions or choose another place (--out)".into()
+        }
+        Kind::NotADirectory | Kind::AlreadyExists => {
+            "a file stands where a folder is needed; choose another place (--out)".into()
+        }
+        Kind::InvalidFilename => {
+            "the name is not one this file system takes; choose a shorter or plainer one".into()
+        }
+        Kind::NotFound => "it does not exist; check the path".into(),
+        _ => format!("{cause}; check the path and the disk"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_of_the_system_becomes_a_sentence_with_advice() {
+        for (kind, said) in [
+            (io::ErrorKind::StorageFull, "the disk is full; free some space"),
+            (io::ErrorKind::ReadOnlyFilesystem, "the disk is read-only; choose"),
+            (io::ErrorKind::PermissionDenied, "permission denied; change"),
+            (io::ErrorKind::NotADirectory, "a file stands where a folder is needed"),
+        ] {
+            let text = Error::io("write", "runs/x", kind.into()).to_string();
+            assert!(text.starts_with("cannot write runs/x: "), "{text}");
+            assert!(text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_error_names_its_file_only_if_there_is_one() {
+        let bare = Error::Config { path: None, message: "epochs is 0".into() };
+        assert_eq!(bare.to_string(), "epochs is 0");
+        let filed = Error::Config { path: Some("a.toml".into()), message: "epochs is 0".into() };
+        assert_eq!(filed.to_string(), "a.toml: epochs is 0");
+    }
+}

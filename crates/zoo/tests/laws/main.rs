@@ -1,0 +1,4 @@
+//! The networks against facts that PyTorch and torchvision computed in f64.
+
+mod fixture;
+mod parity;
