@@ -123,72 +123,113 @@ pub(crate) enum Pattern {
     },
 }
 
-impl Pattern {
-    /// Calls `run(position, stride, at, len)` for the runs that elements `start..start + len`
-    /// consist of: element `start + at + j` of each lies at `position + j stride`.
+/// Elements of an operand that lie at equal distances.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// The position of the first.
+    pub(crate) position: usize,
+    /// From one to the next.
+    pub(crate) stride: isize,
+    /// The number of the first, counted from where the runs were asked for.
+    pub(crate) at: usize,
+    /// How many there are.
+    pub(crate) len: usize,
+}
+
+impl Run {
+    /// The position of element `index` of the run.
     #[inline(always)]
-    pub(crate) fn runs(
-        &self,
-        start: usize,
-        len: usize,
-        mut run: impl FnMut(usize, isize, usize, usize),
-    ) {
-        match *self {
-            Pattern::Linear { offset, stride } => {
-                run(step(offset, start, stride), stride, 0, len);
+    pub(crate) fn position_of(&self, index: usize) -> usize {
+        step(self.position, index, self.stride)
+    }
+}
+
+impl Pattern {
+    /// The runs that elements `start..start + len` consist of.
+    #[inline(always)]
+    pub(crate) fn runs(&self, start: usize, len: usize) -> Runs<'_> {
+        let mut runs =
+            Runs { pattern: self, at: 0, len, phase: 0, position: 0, index: [0; MAX_RANK] };
+        match self {
+            Pattern::Linear { offset, stride } => runs.position = step(*offset, start, *stride),
+            Pattern::Periodic { offset, period, .. } => {
+                (runs.position, runs.phase) = (*offset, start % (*period).max(1));
             }
-            Pattern::Periodic { offset, stride, period } => {
-                let (mut at, mut phase) = (0, start % period.max(1));
-                while at < len {
-                    let count = (period - phase).min(len - at);
-                    run(step(offset, phase, stride), stride, at, count);
-                    at += count;
-                    phase = 0;
-                }
-            }
-            Pattern::Nested { offset, ref dims } => nested_runs(offset, dims, start, len, run),
+            Pattern::Nested { offset, dims } => runs.begin_nested(*offset, dims, start),
         }
+        runs
+    }
+}
+
+/// Iterator over the runs of a part of a walk; see [`Pattern::runs`].
+#[derive(Debug, Clone)]
+pub(crate) struct Runs<'a> {
+    pattern: &'a Pattern,
+    at: usize,
+    len: usize,
+    /// How many elements of the innermost dimension the next run leaves out.
+    phase: usize,
+    /// Where the innermost dimension begins.
+    position: usize,
+    index: [usize; MAX_RANK],
+}
+
+impl Runs<'_> {
+    fn begin_nested(&mut self, offset: usize, dims: &[(usize, isize)], start: usize) {
+        let Some((&(inner, _), outer)) = dims.split_last() else { return };
+        self.position = offset;
+        self.phase = start % inner.max(1);
+        let mut rest = start / inner.max(1);
+        for (i, &(size, stride)) in outer.iter().enumerate().rev() {
+            self.index[i] = rest % size;
+            rest /= size;
+            self.position = step(self.position, self.index[i], stride);
+        }
+    }
+
+    /// Moves to the next index of the outer dimensions.
+    #[inline]
+    fn advance_nested(&mut self, dims: &[(usize, isize)]) {
+        for (i, &(size, stride)) in dims.iter().enumerate().rev().skip(1) {
+            self.index[i] += 1;
+            self.position = step(self.position, 1, stride);
+            if self.index[i] < size {
+                return;
+            }
+            self.position = step(self.position, size, -stride);
+            self.index[i] = 0;
+        }
+    }
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Run> {
+        if self.at >= self.len {
+            return None;
+        }
+        let (at, left) = (self.at, self.len - self.at);
+        let (inner, stride) = match self.pattern {
+            Pattern::Linear { stride, .. } => (left, *stride),
+            Pattern::Periodic { stride, period, .. } => (*period, *stride),
+            Pattern::Nested { dims, .. } => dims.last().copied().unwrap_or((left, 0)),
+        };
+        let len = (inner - self.phase).min(left);
+        let run = Run { position: step(self.position, self.phase, stride), stride, at, len };
+        self.at += len;
+        self.phase = 0;
+        if let Pattern::Nested { dims, .. } = self.pattern {
+            self.advance_nested(dims);
+        }
+        Some(run)
     }
 }
 
 #[inline(always)]
 fn step(offset: usize, count: usize, stride: isize) -> usize {
     offset.wrapping_add_signed(count as isize * stride)
-}
-
-#[inline(always)]
-fn nested_runs(
-    offset: usize,
-    dims: &[(usize, isize)],
-    start: usize,
-    len: usize,
-    mut run: impl FnMut(usize, isize, usize, usize),
-) {
-    let Some((&(inner, stride), outer)) = dims.split_last() else { return };
-    let mut index = [0; MAX_RANK];
-    let mut position = offset;
-    let mut rest = start / inner.max(1);
-    for (i, &(size, stride)) in outer.iter().enumerate().rev() {
-        index[i] = rest % size;
-        rest /= size;
-        position = step(position, index[i], stride);
-    }
-    let (mut at, mut phase) = (0, start % inner.max(1));
-    while at < len {
-        let count = (inner - phase).min(len - at);
-        run(step(position, phase, stride), stride, at, count);
-        at += count;
-        phase = 0;
-        for (i, &(size, stride)) in outer.iter().enumerate().rev() {
-            index[i] += 1;
-            position = step(position, 1, stride);
-            if index[i] < size {
-                break;
-            }
-            position = step(position, size, -stride);
-            index[i] = 0;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -200,11 +241,11 @@ mod tests {
         let pattern = walk.pattern(operand);
         for start in (0..walk.len()).step_by(cut) {
             let len = cut.min(walk.len() - start);
-            pattern.runs(start, len, |position, stride, at, count| {
-                for j in 0..count {
-                    list[start + at + j] = step(position, j, stride);
+            for run in pattern.runs(start, len) {
+                for j in 0..run.len {
+                    list[start + run.at + j] = run.position_of(j);
                 }
-            });
+            }
         }
         list
     }

@@ -134,6 +134,19 @@ impl<'a, R: Real> Input<'a, R> {
         Ok(input)
     }
 
+    /// Elements `start..start + len` where they lie, if they do so without gaps and as `R`.
+    #[inline(always)]
+    fn view(&self, start: usize, len: usize) -> Option<&[R]> {
+        match (&self.pattern, self.tile.is_empty()) {
+            (Pattern::Periodic { period, .. }, false) => Some(&self.tile[start % period..][..len]),
+            (&Pattern::Linear { offset, stride: 1 }, _) => {
+                let data = for_variant!(Source, self.source, data => R::same(data))?;
+                Some(&data[offset + start..][..len])
+            }
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn load(&self, start: usize, dst: &mut [R]) {
         if let (Pattern::Periodic { period, .. }, false) = (&self.pattern, self.tile.is_empty()) {
@@ -146,22 +159,22 @@ impl<'a, R: Real> Input<'a, R> {
 
 #[inline(always)]
 fn load_runs<S: Stored, R: Real>(data: &[S], pattern: &Pattern, start: usize, dst: &mut [R]) {
-    pattern.runs(start, dst.len(), |position, stride, at, count| {
-        let dst = &mut dst[at..at + count];
-        match stride {
-            0 => dst.fill(R::load(data[position])),
+    for run in pattern.runs(start, dst.len()) {
+        let dst = &mut dst[run.at..run.at + run.len];
+        match run.stride {
+            0 => dst.fill(R::load(data[run.position])),
             1 => {
-                for (d, &s) in dst.iter_mut().zip(&data[position..position + count]) {
+                for (d, &s) in dst.iter_mut().zip(&data[run.position..run.position + run.len]) {
                     *d = R::load(s);
                 }
             }
             _ => {
                 for (j, d) in dst.iter_mut().enumerate() {
-                    *d = R::load(data[position.wrapping_add_signed(j as isize * stride)]);
+                    *d = R::load(data[run.position_of(j)]);
                 }
             }
         }
-    });
+    }
 }
 
 /// Outputs of any types, dense along the walk, cut into parts of equal numbers of elements.
@@ -240,11 +253,96 @@ pub(crate) struct Stretch<'a, 'o, 'w, R> {
 
 /// How many elements of workspace a stretch of `len` elements wants.
 pub(crate) fn workspace(program: &Program, len: usize) -> usize {
-    (program.slots() + 1) * block_len(len)
+    (program.slots() + 1 + constants(program)) * block_len(len)
 }
 
 fn block_len(len: usize) -> usize {
     BLOCK.min(len.next_multiple_of(STEP))
+}
+
+/// Steps whose result is the same at every element.
+fn constants(program: &Program) -> usize {
+    let is_constant = |i: &&Instr| matches!(i, Instr::Scalar { .. } | Instr::Const { .. });
+    program.instrs().iter().filter(is_constant).count()
+}
+
+impl<'a, R: Real> Stretch<'a, '_, '_, R> {
+    /// One step on `count` elements from `at`, or on so many more as make whole vectors. What slots
+    /// hold is in their blocks, or elsewhere if `views` has it.
+    #[inline(always)]
+    fn step<'v, const FMA: bool>(
+        &mut self,
+        instr: Instr,
+        [at, count]: [usize; 2],
+        blocks: &[&mut [R]],
+        views: &[Option<&'v [R]>],
+        constants: &mut std::slice::ChunksExact<'v, R>,
+        out: &mut [R],
+    ) -> Done<'v, R>
+    where
+        'a: 'v,
+    {
+        let whole = out.len();
+        let slot = |slot: u16| match views[slot as usize] {
+            Some(view) => view,
+            None => &blocks[slot as usize][..whole],
+        };
+        match instr {
+            Instr::Input { dst, index } => {
+                let input: &'a Input<'a, R> = &self.inputs[index];
+                if count == whole
+                    && let Some(view) = input.view(self.start + at, count)
+                {
+                    return Done::Elsewhere(dst, view);
+                }
+                input.load(self.start + at, &mut out[..count]);
+                Done::Computed(dst)
+            }
+            Instr::Previous { dst, index } => {
+                for_variant!(Target, &self.outputs[index], data => {
+                    for (d, &s) in out.iter_mut().zip(&data[at..at + count]) {
+                        *d = R::load(s);
+                    }
+                });
+                Done::Computed(dst)
+            }
+            Instr::Scalar { dst, .. } | Instr::Const { dst, .. } => match constants.next() {
+                Some(block) => Done::Elsewhere(dst, &block[..whole]),
+                None => Done::Stored,
+            },
+            Instr::Unary { dst, op, a } => {
+                R::unary::<FMA>(op, out, slot(a));
+                Done::Computed(dst)
+            }
+            Instr::Binary { dst, op, a, b } => {
+                binary(op, out, slot(a), slot(b));
+                Done::Computed(dst)
+            }
+            Instr::Select { dst, op, a, b, then, otherwise } => {
+                select(op, out, [slot(a), slot(b)], [slot(then), slot(otherwise)]);
+                Done::Computed(dst)
+            }
+            Instr::Store { index, a } => {
+                let value = slot(a);
+                for_variant!(Target, &mut self.outputs[index], data => {
+                    for (d, &s) in data[at..at + count].iter_mut().zip(value) {
+                        *d = s.store();
+                    }
+                });
+                Done::Stored
+            }
+        }
+    }
+}
+
+/// What became of a step's result.
+enum Done<'v, R> {
+    /// It is in the spare block, and belongs in this slot.
+    Computed(u16),
+    /// It belongs in this slot, and lies elsewhere already.
+    Elsewhere(u16, &'v [R]),
+    /// It was written to an output.
+    Stored,
 }
 
 impl<R: Real> Loop for Stretch<'_, '_, '_, R> {
@@ -253,59 +351,38 @@ impl<R: Real> Loop for Stretch<'_, '_, '_, R> {
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
         let block = block_len(self.len);
-        let mut blocks: SmallVec<[&mut [R]; 16]> = self.workspace.chunks_exact_mut(block).collect();
+        let workspace = std::mem::take(&mut self.workspace);
+        let slots = self.program.slots();
+        let (own, constants) = workspace.split_at_mut((slots + 1) * block);
+        let mut filled = constants.chunks_exact_mut(block);
+        for instr in self.program.instrs() {
+            let value = match *instr {
+                Instr::Scalar { index, .. } => self.scalars[index],
+                Instr::Const { value, .. } => R::of(value),
+                _ => continue,
+            };
+            filled.by_ref().take(1).for_each(|block| block.fill(value));
+        }
+        let constants = &*constants;
+        let mut blocks: SmallVec<[&mut [R]; 16]> = own.chunks_exact_mut(block).collect();
         let Some(mut spare) = blocks.pop() else { return };
+        let program = self.program;
         let mut at = 0;
         while at < self.len {
             let count = block.min(self.len - at);
             let whole = count.next_multiple_of(STEP);
-            for instr in self.program.instrs() {
-                let slot = |slot: u16| &blocks[slot as usize][..whole];
+            let mut views: SmallVec<[Option<&[R]>; 16]> = SmallVec::from_elem(None, slots);
+            let mut constants = constants.chunks_exact(block);
+            for &instr in program.instrs() {
                 let out = &mut spare[..whole];
-                let dst = match *instr {
-                    Instr::Input { dst, index } => {
-                        self.inputs[index].load(self.start + at, &mut out[..count]);
-                        dst
+                match self.step::<FMA>(instr, [at, count], &blocks, &views, &mut constants, out) {
+                    Done::Computed(dst) => {
+                        std::mem::swap(&mut blocks[dst as usize], &mut spare);
+                        views[dst as usize] = None;
                     }
-                    Instr::Previous { dst, index } => {
-                        for_variant!(Target, &self.outputs[index], data => {
-                            for (d, &s) in out.iter_mut().zip(&data[at..at + count]) {
-                                *d = R::load(s);
-                            }
-                        });
-                        dst
-                    }
-                    Instr::Scalar { dst, index } => {
-                        out.fill(self.scalars[index]);
-                        dst
-                    }
-                    Instr::Const { dst, value } => {
-                        out.fill(R::of(value));
-                        dst
-                    }
-                    Instr::Unary { dst, op, a } => {
-                        R::unary::<FMA>(op, out, slot(a));
-                        dst
-                    }
-                    Instr::Binary { dst, op, a, b } => {
-                        binary(op, out, slot(a), slot(b));
-                        dst
-                    }
-                    Instr::Select { dst, op, a, b, then, otherwise } => {
-                        select(op, out, [slot(a), slot(b)], [slot(then), slot(otherwise)]);
-                        dst
-                    }
-                    Instr::Store { index, a } => {
-                        let value = slot(a);
-                        for_variant!(Target, &mut self.outputs[index], data => {
-                            for (d, &s) in data[at..at + count].iter_mut().zip(value) {
-                                *d = s.store();
-                            }
-                        });
-                        continue;
-                    }
-                };
-                std::mem::swap(&mut blocks[dst as usize], &mut spare);
+                    Done::Elsewhere(dst, view) => views[dst as usize] = Some(view),
+                    Done::Stored => {}
+                }
             }
             at += count;
         }

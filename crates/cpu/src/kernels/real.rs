@@ -12,6 +12,9 @@ pub(crate) trait Real: Element + Float + std::ops::AddAssign + std::iter::Sum {
     /// The nearest value.
     fn of(value: f64) -> Self;
 
+    /// The elements themselves, if they are of this type.
+    fn same<S: Stored>(data: &[S]) -> Option<&[Self]>;
+
     /// From what an array holds.
     fn load<S: Stored>(value: S) -> Self;
 
@@ -78,10 +81,25 @@ fn map<R: Copy>(dst: &mut [R], a: &[R], f: impl Fn(R) -> R) {
     }
 }
 
+/// Computes again, in double precision, what is too large for [`math::sin`] and [`math::cos`].
+#[inline(always)]
+fn correct_large(op: UnaryOp, dst: &mut [f32], a: &[f32]) {
+    if a.iter().any(|x| x.abs() > math::SIN_LIMIT) {
+        for (d, &x) in dst.iter_mut().zip(a).filter(|(_, x)| x.abs() > math::SIN_LIMIT) {
+            *d = op.eval(f64::from(x)) as f32;
+        }
+    }
+}
+
 impl Real for f32 {
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as f32
+    }
+
+    #[inline(always)]
+    fn same<S: Stored>(data: &[S]) -> Option<&[Self]> {
+        if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice(data).ok() } else { None }
     }
 
     #[inline(always)]
@@ -106,7 +124,6 @@ impl Real for f32 {
 
     #[inline(always)]
     fn unary<const FMA: bool>(op: UnaryOp, dst: &mut [f32], a: &[f32]) {
-        let small = |a: &[f32]| !a.iter().any(|x| x.abs() > math::SIN_LIMIT);
         match op {
             UnaryOp::Neg => map(dst, a, |x| -x),
             UnaryOp::Abs => map(dst, a, f32::abs),
@@ -114,9 +131,14 @@ impl Real for f32 {
             UnaryOp::Expm1 => map(dst, a, math::expm1::<FMA>),
             UnaryOp::Log => map(dst, a, math::log::<FMA>),
             UnaryOp::Log1p => map(dst, a, math::log1p::<FMA>),
-            UnaryOp::Sin if small(a) => map(dst, a, math::sin::<FMA>),
-            UnaryOp::Cos if small(a) => map(dst, a, math::cos::<FMA>),
-            UnaryOp::Sin | UnaryOp::Cos => map(dst, a, |x| op.eval(f64::from(x)) as f32),
+            UnaryOp::Sin => {
+                map(dst, a, math::sin::<FMA>);
+                correct_large(op, dst, a);
+            }
+            UnaryOp::Cos => {
+                map(dst, a, math::cos::<FMA>);
+                correct_large(op, dst, a);
+            }
             UnaryOp::Tanh => map(dst, a, math::tanh::<FMA>),
             UnaryOp::Erf => map(dst, a, math::erf::<FMA>),
             UnaryOp::Sqrt => map(dst, a, f32::sqrt),
@@ -144,6 +166,11 @@ impl Real for f64 {
     #[inline(always)]
     fn of(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn same<S: Stored>(data: &[S]) -> Option<&[Self]> {
+        if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice(data).ok() } else { None }
     }
 
     #[inline(always)]

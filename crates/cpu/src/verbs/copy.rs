@@ -52,18 +52,13 @@ pub(crate) fn fill(cpu: &Cpu, dst: &mut Array, value: f64) -> Result<()> {
                 })
             } else {
                 let data = dst.buffer::<T>()?;
-                walk.pattern(0).runs(0, walk.len(), |position, stride, _, count| {
-                    (0..count).for_each(|j| data[at(position, j, stride)] = value);
-                });
+                for run in walk.pattern(0).runs(0, walk.len()) {
+                    (0..run.len).for_each(|j| data[run.position_of(j)] = value);
+                }
                 Ok(())
             }
         })
     })
-}
-
-#[inline(always)]
-fn at(position: usize, j: usize, stride: isize) -> usize {
-    position.wrapping_add_signed(j as isize * stride)
 }
 
 /// See [`ferrotape_backend::Backend::copy`].
@@ -92,32 +87,36 @@ fn move_elements<T: Element>(cpu: &Cpu, walk: &Walk, src: In<'_>, mut dst: Out<'
     let chunk = TASK_BYTES / size_of::<T>();
     let parts = Chunks::new(dst.span::<T>()?, chunk);
     for_each_part(cpu.team_for(walk.len()), &parts, |index, part| {
-        from.runs(index * chunk, part.len(), |position, stride, to, count| {
-            let part = &mut part[to..to + count];
-            match stride {
-                0 => part.fill(src[position]),
-                1 => part.copy_from_slice(&src[position..position + count]),
-                _ => (0..count).for_each(|j| part[j] = src[at(position, j, stride)]),
+        for run in from.runs(index * chunk, part.len()) {
+            let part = &mut part[run.at..run.at + run.len];
+            match run.stride {
+                0 => part.fill(src[run.position]),
+                1 => part.copy_from_slice(&src[run.position..run.position + run.len]),
+                _ => {
+                    for (j, to) in part.iter_mut().enumerate() {
+                        *to = src[run.position_of(j)];
+                    }
+                }
             }
-        });
+        }
         Ok(())
     })
 }
 
 /// Copies to a destination with gaps, on one thread.
 fn scatter<T: Element>(walk: &Walk, from: &Pattern, src: &[T], dst: &mut [T]) -> Result<()> {
-    walk.pattern(0).runs(0, walk.len(), |to, to_stride, start, len| {
-        from.runs(start, len, |position, stride, offset, count| {
-            let to = at(to, offset, to_stride);
-            if stride == 1 && to_stride == 1 {
-                dst[to..to + count].copy_from_slice(&src[position..position + count]);
+    for to in walk.pattern(0).runs(0, walk.len()) {
+        for run in from.runs(to.at, to.len) {
+            if run.stride == 1 && to.stride == 1 {
+                let to = to.position_of(run.at);
+                dst[to..to + run.len].copy_from_slice(&src[run.position..run.position + run.len]);
             } else {
-                for j in 0..count {
-                    dst[at(to, j, to_stride)] = src[at(position, j, stride)];
-                }
+                (0..run.len).for_each(|j| {
+                    dst[to.position_of(run.at + j)] = src[run.position_of(j)];
+                });
             }
-        });
-    });
+        }
+    }
     Ok(())
 }
 

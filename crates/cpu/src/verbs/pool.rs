@@ -4,7 +4,7 @@ use ferrotape_backend::check::PoolShapes;
 use ferrotape_backend::{Array, DType, Error, Pool2d, Result, check};
 
 use crate::Cpu;
-use crate::kernels::pool::{AverageGradRow, AverageRow, MaxRow};
+use crate::kernels::pool::{AverageGradRow, AverageRow, Axis, MaxRow};
 use crate::kernels::real::Real;
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
@@ -20,6 +20,11 @@ fn pitch(layout: &ferrotape_backend::Layout) -> usize {
 /// Rows of pixels that make up a task.
 fn rows_per_task(row: usize) -> usize {
     (TASK_ELEMENTS / row.max(1)).max(1)
+}
+
+fn axes(shapes: &PoolShapes, params: &Pool2d) -> [Axis; 2] {
+    let axis = |i: usize| Axis::new(params, i, shapes.x[2 + i], shapes.y[2 + i]);
+    [axis(0), axis(1)]
 }
 
 /// See [`ferrotape_backend::Backend::max_pool2d`].
@@ -56,6 +61,7 @@ fn largest<R: Real>(
 ) -> Result<()> {
     let [_, c, h, w] = shapes.x;
     let [n, _, oh, ow] = shapes.y;
+    let axes = &axes(&shapes, params);
     let pitches = [pitch(x.layout), pitch(y.layout), pitch(index.layout)];
     let data = x.span::<R>()?;
     let rows = rows_per_task(ow * c);
@@ -70,16 +76,7 @@ fn largest<R: Real>(
             let row = task * rows + i;
             let image = &data[row / oh * h * w * pitches[0]..];
             let row = row % oh;
-            cpu.level.run(MaxRow {
-                image,
-                size: [h, w],
-                channels: c,
-                pitches,
-                row,
-                y,
-                index,
-                params,
-            });
+            cpu.level.run(MaxRow { image, width: w, channels: c, pitches, row, axes, y, index });
         }
         Ok(())
     })
@@ -110,16 +107,19 @@ fn average<R: Real>(
 ) -> Result<()> {
     let [_, c, h, w] = shapes.x;
     let [n, _, oh, ow] = shapes.y;
+    let axes = &axes(&shapes, params);
     let pitches = [pitch(x.layout), pitch(y.layout)];
     let data = x.span::<R>()?;
     let rows = rows_per_task(ow * c);
     let team = cpu.team_for(n * c * oh * ow * params.kernel[0] * params.kernel[1]);
     for_each_part(team, &Chunks::new(y.span::<R>()?, rows * ow * pitches[1]), |task, y| {
+        let mut sums = cpu.workspace::<R>(w * c)?;
+        let (width, channels) = (w, c);
         for (i, y) in y.chunks_mut(ow * pitches[1]).enumerate() {
             let row = task * rows + i;
             let image = &data[row / oh * h * w * pitches[0]..];
-            let row = row % oh;
-            cpu.level.run(AverageRow { image, size: [h, w], channels: c, pitches, row, y, params });
+            let (row, sums) = (row % oh, sums.as_mut_slice());
+            cpu.level.run(AverageRow { image, width, channels, pitches, row, axes, y, sums });
         }
         Ok(())
     })
@@ -155,18 +155,36 @@ fn average_grad<R: Real>(
 ) -> Result<()> {
     let [n, c, h, w] = shapes.x;
     let [_, _, oh, ow] = shapes.y;
+    let axes = &axes(&shapes, params);
     let pitches = [pitch(gy.layout), pitch(gx.layout)];
     let data = gy.span::<R>()?;
+    let dense = pitches[1] == c;
     let rows = rows_per_task(w * c);
     let team = cpu.team_for(n * c * h * w);
     for_each_part(team, &Chunks::new(gx.span::<R>()?, rows * w * pitches[1]), |task, gx| {
-        for (i, gx) in gx.chunks_mut(w * pitches[1]).enumerate() {
+        let mut sums = cpu.workspace::<R>(ow * c)?;
+        let (width, channels) = (ow, c);
+        let rows_of = |row: usize| (row / h, axes[0].covering[row % h]);
+        let lines = gx.chunks_mut(w * pitches[1]).enumerate();
+        let mut previous: Option<(usize, &mut [R])> = None;
+        for (i, gx) in lines {
             let row = task * rows + i;
-            let image = &data[row / h * oh * ow * pitches[0]..];
-            let (size, out) = ([h, w], [oh, ow]);
-            let row = row % h;
-            let kernel = AverageGradRow { image, size, out, channels: c, pitches, row, gx, params };
-            cpu.level.run(kernel);
+            match &previous {
+                // Rows under the same windows are alike.
+                Some((before, line))
+                    if rows_of(*before) == rows_of(row) && line.len() == gx.len() && dense =>
+                {
+                    gx.copy_from_slice(line);
+                }
+                _ => {
+                    let image = &data[row / h * oh * ow * pitches[0]..];
+                    let (row, sums, gx) = (row % h, sums.as_mut_slice(), &mut *gx);
+                    let kernel =
+                        AverageGradRow { image, width, channels, pitches, row, axes, gx, sums };
+                    cpu.level.run(kernel);
+                }
+            }
+            previous = Some((row, gx));
         }
         Ok(())
     })

@@ -68,7 +68,7 @@ impl Windows {
     }
 
     /// The end of the last window of `rows` output rows.
-    fn reach(&self, rows: usize) -> usize {
+    pub(super) fn reach(&self, rows: usize) -> usize {
         let last = self.runs.iter().copied().max().unwrap_or(0);
         rows.saturating_sub(1) * self.row_step
             + self.pixels.saturating_sub(1) * self.pixel_step
@@ -107,6 +107,21 @@ pub(crate) fn copy_band(
             for (to, from) in inside.chunks_exact_mut(channels).zip(sources) {
                 to.copy_from_slice(&from[..channels]);
             }
+        }
+    }
+}
+
+/// The reverse of [`copy_band`] for a whole image: what lies in the padding is dropped.
+pub(crate) fn uncopy_band(geometry: &Geometry, windows: &Windows, band: &[f32], image: &mut [f32]) {
+    let (params, channels) = (&geometry.params, geometry.inputs);
+    let [h, w] = geometry.size;
+    let left = params.padding[1] * channels;
+    let rows = band.chunks_exact(windows.row.max(1)).skip(params.padding[0]).take(h);
+    for (y, row) in rows.enumerate() {
+        let inside = &row[left..left + w * channels];
+        let pixels = image[y * w * geometry.x_pitch..].chunks_mut(geometry.x_pitch);
+        for (to, from) in pixels.zip(inside.chunks_exact(channels)) {
+            to[..channels].copy_from_slice(from);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod columns;
 pub(crate) mod direct;
+pub(crate) mod input_grad;
+pub(crate) mod weight_grad;
 
 use ferrotape_backend::check::ConvShapes;
 use ferrotape_backend::{Conv2d, Layout};

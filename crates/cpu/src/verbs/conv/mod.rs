@@ -62,6 +62,9 @@ pub(crate) fn conv2d_input_grad(
         let geometry = Geometry::new(&shapes, params, gx.layout(), gy.layout());
         open([&*gy, &weight], [&*gx], |[gy, w], [gx]| match dtype {
             DType::F64 => columns::input_grad::<f64>(cpu, &geometry, [gy, w], gx),
+            _ if direct::takes_input_grad(&geometry) => {
+                direct::input_grad(cpu, &geometry, [gy, w], gx)
+            }
             _ => columns::input_grad::<f32>(cpu, &geometry, [gy, w], gx),
         })
     })
@@ -86,6 +89,9 @@ pub(crate) fn conv2d_weight_grad(
     let matrix = columns::empty_weight_matrix(gw, dtype, params.groups)?;
     open([&*x, &*gy], [&matrix], |[x, gy], [gw]| match dtype {
         DType::F64 => columns::weight_grad::<f64>(cpu, &geometry, [x, gy], gw),
+        _ if direct::takes_weight_grad(&geometry) => {
+            direct::weight_grad(cpu, &geometry, [x, gy], gw)
+        }
         _ => columns::weight_grad::<f32>(cpu, &geometry, [x, gy], gw),
     })?;
     columns::store_weight_matrix(&matrix, gw)
