@@ -19,15 +19,15 @@ fn passes(threads: usize, options: Options) {
 
 #[test]
 fn every_level_conforms_alone() {
-    passes(1, Options::default());
+    passes(1, Options { cases: 128, ..Options::default() });
 }
 
 #[test]
 fn every_level_conforms_with_two_threads() {
-    passes(2, Options { seed: 1, ..Options::default() });
+    passes(2, Options { cases: 40, seed: 1 });
 }
 
 #[test]
 fn every_level_conforms_with_five_threads() {
-    passes(5, Options { seed: 2, ..Options::default() });
+    passes(5, Options { cases: 40, seed: 2 });
 }

@@ -19,7 +19,8 @@ const MOST_PARTIALS: usize = 32;
 
 /// Whether a convolution forward is better done here than by matrix products.
 pub(crate) fn takes_forward(geometry: &Geometry) -> bool {
-    geometry.params.groups == 1 && geometry.outputs <= 4 * LANES && geometry.taps() > 0
+    let few = (1..=4 * LANES).contains(&geometry.outputs);
+    geometry.params.groups == 1 && few && geometry.taps() > 0
 }
 
 /// Whether bands are the images themselves.
@@ -81,7 +82,8 @@ pub(crate) fn forward(
 pub(crate) fn takes_input_grad(geometry: &Geometry) -> bool {
     let run =
         geometry.inputs * if geometry.params.dilation[1] == 1 { geometry.kernel[1] } else { 1 };
-    geometry.params.groups == 1 && (1..=LONGEST_RUN).contains(&run) && geometry.pixels() > 0
+    let some = geometry.outputs > 0 && geometry.pixels() > 0;
+    geometry.params.groups == 1 && (1..=LONGEST_RUN).contains(&run) && some
 }
 
 /// `gx`, image by image; `w` is `[taps, outputs]`.
