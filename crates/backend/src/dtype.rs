@@ -124,7 +124,59 @@ macro_rules! element {
 
 element!(f32, DType::F32, f64::from, |v| v as f32);
 element!(f64, DType::F64, |v| v, |v| v);
-element!(bf16, DType::BF16, bf16::to_f64, bf16::from_f64);
-element!(f16, DType::F16, f16::to_f64, f16::from_f64);
+element!(bf16, DType::BF16, bf16::to_f64, |v| bf16::from_f32(to_odd(v)));
+element!(f16, DType::F16, f16::to_f64, |v| f16::from_f32(to_odd(v)));
 element!(i64, DType::I64, |v| v as f64, |v| v as i64);
 element!(u8, DType::U8, f64::from, |v| v as u8);
+
+/// The neighbouring single whose last bit is set where `value` lies between two, so that rounding
+/// it further rounds `value` once. (`from_f64` of `half` 2.7 looks at the upper half of the double
+/// only, and takes what lies just beside a tie for a tie.)
+#[inline(always)]
+fn to_odd(value: f64) -> f32 {
+    let nearest = value as f32;
+    let exact = f64::from(nearest);
+    let bits = nearest.to_bits();
+    if exact == value || bits & 1 == 1 || value.is_nan() {
+        return nearest;
+    }
+    f32::from_bits(if exact.abs() > value.abs() { bits - 1 } else { bits + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_round_to_sixteen_bits_once() {
+        // 321 lies between the bf16 numbers 320 and 322, 2049 between the f16 numbers 2048 and 2050.
+        let little = 2.0_f64.powi(-40);
+        for (offset, bfloat, half) in
+            [(-little, 320.0, 2048.0), (0.0, 320.0, 2048.0), (little, 322.0, 2050.0)]
+        {
+            for sign in [1.0, -1.0] {
+                let value = <bf16 as Element>::from_f64(sign * (321.0 + offset));
+                assert_eq!(value.to_f64(), sign * bfloat);
+                let value = <f16 as Element>::from_f64(sign * (2049.0 + offset));
+                assert_eq!(value.to_f64(), sign * half);
+            }
+        }
+    }
+
+    #[test]
+    fn singles_round_alike_by_way_of_doubles() {
+        for bits in (0..=u32::MAX).step_by(65_521) {
+            let value = f32::from_bits(bits);
+            let double = f64::from(value);
+            if value.is_nan() {
+                assert!(<bf16 as Element>::from_f64(double).is_nan());
+                assert!(<f16 as Element>::from_f64(double).is_nan());
+                continue;
+            }
+            assert_eq!(<bf16 as Element>::from_f64(double), bf16::from_f32(value));
+            assert_eq!(<f16 as Element>::from_f64(double), f16::from_f32(value));
+        }
+        assert_eq!(<bf16 as Element>::from_f64(f64::MAX), bf16::INFINITY);
+        assert_eq!(<f16 as Element>::from_f64(65519.999), f16::MAX);
+    }
+}
