@@ -229,7 +229,7 @@ impl<'a> Walk<'a> {
         };
         let dtype = self.tape.with_nodes(|nodes| nodes[node.index()].dtype);
         // A cast takes the wider gradient as it is, so that it reaches the parameter unrounded.
-        let grad = if step.op.name() == "cast" { grad } else { grad.cast(dtype)? };
+        let grad = if step.op.takes_wide_gradient() { grad } else { grad.cast(dtype)? };
         let grads = step.op.backward(&cx, &grad)?;
         for (index, link) in step.links.iter().enumerate() {
             let Some(input) = link.node.filter(|n| self.leads[n.index()]) else { continue };

@@ -69,6 +69,12 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether [`Op::backward`] takes a gradient of a wider float type than its output as it is. Else
+    /// the tape rounds it to the output's type first, so that an op never sees a mix.
+    fn takes_wide_gradient(&self) -> bool {
+        false
+    }
+
     /// Multiply-adds of the forward computation, for summaries and profiles.
     fn multiply_adds(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
         0

@@ -127,6 +127,16 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] ferrotape_data::Error),
 
+    /// A parameter that should be trained does not influence the loss.
+    #[error(
+        "parameter {path} has no gradient: the loss does not depend on it; use it in the model's \
+         forward, or freeze it"
+    )]
+    Untrained {
+        /// The parameter's path.
+        path: String,
+    },
+
     /// The loss became infinite or not a number.
     #[error(
         "the loss is no finite number any more at step {step} in epoch {epoch}; \

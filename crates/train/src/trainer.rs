@@ -209,6 +209,9 @@ impl<'a> Trainer<'a> {
         let Outcome { loss, scores } = self.model.loss(&pass, &images, &labels)?;
         self.optimizer.set_lr(self.learning_rate(self.step));
         self.optimizer.step(&loss.backward()?)?;
+        if let Some(path) = self.optimizer.missing().first() {
+            return Err(Error::Untrained { path: path.to_string() });
+        }
         self.step += 1;
         Ok((loss.item()?, scores.array().cast(DType::F32)?.to_vec()?))
     }

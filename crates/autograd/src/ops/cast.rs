@@ -21,6 +21,10 @@ impl Op for Cast {
         inputs[0].cast(self.to)
     }
 
+    fn takes_wide_gradient(&self) -> bool {
+        true
+    }
+
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
         Ok(super::one(grad.cast(cx.input_dtype(0))?))
     }

@@ -68,7 +68,7 @@ fn largest<R: Real>(
     let count = (n * oh).div_ceil(rows);
     let values = Chunks::exactly(y.span::<R>()?, rows * ow * pitches[1], count);
     let positions = Chunks::exactly(index.span::<i64>()?, rows * ow * pitches[2], count);
-    let team = cpu.team_for(n * c * oh * ow * params.kernel[0] * params.kernel[1]);
+    let team = cpu.team_for(work(&shapes, params));
     for_each_part(team, &(values, positions), |task, (y, index)| {
         let y = y.chunks_mut(ow * pitches[1]);
         let index = index.chunks_mut(ow * pitches[2]);
@@ -80,6 +80,12 @@ fn largest<R: Real>(
         }
         Ok(())
     })
+}
+
+/// Elements that all windows read. A window may be far larger than the image: it saturates.
+fn work(shapes: &PoolShapes, params: &Pool2d) -> usize {
+    let window = params.kernel[0].saturating_mul(params.kernel[1]);
+    shapes.y.iter().product::<usize>().saturating_mul(window)
 }
 
 /// See [`ferrotape_backend::Backend::avg_pool2d`].
@@ -111,7 +117,7 @@ fn average<R: Real>(
     let pitches = [pitch(x.layout), pitch(y.layout)];
     let data = x.span::<R>()?;
     let rows = rows_per_task(ow * c);
-    let team = cpu.team_for(n * c * oh * ow * params.kernel[0] * params.kernel[1]);
+    let team = cpu.team_for(work(&shapes, params));
     for_each_part(team, &Chunks::new(y.span::<R>()?, rows * ow * pitches[1]), |task, y| {
         let mut sums = cpu.workspace::<R>(w * c)?;
         let (width, channels) = (w, c);
