@@ -112,7 +112,7 @@ fn average<R: Real>(
     params: &Pool2d,
 ) -> Result<()> {
     let [_, c, h, w] = shapes.x;
-    let [n, _, oh, ow] = shapes.y;
+    let [_, _, oh, ow] = shapes.y;
     let axes = &axes(&shapes, params);
     let pitches = [pitch(x.layout), pitch(y.layout)];
     let data = x.span::<R>()?;
