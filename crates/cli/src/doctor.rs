@@ -31,6 +31,27 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The instruction sets of this processor that matter to networks.
+#[cfg(target_arch = "x86_64")]
+fn processor_features() -> Vec<&'static str> {
+    [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+        ("avx512fp16", is_x86_feature_detected!("avx512fp16")),
+    ]
+    .into_iter()
+    .filter_map(|(name, has)| has.then_some(name))
+    .collect()
+}
+
+/// The instruction sets of this processor that matter to networks: none that are told apart.
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_features() -> Vec<&'static str> {
+    Vec::new()
+}
+
 /// Prints what of the machine is used.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     crate::model::check_threads(arguments.threads)?;
@@ -44,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "cores": cores(),
             "threads": cpu.threads(),
             "level": cpu.level().name(),
+            "features": processor_features(),
             "devices": ferrotape::device_names(),
             "cuda": cuda,
         });
@@ -53,7 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     writeln!(out, "ferrotape  {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "processor  {} ({} cores for this process)", cpu_model(), cores())?;
     writeln!(out, "threads    {} (--threads changes it)", cpu.threads())?;
-    writeln!(out, "kernels    {} (FERROTAPE_CPU changes it)", cpu.level().name())?;
+    writeln!(out, "kernels    {} (FERROTAPE_CPU chooses others)", cpu.features())?;
+    writeln!(out, "features   {}", processor_features().join(" "))?;
     writeln!(out, "devices    {}", ferrotape::device_names().join(", "))?;
     writeln!(out, "cuda       {cuda}")?;
     Ok(())
