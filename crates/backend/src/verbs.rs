@@ -276,7 +276,6 @@ pub struct MemoryStats {
 ///
 /// The feature `conformance` has a kit that checks an implementation verb by verb against the
 /// reference backend of the feature `reference`.
-#[allow(unused_variables)]
 pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// The device's name, such as `cpu` or `cuda:0`.
     fn name(&self) -> String;

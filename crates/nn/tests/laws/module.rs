@@ -16,7 +16,6 @@ enum Head {
         left: Linear,
         right: Linear,
     },
-    #[allow(dead_code)]
     None,
 }
 
