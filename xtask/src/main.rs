@@ -1,7 +1,8 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | parity`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | parity | matrix`.
 
 mod bench;
 mod ci;
+mod matrix;
 mod metadata;
 mod parity;
 mod shell;
@@ -32,6 +33,8 @@ enum Command {
     Bench(bench::Args),
     /// Hold operators, optimizers and schedules against the numbers of another framework.
     Parity(parity::Args),
+    /// Run the laws of all operators and write what they prove to docs/coverage.md.
+    Matrix,
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
+        Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
