@@ -87,19 +87,33 @@ pub(super) fn positions(count: usize, position: impl Fn(usize) -> i64) -> Result
     Ok(list)
 }
 
-/// 1 where an integer is another than `value`, else 0, as u8. They are compared as f64, which tells
-/// all positions apart that an array can have.
+/// 1 where an integer is another than `value`, else 0, as u8.
 pub(super) fn differs_from(integers: &Array, value: i64) -> Result<Array> {
     static PROGRAM: LazyLock<Arc<Program>> = LazyLock::new(|| {
-        let (zero, one) = (Expr::constant(0.0), Expr::constant(1.0));
-        let differs = Expr::input(0).select(Compare::Eq, &Expr::scalar(0), &zero, &one);
-        Arc::new(Program::new(&[differs]))
+        Arc::new(Program::new(&[where_equal(&Expr::constant(0.0), &Expr::constant(1.0))]))
     });
-    // An operand of f64 makes the comparison one of f64.
-    let mut mask = super::output(integers, DType::F64, integers.shape())?;
+    compared(&PROGRAM, integers, &[value as f64])?.cast(DType::U8)
+}
+
+/// The integers with `new` in place of `old`.
+pub(super) fn replaced(integers: &Array, old: i64, new: i64) -> Result<Array> {
+    static PROGRAM: LazyLock<Arc<Program>> =
+        LazyLock::new(|| Arc::new(Program::new(&[where_equal(&Expr::scalar(1), &Expr::input(0))])));
+    compared(&PROGRAM, integers, &[old as f64, new as f64])?.cast(DType::I64)
+}
+
+/// `then` where the integer equals scalar 0, else `otherwise`.
+fn where_equal(then: &Expr, otherwise: &Expr) -> Expr {
+    Expr::input(0).select(Compare::Eq, &Expr::scalar(0), then, otherwise)
+}
+
+/// What a program makes of integers, in f64: that tells apart all positions that an array can have,
+/// which f32 does not beyond 2^24.
+fn compared(program: &Arc<Program>, integers: &Array, scalars: &[f64]) -> Result<Array> {
+    let mut result = super::output(integers, DType::F64, integers.shape())?;
     let backend = integers.device().backend();
-    backend.pointwise(&PROGRAM, &[value as f64], &[integers], &mut [&mut mask])?;
-    mask.cast(DType::U8)
+    backend.pointwise(program, scalars, &[integers], &mut [&mut result])?;
+    Ok(result)
 }
 
 /// # Indexing

@@ -5,11 +5,11 @@ mod arithmetic;
 mod batch_norm;
 mod cast;
 mod conv2d;
-mod cross_entropy;
 mod dropout;
 mod index;
 mod layout;
 mod logsumexp;
+mod losses;
 mod matmul;
 mod pad;
 mod pixel_shuffle;
@@ -21,7 +21,7 @@ mod softmax;
 mod unfold;
 
 pub use cast::Cast;
-pub use cross_entropy::Reduction;
+pub use losses::{BinaryCrossEntropy, NllLoss, Reduction};
 pub use pad::Padding;
 pub use unfold::Unfold;
 

@@ -9,6 +9,7 @@ mod dropout;
 mod fixtures;
 mod index;
 mod logsumexp;
+mod losses;
 mod matmul;
 mod padding;
 mod pixels;
