@@ -2,5 +2,6 @@
 
 mod layers;
 mod meta;
+mod lookup;
 mod module;
 mod optim;
