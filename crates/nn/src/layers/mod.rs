@@ -8,6 +8,7 @@ mod flatten;
 mod identity;
 mod linear;
 mod pool2d;
+mod recurrent;
 mod residual;
 mod sequential;
 mod softmax;
@@ -20,6 +21,10 @@ pub use flatten::Flatten;
 pub use identity::Identity;
 pub use linear::{Linear, LinearConfig};
 pub use pool2d::{AvgPool2d, MaxPool2d, PoolConfig, avg_pool2d, max_pool2d};
+pub use recurrent::{
+    CellConfig, CellWeights, Gru, GruCell, Lstm, LstmCell, Nonlinearity, Recurrent, RecurrentCell,
+    RecurrentConfig, Rnn, RnnCell, gru, gru_step, lstm, lstm_step, rnn, rnn_step,
+};
 pub use residual::Residual;
 pub use sequential::{IntoLayer, Sequential};
 pub use softmax::Softmax;
