@@ -3,3 +3,5 @@
 mod layers;
 mod module;
 mod optim;
+mod recurrent;
+mod recurrent_fixtures;
