@@ -2,7 +2,7 @@
 
 use ferrotape_backend::{Array, DType, Device, Error, ErrorKind, IntoShape, Result, Rng, Shape};
 
-use crate::{Parameter, Path, State};
+use crate::{Parameter, Path, State, Ties};
 
 /// Where new parameters go: device, data type, path and random keys. Cheap to clone.
 ///
@@ -65,6 +65,11 @@ impl Init {
     #[must_use]
     pub fn suffix(&self, suffix: &str) -> Self {
         Init { suffix: suffix.to_owned(), ..self.clone() }
+    }
+
+    /// The scope of the clone of what is in this scope.
+    pub(crate) fn moved(&self, ties: &Ties) -> Self {
+        Init { path: ties.path(&self.path), ..self.clone() }
     }
 
     /// The path of what has this name in this scope.

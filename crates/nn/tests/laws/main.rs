@@ -5,3 +5,4 @@ mod module;
 mod optim;
 mod recurrent;
 mod recurrent_fixtures;
+mod tying;
