@@ -22,7 +22,7 @@ impl Block {
     fn new(init: &Init) -> Result<Self> {
         let config = Conv2dConfig { padding: [1, 1], ..Conv2dConfig::new(CHANNELS, CHANNELS, 3) };
         let conv = Conv2d::new(&init.at("conv"), config)?;
-        let again = Conv2d::tied(&conv, init.at("again").path().clone());
+        let again = conv.tied(init.at("again").path().clone());
         let norm = BatchNorm2d::new(&init.at("norm"), BatchNormConfig::new(CHANNELS))?;
         Ok(Block { conv, norm, again, path: init.path().clone() })
     }

@@ -4,7 +4,7 @@ use ferrotape_backend::{
     Array, DType, Device, Error, IntoShape, Layout, Random, Result, Rng, Shape,
 };
 
-use crate::{Parameter, Path, State};
+use crate::{Parameter, Path, State, Ties};
 
 /// Where new parameters go: device, data type, path and random keys. Cheap to clone.
 ///
@@ -28,13 +28,15 @@ pub struct Init {
     dtype: DType,
     rng: Rng,
     path: Path,
+    suffix: String,
 }
 
 impl Init {
     /// The scope of a whole model, in f32.
     #[must_use]
     pub fn new(device: &Device, rng: Rng) -> Self {
-        Init { device: device.clone(), dtype: DType::F32, rng, path: Path::root() }
+        let (path, suffix) = (Path::root(), String::new());
+        Init { device: device.clone(), dtype: DType::F32, rng, path, suffix }
     }
 
     /// The same scope with another data type for parameters.
@@ -48,6 +50,33 @@ impl Init {
     #[must_use]
     pub fn at(&self, name: &str) -> Self {
         Init { path: self.path.join(name), ..self.clone() }
+    }
+
+    /// The same scope where the names of parameters and states end with this, as those of
+    /// recurrent layers do: `weight_ih` with `_l0` is `weight_ih_l0`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init};
+    ///
+    /// let init = Init::new(&Device::new(Reference::new()), Rng::new(1)).at("lstm").suffix("_l0");
+    /// let weight = init.parameter("weight_ih", [4, 1], Distribution::Zeros)?;
+    /// assert_eq!(weight.path().as_str(), "lstm.weight_ih_l0");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    #[must_use]
+    pub fn suffix(&self, suffix: &str) -> Self {
+        Init { suffix: suffix.to_owned(), ..self.clone() }
+    }
+
+    /// The scope of the clone of what is in this scope.
+    pub(crate) fn moved(&self, ties: &Ties) -> Self {
+        Init { path: ties.path(&self.path), ..self.clone() }
+    }
+
+    /// The path of what has this name in this scope.
+    fn entry(&self, name: &str) -> Path {
+        self.path.join(&format!("{name}{}", self.suffix))
     }
 
     /// The path of this scope.
@@ -84,7 +113,7 @@ impl Init {
         shape: impl IntoShape,
         distribution: Distribution,
     ) -> Result<Parameter> {
-        let scope = self.at(name);
+        let scope = Init { path: self.entry(name), ..self.clone() };
         let array = scope.array(shape, distribution).map_err(|e| e.at(scope.path.as_str()))?;
         Parameter::new(scope.path, array)
     }
@@ -95,7 +124,7 @@ impl Init {
     /// Out of memory.
     pub fn state(&self, name: &str, shape: impl IntoShape, value: f64) -> Result<State> {
         let array = Array::full(&self.device, self.dtype.accumulator(), shape, value)?;
-        State::new(self.path.join(name), array)
+        State::new(self.entry(name), array)
     }
 
     /// A new counter in this scope: one i64, 0.
@@ -103,7 +132,7 @@ impl Init {
     /// # Errors
     /// Out of memory.
     pub fn counter(&self, name: &str) -> Result<State> {
-        State::new(self.path.join(name), Array::zeros(&self.device, DType::I64, [])?)
+        State::new(self.entry(name), Array::zeros(&self.device, DType::I64, [])?)
     }
 
     /// An array drawn from a distribution with the key of this scope.

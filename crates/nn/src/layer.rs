@@ -54,6 +54,33 @@ pub trait Layer: Module + CloneLayer + Debug + Send + Sync + 'static {
     fn window(&self) -> Option<Window> {
         None
     }
+
+    /// A second layer under another path, made of the same parameters: weight tying. States are its
+    /// own, with the values of now. See [`Module::tie`] for what a tie means, and for single
+    /// parameters.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Layer, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let first = Conv2d::new(&init.at("first"), Conv2dConfig::new(4, 4, 3).padding(1))?;
+    /// let second = first.tied(Path::new("second"));
+    /// assert_eq!(second.weight.id(), first.weight.id());
+    /// assert_eq!(second.path().as_str(), "second");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    #[must_use]
+    fn tied(&self, path: Path) -> Self
+    where
+        Self: Sized,
+    {
+        let mut ties = Ties::new();
+        self.parameters().iter().for_each(|parameter| ties.tie(parameter, parameter));
+        ties.rebase(self.path(), path);
+        self.clone_with(&mut ties)
+    }
 }
 
 /// Cloning of boxed layers. Every layer has it.

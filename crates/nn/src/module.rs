@@ -2,6 +2,7 @@
 
 mod containers;
 mod loading;
+mod tying;
 mod visitor;
 
 pub use loading::Loaded;
@@ -100,6 +101,43 @@ pub trait Module {
         self.parameters().iter().map(|p| p.shape().numel()).sum()
     }
 
+    /// The same module with the parameter of this name replaced by another's, wherever it is used:
+    /// from then on the two are one, and it is tied. Everything else stays the same parameter.
+    ///
+    /// A tied parameter has one gradient, the sum over its uses; [`parameters`](Self::parameters)
+    /// lists it once, under the first of its names, so that an optimizer steps it once and a
+    /// [`Summary`](crate::Summary) counts it once; a clone of the model that holds both keeps the
+    /// tie. [`state_dict`](Self::state_dict) writes it under each of its names, as PyTorch does,
+    /// and loading wants one of them at least, and the same values under all.
+    ///
+    /// [`Layer::tied`](crate::Layer::tied) ties all of a layer's parameters,
+    /// [`Linear::transposed`](crate::Linear::transposed) ties a weight to another's transpose.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Module, RecurrentConfig, Sequential, lstm};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let model = Sequential::new(&Init::new(&device, Rng::new(1)))
+    ///     .named("first", lstm(RecurrentConfig::new(4, 4)))?
+    ///     .named("second", lstm(RecurrentConfig::new(4, 4)))?;
+    /// let shared = model.named_parameters()[1].1.clone();
+    /// let model = model.tie("second.weight_hh_l0", &shared)?;
+    /// assert_eq!(model.parameters().len(), 7);
+    /// assert_eq!(model.state_dict()?.len(), 8);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No parameter of this name; another shape, data type or device than `to` has.
+    fn tie(self, name: &str, to: &Parameter) -> Result<Self>
+    where
+        Self: Sized,
+    {
+        let mut ties = tying::replacing(&|visitor| self.visit(visitor), name, to)?;
+        Ok(self.clone_with(&mut ties))
+    }
+
     /// A copy of all parameters and states by name, in the order of the fields; a tied parameter
     /// is there under each of its names. Later steps do not change it.
     ///
@@ -113,11 +151,11 @@ pub trait Module {
     /// and device. Nothing is changed unless everything fits.
     ///
     /// With `strict`, every name must be in both; without it, what is in one only is left alone and
-    /// reported.
+    /// reported. Of the names of a tied parameter one is enough.
     ///
     /// # Errors
     /// Missing or unexpected names (if strict), shapes that differ, floats for integers or the
-    /// reverse: one error that names them.
+    /// reverse, different values for one tied parameter: one error that names them.
     fn load_state_dict(&self, dict: &StateDict, strict: bool) -> Result<Loaded> {
         loading::load(&|visitor| self.visit(visitor), dict, strict)
     }

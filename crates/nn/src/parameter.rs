@@ -173,11 +173,11 @@ impl Parameter {
         Ok(())
     }
 
-    /// A parameter of its own with the same value, path and trainability.
-    fn fork(&self) -> Self {
+    /// A parameter of its own with the same value and trainability.
+    fn fork(&self, path: Path) -> Self {
         Parameter(Arc::new(Inner {
             id: LeafId::fresh(),
-            path: self.path().clone(),
+            path,
             cell: self.0.cell.fork(),
             trainable: AtomicBool::new(self.is_trainable()),
             casts: Mutex::default(),
@@ -191,7 +191,8 @@ impl Module for Parameter {
     }
 
     fn clone_with(&self, ties: &mut Ties) -> Self {
-        ties.parameter(self, Self::fork)
+        let path = ties.path(self.path());
+        ties.parameter(self, |original| original.fork(path))
     }
 
     fn kind(&self) -> &'static str {

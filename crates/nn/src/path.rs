@@ -125,12 +125,13 @@ fn glob(pattern: &str, text: &str) -> bool {
     text.ends_with(last)
 }
 
-/// A path is an attribute: it holds no parameters, and clones keep it.
+/// A path is an attribute: it holds no parameters, and clones keep it, except for those that
+/// [`Layer::tied`](crate::Layer::tied) makes.
 impl Module for Path {
     fn visit(&self, _: &mut Visitor<'_>) {}
 
-    fn clone_with(&self, _: &mut Ties) -> Self {
-        self.clone()
+    fn clone_with(&self, ties: &mut Ties) -> Self {
+        ties.path(self)
     }
 }
 

@@ -97,8 +97,8 @@ impl State {
         Arc::as_ptr(&self.0) as usize
     }
 
-    fn fork(&self) -> Self {
-        State(Arc::new(Inner { path: self.path().clone(), cell: self.0.cell.fork() }))
+    fn fork(&self, path: Path) -> Self {
+        State(Arc::new(Inner { path, cell: self.0.cell.fork() }))
     }
 }
 
@@ -108,7 +108,8 @@ impl Module for State {
     }
 
     fn clone_with(&self, ties: &mut Ties) -> Self {
-        ties.state(self, Self::fork)
+        let path = ties.path(self.path());
+        ties.state(self, |original| original.fork(path))
     }
 
     fn kind(&self) -> &'static str {

@@ -6,26 +6,47 @@ use ferrotape_gradcheck::Input;
 use ferrotape_gradcheck::strategy::{Values, conv2d, inputs};
 use proptest::strategy::{Just, Strategy};
 
-use crate::{caught_by_gradient, real};
+use crate::{caught_by_gradient, real, some};
 
-fn cases() -> impl Strategy<Value = (Vec<Input>, Conv2d)> {
+pub(crate) fn cases() -> impl Strategy<Value = (Vec<Input>, Conv2d)> {
     conv2d().prop_flat_map(|case| (inputs(case.shapes(), Values::Any), Just(case.params)))
 }
 
-fn forward(x: &[Tensor], params: Conv2d) -> Result<Tensor> {
+pub(crate) fn forward(x: &[Tensor], params: Conv2d) -> Result<Tensor> {
     x[0].conv2d(&x[1], x.get(2), &params)
 }
 
-fn some(grads: Vec<Tensor>) -> Vec<Option<Tensor>> {
-    grads.into_iter().map(Some).collect()
-}
-
 /// Everything one pixel to the left, zeros in the last column.
-fn shifted(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn shifted(x: &Tensor) -> Result<Tensor> {
     let width = x.shape()[3];
     let column = x.shape().with(3, 1)?;
     let zeros = Tensor::from(Array::zeros(x.device(), x.dtype(), column)?);
     Tensor::cat(&[&x.narrow(3, 1, width - 1)?, &zeros], 3)
+}
+
+#[test]
+fn a_wrong_sign_of_a_convolution_is_caught() {
+    caught_by_gradient(cases(), forward, |x, g, params| {
+        let mut grads = real(forward, x, g, params)?;
+        grads[0] = grads[0].neg()?;
+        Ok(some(grads))
+    });
+}
+
+#[test]
+fn a_missing_term_of_the_first_kernel_column_is_caught() {
+    caught_by_gradient(cases(), forward, |x, g, params| {
+        let mut grads = real(forward, x, g, params)?;
+        let (first, width) = (x[1].narrow(3, 0, 1)?, x[1].shape()[3]);
+        let mut rest = x.to_vec();
+        let nothing = first.mul_scalar(0.0)?;
+        rest[1] = match width {
+            1 => nothing,
+            _ => Tensor::cat(&[&nothing, &x[1].narrow(3, 1, width - 1)?], 3)?,
+        };
+        grads[0] = real(forward, &rest, g, params)?.swap_remove(0);
+        Ok(some(grads))
+    });
 }
 
 #[test]

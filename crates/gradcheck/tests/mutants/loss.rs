@@ -13,7 +13,7 @@ use crate::{caught_by_gradient, real};
 const PARAMS: CrossEntropy = CrossEntropy { label_smoothing: 0.2, ignore_index: 0 };
 
 /// Logits and classes, of which 0 is ignored and one row at least is not.
-fn cases() -> impl Strategy<Value = (Vec<Input>, ())> {
+pub(crate) fn cases() -> impl Strategy<Value = (Vec<Input>, ())> {
     (1..=4usize, 2..=4usize).prop_flat_map(|(rows, classes)| {
         let logits = inputs(vec![vec![rows, classes]], Values::Any);
         let targets = (vec(0..classes as i64, rows), 1..classes as i64);
@@ -26,7 +26,7 @@ fn cases() -> impl Strategy<Value = (Vec<Input>, ())> {
     })
 }
 
-fn forward(x: &[Tensor], (): ()) -> Result<Tensor> {
+pub(crate) fn forward(x: &[Tensor], (): ()) -> Result<Tensor> {
     x[0].cross_entropy_with(x[1].array(), &PARAMS, Reduction::Mean)
 }
 
@@ -43,6 +43,26 @@ fn altered(
 fn a_forgotten_division_by_the_number_of_rows_is_caught() {
     caught_by_gradient(cases(), forward, |x, g, ()| {
         altered(x, g, |x, ()| x[0].cross_entropy_with(x[1].array(), &PARAMS, Reduction::Sum))
+    });
+}
+
+#[test]
+fn a_wrong_sign_of_a_loss_is_caught() {
+    caught_by_gradient(cases(), forward, |x, g, ()| {
+        Ok(vec![Some(real(forward, x, g, ())?.swap_remove(0).neg()?), None])
+    });
+}
+
+#[test]
+fn a_gradient_that_only_the_first_row_gets_is_caught() {
+    caught_by_gradient(cases(), forward, |x, g, ()| {
+        let grad = real(forward, x, g, ())?.swap_remove(0);
+        let (first, rows) = (grad.narrow(0, 0, 1)?, grad.shape()[0]);
+        if rows == 1 {
+            return Ok(vec![Some(grad), None]);
+        }
+        let rest = grad.narrow(0, 1, rows - 1)?.mul_scalar(0.0)?;
+        Ok(vec![Some(Tensor::cat(&[&first, &rest], 0)?), None])
     });
 }
 

@@ -5,9 +5,11 @@ mod convolution;
 mod elementwise;
 mod hidden;
 mod layers;
+mod linear;
 mod loss;
 mod norm;
 mod pooling;
+mod recurrent;
 mod report;
 mod right;
 
@@ -69,6 +71,11 @@ fn real<A>(
     let grads = y.backward_with(&options)?;
     let floats = inputs.iter().filter(|x| x.dtype().is_float());
     floats.map(|x| grads.of(x).map(Tensor::detach)).collect()
+}
+
+/// The gradients of inputs that all have one.
+fn some(grads: Vec<Tensor>) -> Vec<Option<Tensor>> {
+    grads.into_iter().map(Some).collect()
 }
 
 /// The law that catches an operator within the default number of cases, if one does.

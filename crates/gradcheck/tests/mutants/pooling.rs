@@ -6,15 +6,16 @@ use ferrotape_gradcheck::Input;
 use ferrotape_gradcheck::strategy::{Pool2dCase, Values, avg_pool2d, inputs, max_pool2d};
 use proptest::strategy::{Just, Strategy};
 
+use crate::convolution::shifted;
 use crate::{caught_by_gradient, real};
 
-fn with_inputs(
+pub(crate) fn with_inputs(
     cases: impl Strategy<Value = Pool2dCase>,
 ) -> impl Strategy<Value = (Vec<Input>, Pool2d)> {
     cases.prop_flat_map(|case| (inputs(vec![case.input], Values::Any), Just(case.params)))
 }
 
-fn max(x: &[Tensor], params: Pool2d) -> Result<Tensor> {
+pub(crate) fn max(x: &[Tensor], params: Pool2d) -> Result<Tensor> {
     x[0].max_pool2d(&params)
 }
 
@@ -44,6 +45,28 @@ fn a_maximum_whose_gradient_is_spread_over_the_window_is_caught() {
         let rule = if params.dilation == [1, 1] { avg } else { max };
         let params = if params.dilation == [1, 1] { undilated } else { params };
         Ok(vec![Some(real(rule, x, g, params)?.swap_remove(0))])
+    });
+}
+
+#[test]
+fn a_wrong_sign_of_a_maximum_is_caught() {
+    caught_by_gradient(with_inputs(max_pool2d()), max, |x, g, params| {
+        Ok(vec![Some(real(max, x, g, params)?.swap_remove(0).neg()?)])
+    });
+}
+
+#[test]
+fn the_padding_of_a_maximum_off_by_one_is_caught() {
+    caught_by_gradient(with_inputs(max_pool2d()), max, |x, g, params| {
+        Ok(vec![Some(shifted(&real(max, x, g, params)?[0])?)])
+    });
+}
+
+#[test]
+fn a_mask_of_the_minimum_in_the_place_of_the_maximum_is_caught() {
+    caught_by_gradient(with_inputs(max_pool2d()), max, |x, g, params| {
+        let negative: Vec<Tensor> = vec![x[0].neg()?];
+        Ok(vec![Some(real(max, &negative, g, params)?.swap_remove(0))])
     });
 }
 

@@ -181,24 +181,6 @@ impl Conv2d {
         })
     }
 
-    /// A layer with parameters that exist: a second use of them is a tie.
-    ///
-    /// ```
-    /// use ferrotape_backend::{Device, Rng, reference::Reference};
-    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Path};
-    ///
-    /// let device = Device::new(Reference::new());
-    /// let init = Init::new(&device, Rng::new(42));
-    /// let first = Conv2d::new(&init.at("first"), Conv2dConfig::new(4, 4, 3).padding(1))?;
-    /// let second = Conv2d::tied(&first, Path::new("second"));
-    /// assert_eq!(second.weight.id(), first.weight.id());
-    /// # Ok::<(), ferrotape_backend::Error>(())
-    /// ```
-    #[must_use]
-    pub fn tied(to: &Conv2d, path: Path) -> Self {
-        Conv2d { weight: to.weight.clone(), bias: to.bias.clone(), config: to.config, path }
-    }
-
     /// What it was made from.
     #[must_use]
     pub fn config(&self) -> &Conv2dConfig {

@@ -72,6 +72,9 @@ pub struct Linear {
     pub weight: Parameter,
     /// `[out_features]`.
     pub bias: Option<Parameter>,
+    /// Whether the weight is another layer's, of which this one uses the transpose.
+    #[module(skip)]
+    transposed: bool,
     path: Path,
 }
 
@@ -100,8 +103,55 @@ impl Linear {
                 true => Some(init.parameter("bias", [out_features], bias)?),
                 false => None,
             },
+            transposed: false,
             path: init.path().clone(),
         })
+    }
+
+    /// The layer back: `y = x weight + bias` with the weight of `of`, `[out, in]`, tied to it, from
+    /// `of`'s output features to its input features. So the decoder of an autoencoder is tied to its
+    /// encoder, and a language model's output to its embedding. The bias is new, in the given scope.
+    ///
+    /// The tied weight is one parameter with one gradient, of `of`'s shape in every state dict; see
+    /// [`Module::tie`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let encoder = Linear::new(&init.at("encoder"), LinearConfig::new(8, 2))?;
+    /// let decoder = Linear::transposed(&encoder, &init.at("decoder"), true)?;
+    /// let cx = Pass::eval(&device);
+    /// let code = cx.input(Array::zeros(&device, DType::F32, [5, 2])?)?;
+    /// assert_eq!(decoder.forward(&cx, &code)?.shape().dims(), [5, 8]);
+    /// assert_eq!(decoder.weight.id(), encoder.weight.id());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A scope of another device or data type than `of`'s weight; out of memory.
+    pub fn transposed(of: &Linear, init: &Init, bias: bool) -> Result<Self> {
+        let (weight, transposed) = (of.weight.clone(), !of.transposed);
+        if *init.device() != weight.device() || init.data_type() != weight.dtype() {
+            return Err(Error::argument(format!(
+                "a layer of {} on {} cannot share a weight of {} on {}; make it in a scope like \
+                 that of {}",
+                init.data_type(),
+                init.device(),
+                weight.dtype(),
+                weight.device(),
+                weight.path()
+            ))
+            .at(init.path().as_str()));
+        }
+        let shape = weight.shape();
+        let (inputs, outputs) =
+            if transposed { (shape[0], shape[1]) } else { (shape[1], shape[0]) };
+        let start = Distribution::layer_default(inputs);
+        let bias = bias.then(|| init.parameter("bias", [outputs], start)).transpose()?;
+        Ok(Linear { weight, bias, transposed, path: init.path().clone() })
     }
 }
 
@@ -109,7 +159,11 @@ impl Layer for Linear {
     fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
         cx.within(self, || {
             let bias = self.bias.as_ref().map(|bias| cx.weight(bias)).transpose()?;
-            cx.compute(x)?.linear(&cx.weight(&self.weight)?, bias.as_ref())
+            let mut weight = cx.weight(&self.weight)?;
+            if self.transposed {
+                weight = weight.transpose(0, 1)?;
+            }
+            cx.compute(x)?.linear(&weight, bias.as_ref())
         })
     }
 

@@ -12,6 +12,7 @@ mod pad2d;
 mod pixel_shuffle;
 mod pool2d;
 mod prelu;
+mod recurrent;
 mod residual;
 mod sequential;
 mod softmax;
@@ -28,6 +29,10 @@ pub use pad2d::{Pad2d, Pad2dConfig};
 pub use pixel_shuffle::{PixelShuffle, PixelUnshuffle, pixel_shuffle, pixel_unshuffle};
 pub use pool2d::{AvgPool2d, MaxPool2d, PoolConfig, avg_pool2d, max_pool2d};
 pub use prelu::{PReLU, PReLUConfig};
+pub use recurrent::{
+    CellConfig, CellWeights, Gru, GruCell, Lstm, LstmCell, Nonlinearity, Recurrent, RecurrentCell,
+    RecurrentConfig, Rnn, RnnCell, gru, gru_step, lstm, lstm_step, rnn, rnn_step,
+};
 pub use residual::Residual;
 pub use sequential::{IntoLayer, Sequential};
 pub use softmax::Softmax;

@@ -126,7 +126,7 @@ impl Module for Sequential {
 
     fn clone_with(&self, ties: &mut Ties) -> Self {
         let layers = self.layers.iter().map(|(name, layer)| (name.clone(), layer.clone_with(ties)));
-        Sequential { layers: layers.collect(), init: self.init.clone() }
+        Sequential { layers: layers.collect(), init: self.init.moved(ties) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Between a module and its state dict.
 
+use std::collections::HashMap;
+
+use ferrotape_autograd::LeafId;
 use ferrotape_backend::{Array, Error, Result};
 
 use super::{Item, Visitor};
@@ -15,7 +18,7 @@ pub struct Loaded {
 }
 
 /// The module as a function that takes a visitor around, so that `dyn Module` works too.
-type Walk<'a> = &'a dyn Fn(&mut Visitor<'_>);
+pub(super) type Walk<'a> = &'a dyn Fn(&mut Visitor<'_>);
 
 pub(super) fn state_dict(walk: Walk<'_>) -> Result<StateDict> {
     let (mut dict, mut failure) = (StateDict::new(), None);
@@ -50,7 +53,21 @@ enum Target {
     State(State),
 }
 
+/// What two names of one tied parameter or shared state have in common.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    Parameter(LeafId),
+    State(usize),
+}
+
 impl Target {
+    fn identity(&self) -> Identity {
+        match self {
+            Target::Parameter(parameter) => Identity::Parameter(parameter.id()),
+            Target::State(state) => Identity::State(state.address()),
+        }
+    }
+
     fn value(&self) -> Array {
         match self {
             Target::Parameter(parameter) => parameter.value(),
@@ -103,6 +120,12 @@ pub(super) fn load(walk: Walk<'_>, dict: &StateDict, strict: bool) -> Result<Loa
             ready.push((target, placed));
         }
     }
+    let (given, conflicts) = ties(&targets, dict)?;
+    misfits.extend(conflicts);
+    loaded.missing.retain(|name| {
+        let target = targets.iter().find(|(own, _)| own == name);
+        target.is_none_or(|(_, target)| !given.contains_key(&target.identity()))
+    });
     let has = |name: &str| targets.iter().any(|(own, _)| own == name);
     loaded.unexpected = dict.names().filter(|name| !has(name)).map(str::to_owned).collect();
 
@@ -126,8 +149,32 @@ pub(super) fn load(walk: Walk<'_>, dict: &StateDict, strict: bool) -> Result<Loa
     Ok(loaded)
 }
 
+/// The name that the state dict has for each parameter and state, the first of several, and what
+/// is wrong with the others: two values for one parameter.
+fn ties<'a>(
+    targets: &'a [(String, Target)],
+    dict: &StateDict,
+) -> Result<(HashMap<Identity, &'a str>, Vec<String>)> {
+    let (mut given, mut conflicts) = (HashMap::new(), Vec::new());
+    for (name, target) in targets {
+        let Some(array) = dict.get(name) else { continue };
+        let first: &str = given.entry(target.identity()).or_insert(name.as_str());
+        let Some(other) = dict.get(first).filter(|_| first != name) else { continue };
+        let bits = |array: &Array| -> Result<Vec<u64>> {
+            Ok(array.to_f64_vec()?.into_iter().map(f64::to_bits).collect())
+        };
+        if bits(array)? != bits(other)? {
+            conflicts.push(format!(
+                "{first} and {name} are one in the model and have different values in the state \
+                 dict"
+            ));
+        }
+    }
+    Ok((given, conflicts))
+}
+
 /// The first names, and how many more there are.
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {

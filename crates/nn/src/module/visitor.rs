@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ferrotape_autograd::LeafId;
 
-use crate::{Module, Parameter, State};
+use crate::{Module, Parameter, Path, State};
 
 /// What a walk over a module finds.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +89,8 @@ pub struct Ties {
     parameters: HashMap<LeafId, Parameter>,
     /// With the original, so that its address stays its own while this lives.
     states: HashMap<usize, (State, State)>,
+    /// Paths under the first become paths under the second.
+    moved: Option<(Path, Path)>,
 }
 
 impl Ties {
@@ -96,6 +98,48 @@ impl Ties {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Clones of `original` become handles on `to`: that ties them, whatever module they are in.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module, Ties};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(1));
+    /// let [a, b] = ["a", "b"].map(|name| Linear::new(&init.at(name), LinearConfig::new(2, 2)));
+    /// let (a, b) = (a?, b?);
+    /// let mut ties = Ties::new();
+    /// ties.tie(&b.weight, &a.weight);
+    /// assert_eq!(b.clone_with(&mut ties).weight.id(), a.weight.id());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    pub fn tie(&mut self, original: &Parameter, to: &Parameter) {
+        self.parameters.insert(original.id(), to.clone());
+    }
+
+    /// Clones of this state are handles on itself.
+    pub(crate) fn keep(&mut self, state: &State) {
+        self.states.insert(state.address(), (state.clone(), state.clone()));
+    }
+
+    /// Clones of what is under one path are under another.
+    pub(crate) fn rebase(&mut self, from: &Path, to: Path) {
+        self.moved = Some((from.clone(), to));
+    }
+
+    /// The path of the clone of what is at this path.
+    pub(crate) fn path(&self, path: &Path) -> Path {
+        let Some((from, to)) = &self.moved else { return path.clone() };
+        if path == from {
+            return to.clone();
+        }
+        let below = match from.is_root() {
+            true => Some(path.as_str()),
+            false => path.strip_prefix(from.as_str()).and_then(|rest| rest.strip_prefix('.')),
+        };
+        below.map_or_else(|| path.clone(), |rest| to.join(rest))
     }
 
     pub(crate) fn parameter(

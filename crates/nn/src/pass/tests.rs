@@ -53,7 +53,7 @@ fn a_weight_is_cast_once_a_pass_and_again_only_when_it_changed() {
     let device = device();
     let init = Init::new(&device, Rng::new(1));
     let first = Conv2d::new(&init.at("first"), Conv2dConfig::new(2, 2, 1).bias(false)).unwrap();
-    let second = Conv2d::tied(&first, Path::new("second"));
+    let second = first.tied(Path::new("second"));
     let run = || {
         let cx = Pass::train(&device, Rng::new(1)).autocast(DType::BF16);
         let x = cx.input(ones(&device, &[1, 2, 3, 3])).unwrap();

@@ -2,8 +2,8 @@
 
 use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
 use ferrotape_nn::{
-    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Distribution, Init, Linear, LinearConfig,
-    Module, Parameter, Path, StateDict,
+    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Distribution, Init, Layer, Linear,
+    LinearConfig, Module, Parameter, Path, StateDict,
 };
 
 #[derive(Debug, Module)]
@@ -40,7 +40,7 @@ fn model(device: &Device, seed: u64) -> Model {
     let config = Conv2dConfig::new(2, 2, 1).bias(false);
     let conv = Conv2d::new(&init.at("conv"), config).unwrap();
     Model {
-        again: Conv2d::tied(&conv, Path::new("again")),
+        again: conv.tied(Path::new("again")),
         conv,
         norm: BatchNorm2d::new(&init.at("bn1"), BatchNormConfig::new(2)).unwrap(),
         blocks: vec![fc("blocks.0"), fc("blocks.1")],
