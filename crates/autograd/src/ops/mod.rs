@@ -4,7 +4,9 @@ mod activations;
 mod arithmetic;
 mod batch_norm;
 mod cast;
+mod conv1d;
 mod conv2d;
+mod conv_transpose;
 mod cross_entropy;
 mod dropout;
 mod index;
@@ -17,6 +19,8 @@ mod shape;
 mod softmax;
 
 pub use cast::Cast;
+pub use conv_transpose::{ConvTranspose1d, ConvTranspose2d};
+pub use conv1d::Conv1d;
 pub use cross_entropy::Reduction;
 
 use ferrotape_backend::{Array, DType, Error, Layout, Result, Shape};

@@ -3,6 +3,7 @@
 mod activations;
 mod arithmetic;
 mod batch_norm;
+mod conv_transpose;
 mod convolution;
 mod cross_entropy;
 mod dropout;
