@@ -1,6 +1,7 @@
 //! The operators, a file each or a file a family: formula, shapes, forward and backward together.
 
 mod activations;
+mod adaptive_pool;
 mod arithmetic;
 mod batch_norm;
 mod cast;
@@ -11,10 +12,13 @@ mod cross_entropy;
 mod dropout;
 mod index;
 mod layout;
+mod local_response_norm;
 mod matmul;
+mod normalize;
 pub mod pointwise;
 mod pool2d;
 mod reduce;
+mod resample;
 mod shape;
 mod softmax;
 
@@ -22,6 +26,7 @@ pub use cast::Cast;
 pub use conv_transpose::{ConvTranspose1d, ConvTranspose2d};
 pub use conv1d::Conv1d;
 pub use cross_entropy::Reduction;
+pub use resample::Resize;
 
 use ferrotape_backend::{Array, DType, Error, Layout, Result, Shape};
 use smallvec::SmallVec;

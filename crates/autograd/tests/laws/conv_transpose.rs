@@ -19,7 +19,9 @@ fn conv1d_obeys_the_laws_for_every_stride_padding_dilation_and_group() {
             groups: case.params.groups,
         };
         let mut shapes = case.shapes();
-        shapes[..2].iter_mut().for_each(|shape| drop(shape.remove(2)));
+        for shape in &mut shapes[..2] {
+            shape.remove(2);
+        }
         (inputs(shapes, Values::Any), Just(params))
     });
     for_all(cases, |device, (inputs, params)| {
@@ -68,7 +70,9 @@ fn conv_transpose2d_obeys_the_laws_with_every_attribute() {
 #[test]
 fn conv_transpose1d_obeys_the_laws() {
     let cases = transposed().prop_flat_map(|(mut shapes, params)| {
-        shapes[..2].iter_mut().for_each(|shape| drop(shape.remove(2)));
+        for shape in &mut shapes[..2] {
+            shape.remove(2);
+        }
         let params = ConvTranspose1d {
             stride: params.stride[1],
             padding: params.padding[1],

@@ -10,9 +10,9 @@ use super::smooth::{self, unravel};
 use crate::failure::{Failure, Law, Place};
 use crate::input::{Input, MemoryLayout, weights};
 
-type Checked<T = ()> = Result<T, Failure>;
+pub(super) type Checked<T = ()> = Result<T, Failure>;
 
-fn on(law: Law, doing: &'static str) -> impl Fn(Error) -> Failure {
+pub(super) fn on(law: Law, doing: &'static str) -> impl Fn(Error) -> Failure {
     move |error| Failure::error(law, doing, &error)
 }
 
@@ -286,7 +286,7 @@ fn second(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Checke
 }
 
 /// Two outcomes that may differ by rounding only.
-fn equal(
+pub(super) fn equal(
     problem: &Problem<'_>,
     law: Law,
     how: &str,

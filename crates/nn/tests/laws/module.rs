@@ -12,10 +12,7 @@ struct Pair(Linear, #[module(skip)] f64, Linear);
 #[derive(Debug, Module)]
 enum Head {
     One(Linear),
-    Two {
-        left: Linear,
-        right: Linear,
-    },
+    Two { left: Linear, right: Linear },
     None,
 }
 
