@@ -1,25 +1,44 @@
 //! The layers: one file each, with its configuration and tests.
 
 mod activation;
+mod adaptive_pool2d;
+mod affine;
 mod batch_norm;
+mod conv1d;
 mod conv2d;
+mod conv_transpose2d;
 mod dropout;
 mod flatten;
+mod group_norm;
 mod identity;
+mod instance_norm;
+mod layer_norm;
 mod linear;
+mod local_response_norm;
 mod pool2d;
 mod residual;
 mod sequential;
 mod softmax;
+mod upsample;
 
 pub use activation::{Activation, activation};
+pub use adaptive_pool2d::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, adaptive_avg_pool2d, adaptive_max_pool2d,
+};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormConfig};
+pub use conv_transpose2d::{ConvTranspose2d, ConvTranspose2dConfig};
+pub use conv1d::{Conv1d, Conv1dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use flatten::Flatten;
+pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use identity::Identity;
+pub use instance_norm::{InstanceNorm2d, InstanceNormConfig};
+pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use linear::{Linear, LinearConfig};
+pub use local_response_norm::{LocalResponseNorm, LocalResponseNormConfig};
 pub use pool2d::{AvgPool2d, MaxPool2d, PoolConfig, avg_pool2d, max_pool2d};
 pub use residual::Residual;
 pub use sequential::{IntoLayer, Sequential};
 pub use softmax::Softmax;
+pub use upsample::{Upsample, UpsampleConfig, UpsampleSize};

@@ -18,7 +18,7 @@ use proptest::test_runner::TestCaseError;
 
 /// Checks a law on generated cases on the reference backend and on the CPU.
 #[track_caller]
-fn for_all<S: Strategy<Value: Clone>>(
+pub(crate) fn for_all<S: Strategy<Value: Clone>>(
     cases: S,
     law: impl Fn(&Device, S::Value) -> Result<(), TestCaseError>,
 ) {
@@ -28,7 +28,7 @@ fn for_all<S: Strategy<Value: Clone>>(
     strategy::for_all(cases, |case| devices.iter().try_for_each(|d| law(d, case.clone())));
 }
 
-fn one(shape: Vec<usize>) -> impl Strategy<Value = Input> {
+pub(crate) fn one(shape: Vec<usize>) -> impl Strategy<Value = Input> {
     inputs(vec![shape], Values::Any).prop_map(|mut inputs| inputs.swap_remove(0))
 }
 

@@ -2,4 +2,6 @@
 
 mod layers;
 mod module;
+mod norms;
 mod optim;
+mod resizing;
