@@ -32,6 +32,7 @@ mod error;
 mod layout;
 pub mod pointwise;
 pub mod random;
+mod resample;
 mod shape;
 mod verbs;
 
@@ -49,5 +50,6 @@ pub use dtype::{DType, Element};
 pub use error::{Context, Error, ErrorKind, Result, describe};
 pub use layout::{Format, Layout, Positions};
 pub use random::Rng;
+pub use resample::Taps;
 pub use shape::{IntoShape, MAX_RANK, Shape};
 pub use verbs::{Backend, Conv2d, CrossEntropy, MemoryStats, Pool2d, Random, Reduce};

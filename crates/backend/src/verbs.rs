@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 use crate::pointwise::Program;
-use crate::{Array, DType, Error, Memory, Result, Rng};
+use crate::{Array, DType, Error, Memory, Result, Rng, Taps};
 
 /// Stride, padding, dilation and groups of a two-dimensional convolution, `[vertical, horizontal]`.
 ///
@@ -436,6 +436,15 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// # Errors
     /// As there.
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()>;
+
+    /// `y[n,c,i,j] = sum_{k,l} rows[i,k] columns[j,l] x[n,c,k,l]` of `x [N, C, H, W]`, for `rows` of
+    /// H inputs and OH outputs and `columns` of W inputs and OW outputs; `y [N, C, OH, OW]`. The
+    /// weights are rounded to the type that is accumulated in. Its gradient is the same with both
+    /// matrices [transposed](Taps::transposed).
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()>;
 
     /// Mean and biased variance of each channel of `x [N, C, H, W]`, into `mean [C]` and `var [C]`
     /// of the accumulator type; computed so that a large mean does not cancel the variance.

@@ -3,7 +3,7 @@
 use ferrotape_backend::pointwise::Program;
 use ferrotape_backend::{
     Array, Backend, Conv2d, CrossEntropy, DType, Memory, MemoryStats, Pool2d, Random, Reduce,
-    Result, Rng,
+    Result, Rng, Taps,
 };
 
 use crate::Cpu;
@@ -118,6 +118,10 @@ impl Backend for Cpu {
 
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()> {
         verbs::pool::avg_pool2d_grad(self, gy, gx, params)
+    }
+
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
+        verbs::resample::resample2d(self, x, rows, columns, y)
     }
 
     fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()> {

@@ -34,6 +34,8 @@ pub enum Law {
     Layout,
     /// The reference backend gives the same value and gradients.
     Reference,
+    /// It equals its definition in value, gradient and second gradient.
+    Definition,
     /// Twice the same gives twice the same bits.
     Determinism,
     /// Nothing stays in memory.
@@ -66,6 +68,7 @@ impl Law {
             Law::Stale => "an input changed after forward is not needed, or backward() says so",
             Law::Layout => "the memory layout changes neither value nor gradients",
             Law::Reference => "value and gradients equal the reference backend's",
+            Law::Definition => "the operator equals its definition in value and gradients",
             Law::Determinism => "the same computation gives the same bits",
             Law::Leak => "memory is given back when tensors and tapes are dropped",
             Law::Paths => "layers, parameters and states know their path",

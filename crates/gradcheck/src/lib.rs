@@ -34,4 +34,4 @@ pub mod strategy;
 pub use failure::{Failure, Law, Place};
 pub use input::{Input, MemoryLayout};
 pub use layer::{LayerOptions, check_layer};
-pub use op::{Options, check_op, check_same_bits};
+pub use op::{Options, check_equal, check_op, check_same_bits};

@@ -120,7 +120,12 @@ fn input_grad(gy: &Tensor, w: &Tensor, input: Shape, params: Conv2d) -> Result<T
     Tensor::apply(InputGrad { params, input }, &[&gy.channels_last()?, w])
 }
 
-fn weight_grad(x: &Tensor, gy: &Tensor, weight: Shape, params: Conv2d) -> Result<Tensor> {
+pub(super) fn weight_grad(
+    x: &Tensor,
+    gy: &Tensor,
+    weight: Shape,
+    params: Conv2d,
+) -> Result<Tensor> {
     let op = WeightGrad { params, weight };
     Tensor::apply(op, &[&x.channels_last()?, &gy.channels_last()?])
 }

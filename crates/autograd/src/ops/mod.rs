@@ -1,28 +1,37 @@
 //! The operators, a file each or a file a family: formula, shapes, forward and backward together.
 
 mod activations;
+mod adaptive_pool;
 mod arithmetic;
 mod batch_norm;
 mod cast;
+mod conv1d;
 mod conv2d;
+mod conv_transpose;
 mod dropout;
 mod index;
 mod layout;
+mod local_response_norm;
 mod logsumexp;
 mod losses;
 mod matmul;
+mod normalize;
 mod pad;
 mod pixel_shuffle;
 pub mod pointwise;
 mod pool2d;
 mod reduce;
+mod resample;
 mod shape;
 mod softmax;
 mod unfold;
 
 pub use cast::Cast;
+pub use conv_transpose::{ConvTranspose1d, ConvTranspose2d};
+pub use conv1d::Conv1d;
 pub use losses::{BinaryCrossEntropy, NllLoss, Reduction};
 pub use pad::Padding;
+pub use resample::Resize;
 pub use unfold::Unfold;
 
 use ferrotape_backend::{Array, DType, Error, Layout, Result, Shape};

@@ -62,8 +62,7 @@ impl Op for Narrow {
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
         let size = cx.input_shape(0)[self.dim];
-        let op = Widen { dim: self.dim, start: self.start, size };
-        Ok(super::one(Tensor::apply(op, &[grad])?))
+        Ok(super::one(widen(grad, self.dim, self.start, size)?))
     }
 }
 
@@ -95,6 +94,11 @@ impl Op for Widen {
         let length = cx.input_shape(0)[self.dim];
         Ok(super::one(grad.narrow(self.dim as isize, self.start, length)?))
     }
+}
+
+/// Zeros of `size` along `dim` with `x` written from `start`.
+pub(super) fn widen(x: &Tensor, dim: usize, start: usize, size: usize) -> Result<Tensor> {
+    Tensor::apply(Widen { dim, start, size }, &[x])
 }
 
 #[derive(Debug)]

@@ -25,6 +25,7 @@ mod data;
 mod norm;
 mod pool;
 mod product;
+mod resample;
 
 pub use data::{copy, download, fill, gather, pointwise, random, reduce, scatter_add, upload};
 pub use norm::{
@@ -35,6 +36,7 @@ pub use pool::{
     PoolShapes, avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick,
 };
 pub use product::{ConvShapes, conv2d, conv2d_input_grad, conv2d_weight_grad, gemm};
+pub use resample::{ResampleShapes, resample2d};
 
 use crate::{Array, Context, DType, Error, ErrorKind, Result, describe};
 

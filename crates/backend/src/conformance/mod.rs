@@ -36,6 +36,7 @@ mod operand;
 mod pointwise;
 mod pool;
 mod product;
+mod resample;
 mod softmax;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub use norm::{batch_norm, batch_norm_grad, channel_moments};
 pub use pointwise::pointwise;
 pub use pool::{avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick};
 pub use product::gemm;
+pub use resample::resample2d;
 pub use softmax::{cross_entropy, cross_entropy_grad, softmax, softmax_grad};
 
 /// How much is checked.
@@ -166,6 +168,7 @@ pub fn list() -> &'static [Verb] {
         max_pool2d_pick,
         avg_pool2d,
         avg_pool2d_grad,
+        resample2d,
         channel_moments,
         batch_norm,
         batch_norm_grad,

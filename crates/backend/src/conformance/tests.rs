@@ -6,7 +6,7 @@ use crate::pointwise::{Expr, Program};
 use crate::reference::Reference;
 use crate::{
     Array, Backend, Conv2d, CrossEntropy, DType, ErrorKind, Memory, MemoryStats, Pool2d, Random,
-    Reduce, Rng,
+    Reduce, Rng, Taps,
 };
 
 #[test]
@@ -36,6 +36,7 @@ enum Fault {
     GemmNeedsTwoRows,
     PoolIgnoresPadding,
     PoolPrefersTheLast,
+    ResampleSwapsAxes,
     ConvolutionIgnoresDilation,
     FillRunsOverGaps,
     MomentsCancel,
@@ -205,6 +206,13 @@ impl Backend for Faulty {
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Outcome {
         self.inner.avg_pool2d_grad(gy, gx, params)
     }
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Outcome {
+        let square = rows.inputs() == columns.inputs() && rows.outputs() == columns.outputs();
+        if self.has(Fault::ResampleSwapsAxes) && square {
+            return self.inner.resample2d(x, columns, rows, y);
+        }
+        self.inner.resample2d(x, rows, columns, y)
+    }
     fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Outcome {
         self.inner.channel_moments(x, mean, var)?;
         if self.has(Fault::MomentsCancel) && x.dtype() == DType::F32 {
@@ -314,6 +322,7 @@ fn wrong_values_are_caught() {
         (Fault::PoolIgnoresPadding, "max_pool2d"),
         (Fault::PoolIgnoresPadding, "avg_pool2d"),
         (Fault::PoolPrefersTheLast, "max_pool2d"),
+        (Fault::ResampleSwapsAxes, "resample2d"),
         (Fault::ConvolutionIgnoresDilation, "conv2d"),
         (Fault::MomentsCancel, "channel_moments"),
         (Fault::SoftmaxUnshifted, "softmax"),

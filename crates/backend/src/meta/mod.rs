@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::pointwise::Program;
 use crate::{
     Array, Backend, Conv2d, CrossEntropy, DType, Error, Memory, MemoryStats, Pool2d, Random,
-    Reduce, Result, Rng, check,
+    Reduce, Result, Rng, Taps, check,
 };
 use memory::Counters;
 
@@ -188,6 +188,11 @@ impl Backend for Meta {
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()> {
         check::avg_pool2d_grad(gy, gx, params)?;
         self.touch(&[gy], &[gx])
+    }
+
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
+        check::resample2d(x, rows, columns, y)?;
+        self.touch(&[x], &[y])
     }
 
     fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()> {

@@ -9,13 +9,14 @@ mod memory;
 mod norm;
 mod pool;
 mod product;
+mod resample;
 
 use std::sync::Arc;
 
 use crate::pointwise::Program;
 use crate::{
     Array, Backend, Context, Conv2d, CrossEntropy, DType, Memory, MemoryStats, Pool2d, Random,
-    Reduce, Result, Rng, check, describe,
+    Reduce, Result, Rng, Taps, check, describe,
 };
 use memory::Counters;
 
@@ -200,6 +201,11 @@ impl Backend for Reference {
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()> {
         let shapes = check::avg_pool2d_grad(gy, gx, params)?;
         self.write(gx, &pool::avg_pool2d_grad(&self.read(gy)?, &shapes, params))
+    }
+
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
+        let shapes = check::resample2d(x, rows, columns, y)?;
+        self.write(y, &resample::resample2d(&self.read(x)?, rows, columns, &shapes))
     }
 
     fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()> {

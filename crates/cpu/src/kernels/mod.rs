@@ -10,6 +10,7 @@ pub(crate) mod math;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod real;
+pub(crate) mod resample;
 pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod split;

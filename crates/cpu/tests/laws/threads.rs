@@ -5,6 +5,7 @@ use ferrotape_backend::pointwise::{Expr, Program};
 use ferrotape_backend::reference::Reference;
 use ferrotape_backend::{
     Array, Conv2d, CrossEntropy, DType, Device, Layout, Pool2d, Random, Reduce, Result, Rng, Shape,
+    Taps,
 };
 
 use crate::devices;
@@ -179,6 +180,27 @@ fn pooling() {
         backend.avg_pool2d_grad(&gy, &mut g_average, &params)?;
         Ok(vec![max, index, g_max, average, g_average])
     });
+}
+
+#[test]
+fn resampling() {
+    // Rows first, columns first, along one axis only.
+    for [h, w, oh, ow] in [[28, 28, 70, 60], [40, 90, 80, 9], [31, 33, 31, 17], [9, 400, 9, 400]] {
+        check_all(|device, dtype| {
+            let x = images(device, dtype, [5, 17, h, w], "x")?;
+            let gy = images(device, dtype, [5, 17, oh, ow], "gy")?;
+            let (mut y, mut gx) = (gy.copy()?, x.copy()?);
+            let rows = Taps::linear(h, oh, false)?;
+            let columns = match w == ow {
+                true => Taps::sliding_mean(w, 5)?,
+                false => Taps::average(w, ow)?,
+            };
+            let backend = device.backend();
+            backend.resample2d(&x, &rows, &columns, &mut y)?;
+            backend.resample2d(&gy, &rows.transposed(), &columns.transposed(), &mut gx)?;
+            Ok(vec![y, gx])
+        });
+    }
 }
 
 #[test]

@@ -11,9 +11,9 @@ use crate::failure::{Failure, Law, Place};
 use crate::input::{Input, MemoryLayout, weights};
 use crate::record;
 
-type Checked<T = ()> = Result<T, Failure>;
+pub(super) type Checked<T = ()> = Result<T, Failure>;
 
-fn on(law: Law, doing: &'static str) -> impl Fn(Error) -> Failure {
+pub(super) fn on(law: Law, doing: &'static str) -> impl Fn(Error) -> Failure {
     move |error| Failure::error(law, doing, &error)
 }
 
@@ -294,7 +294,7 @@ fn second(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Checke
 }
 
 /// Two outcomes that may differ by rounding only.
-fn equal(
+pub(super) fn equal(
     problem: &Problem<'_>,
     law: Law,
     how: &str,

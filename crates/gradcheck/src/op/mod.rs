@@ -1,10 +1,12 @@
 //! The laws of an operator, checked on given inputs.
 
 mod difference;
+mod equality;
 mod laws;
 mod problem;
 mod smooth;
 
+pub use equality::check_equal;
 pub(crate) use laws::{differ, same_bits};
 pub(crate) use smooth::{Comparison, REACH, Subject, compare, unravel};
 
@@ -162,6 +164,16 @@ macro_rules! check_op {
 
 /// The body of a test that shows the failure again.
 fn reproduction(source: &str, inputs: &[Input], options: &Options, device: &str) -> String {
+    reproduction_of("check_op!", source, inputs, options, device)
+}
+
+fn reproduction_of(
+    check: &str,
+    source: &str,
+    inputs: &[Input],
+    options: &Options,
+    device: &str,
+) -> String {
     let mut code = format!("// device: {device}\n{}let inputs = [\n", options.attributes);
     for input in inputs {
         code.push_str(&format!("    {input:?},\n"));
@@ -187,6 +199,6 @@ fn reproduction(source: &str, inputs: &[Input], options: &Options, device: &str)
         true => String::new(),
         false => format!("; Options {{ {}..Options::default() }}", fields.concat()),
     };
-    code.push_str(&format!("];\ncheck_op!(&device, &inputs, {source}{options})?;\n"));
+    code.push_str(&format!("];\n{check}(&device, &inputs, {source}{options})?;\n"));
     code
 }

@@ -99,7 +99,7 @@ impl Conv2dConfig {
         self
     }
 
-    fn weight_shape(&self) -> Result<Shape> {
+    pub(super) fn weight_shape(&self) -> Result<Shape> {
         let [kh, kw] = self.kernel;
         for (name, value) in [
             ("in_channels", self.in_channels),

@@ -1,13 +1,21 @@
 //! The layers: one file each, with its configuration and tests.
 
 mod activation;
+mod adaptive_pool2d;
+mod affine;
 mod batch_norm;
+mod conv1d;
 mod conv2d;
+mod conv_transpose2d;
 mod dropout;
 mod embedding;
 mod flatten;
+mod group_norm;
 mod identity;
+mod instance_norm;
+mod layer_norm;
 mod linear;
+mod local_response_norm;
 mod pad2d;
 mod pixel_shuffle;
 mod pool2d;
@@ -16,15 +24,25 @@ mod recurrent;
 mod residual;
 mod sequential;
 mod softmax;
+mod upsample;
 
 pub use activation::{Activation, activation};
+pub use adaptive_pool2d::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, adaptive_avg_pool2d, adaptive_max_pool2d,
+};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormConfig};
+pub use conv_transpose2d::{ConvTranspose2d, ConvTranspose2dConfig};
+pub use conv1d::{Conv1d, Conv1dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use flatten::Flatten;
+pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use identity::Identity;
+pub use instance_norm::{InstanceNorm2d, InstanceNormConfig};
+pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use linear::{Linear, LinearConfig};
+pub use local_response_norm::{LocalResponseNorm, LocalResponseNormConfig};
 pub use pad2d::{Pad2d, Pad2dConfig};
 pub use pixel_shuffle::{PixelShuffle, PixelUnshuffle, pixel_shuffle, pixel_unshuffle};
 pub use pool2d::{AvgPool2d, MaxPool2d, PoolConfig, avg_pool2d, max_pool2d};
@@ -36,3 +54,4 @@ pub use recurrent::{
 pub use residual::Residual;
 pub use sequential::{IntoLayer, Sequential};
 pub use softmax::Softmax;
+pub use upsample::{Upsample, UpsampleConfig, UpsampleSize};
