@@ -87,12 +87,12 @@ pub(super) fn positions(count: usize, position: impl Fn(usize) -> i64) -> Result
     Ok(list)
 }
 
-/// 1 where an integer is another than `value`, else 0, as u8.
+/// 1 where an integer is another than `value`, else 0, in f64.
 pub(super) fn differs_from(integers: &Array, value: i64) -> Result<Array> {
     static PROGRAM: LazyLock<Arc<Program>> = LazyLock::new(|| {
         Arc::new(Program::new(&[where_equal(&Expr::constant(0.0), &Expr::constant(1.0))]))
     });
-    compared(&PROGRAM, integers, &[value as f64])?.cast(DType::U8)
+    compared(&PROGRAM, integers, &[value as f64])
 }
 
 /// The integers with `new` in place of `old`.
@@ -199,7 +199,8 @@ impl Tensor {
                 "the padding index {padding} is none of the {rows} rows of the table"
             )));
         };
-        let mask = differs_from(&list, row as i64)?.reshape([list.shape().numel(), 1])?;
+        let mask = differs_from(&list, row as i64)?.cast(DType::U8)?;
+        let mask = mask.reshape([list.shape().numel(), 1])?;
         read.select(&mask.into(), &read.detach())?.view(shape)
     }
 

@@ -93,6 +93,18 @@ impl Op for Extreme {
     }
 }
 
+/// The square root, with gradient 0 at 0, where that of [`Tensor::sqrt`] is infinite.
+fn root(x: &Tensor) -> Result<Tensor> {
+    static F: LazyLock<Arc<PointwiseFn>> = LazyLock::new(|| {
+        let slope = |y: &Expr| {
+            let zero = Expr::constant(0.0);
+            y.select(Compare::Eq, &zero, &zero, &(0.5 * y.recip()))
+        };
+        PointwiseFn::unary_by_output("root", |x| x.sqrt(), slope)
+    });
+    F.apply(&[x], &[])
+}
+
 /// # Reductions
 ///
 /// Dimensions count from the end when negative; an empty list means all of them.
@@ -150,6 +162,36 @@ impl Tensor {
         let divisor = count.saturating_sub(correction) as f64;
         let sum = deviation.square()?.wide_sum(dims, keepdim)?;
         sum.mul_scalar(1.0 / divisor)?.cast(self.dtype())
+    }
+
+    /// The standard deviation over `dims`, the root of [`Tensor::var`] (`torch.std`, whose default
+    /// correction is 1). Where it is 0 the gradient is 0.
+    ///
+    /// # Errors
+    /// No such dimension, or not a float.
+    pub fn std(&self, dims: &[isize], correction: usize, keepdim: bool) -> Result<Tensor> {
+        let wide = self.cast(self.dtype().accumulator())?;
+        root(&wide.var(dims, correction, keepdim)?)?.cast(self.dtype())
+    }
+
+    /// The Euclidean norm over `dims`, `sqrt(sum x^2)` (`torch.linalg.vector_norm`). Where it is 0 the
+    /// gradient is 0.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[3.0f64, -4.0], [1, 2])?);
+    /// assert_eq!(x.norm(&[1], false)?.to_vec::<f64>()?, [5.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No such dimension, or not a float.
+    pub fn norm(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
+        let wide = self.cast(self.dtype().accumulator())?;
+        root(&wide.square()?.sum(dims, keepdim)?)?.cast(self.dtype())
     }
 
     /// The largest element over `dims`; equal ones share the gradient evenly (`torch.amax`).

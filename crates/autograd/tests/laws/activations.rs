@@ -7,7 +7,7 @@ use ferrotape_gradcheck::strategy::{Values, inputs, shapes};
 use proptest::prelude::any;
 use proptest::strategy::Strategy;
 
-use crate::for_all;
+use crate::{devices, for_all};
 
 /// A test of a function of one tensor without attributes.
 macro_rules! unary {
@@ -100,11 +100,21 @@ fn prelu_obeys_the_laws_with_one_slope_and_with_one_a_channel() {
 
 /// The values of a function at some points, and its gradients there.
 fn at(points: &[f64], f: impl Fn(&Tensor) -> Result<Tensor>) -> (Vec<f64>, Vec<f64>) {
+    at_on(&Device::new(Reference::new()), DType::F64, points, f)
+}
+
+/// The same on a device in a float type.
+fn at_on(
+    device: &Device,
+    dtype: DType,
+    points: &[f64],
+    f: impl Fn(&Tensor) -> Result<Tensor>,
+) -> (Vec<f64>, Vec<f64>) {
     let computed = || {
-        let device = Device::new(Reference::new());
-        let x = Tape::new().variable(Array::from_slice(&device, points, [points.len()])?)?;
+        let x = Tape::new().variable(Array::from_f64(device, points, dtype, [points.len()])?)?;
         let y = f(&x)?;
-        Ok::<_, Error>((y.to_vec()?, y.sum_all()?.backward()?.of(&x)?.to_vec()?))
+        let gradients = y.sum_all()?.backward()?;
+        Ok::<_, Error>((y.to_f64_vec()?, gradients.of(&x)?.to_f64_vec()?))
     };
     computed().expect("the function is defined everywhere")
 }
@@ -137,11 +147,19 @@ const ALL: [Named; 20] = [
 
 #[test]
 fn activations_stay_finite_far_from_zero_and_pass_a_nan_on() {
-    for (name, f) in ALL {
-        let (values, gradients) = at(&[-1e4, -100.0, 0.0, 100.0, 1e4], f);
-        assert!(values.iter().chain(&gradients).all(|v| v.is_finite()), "{name}: {values:?}");
-        assert!(gradients.iter().all(|g| g.abs() < 2.0), "{name}: {gradients:?}");
-        assert!(at(&[f64::NAN], f).0[0].is_nan(), "{name} hides a NaN");
+    // More points than a vector has lanes, so that the CPU takes its widest path.
+    let points = [-1e4, -100.0, 0.0, 100.0, 1e4].repeat(7);
+    for device in devices() {
+        for (dtype, (name, f)) in
+            [DType::F32, DType::F64].into_iter().flat_map(|t| ALL.map(|f| (t, f)))
+        {
+            let (values, gradients) = at_on(&device, dtype, &points, f);
+            let all = values.iter().chain(&gradients);
+            assert!(all.copied().all(f64::is_finite), "{name} {dtype}: {values:?} {gradients:?}");
+            assert!(gradients.iter().all(|g| g.abs() < 2.0), "{name} {dtype}: {gradients:?}");
+            let lost = at_on(&device, dtype, &[f64::NAN; 17], f).0;
+            assert!(lost.iter().all(|y| y.is_nan()), "{name} {dtype} hides a NaN");
+        }
     }
 }
 

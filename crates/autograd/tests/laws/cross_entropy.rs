@@ -185,6 +185,54 @@ fn the_fused_form_is_the_definition_in_value_gradient_and_second_gradient() {
 }
 
 #[test]
+fn smoothed_and_weighted_classes_are_a_weighted_distribution() {
+    for_all(cases(), |device, Case { inputs, params, reduction, weights: w }| {
+        // With the mean it divides by the weights of the targets, with distributions by the rows.
+        let reduction = if reduction == Reduction::Mean { Reduction::Sum } else { reduction };
+        let params = CrossEntropy { ignore_index: -100, ..params };
+        let targets = inputs[1].on(device)?;
+        let hot = Tensor::one_hot(&targets, w.len(), DType::F64)?;
+        let rank = hot.shape().rank();
+        let mut order: Vec<usize> = (0..rank - 1).collect();
+        order.insert(1, rank - 1);
+        let hot = hot.permute(&order)?;
+        let smoothing = params.label_smoothing;
+        let soft =
+            |x: &Tensor| x.cross_entropy_soft(&hot, Some(&weights(x, &w)?), smoothing, reduction);
+        let by_class =
+            |x: &Tensor| x.cross_entropy_weighted(&targets, &weights(x, &w)?, &params, reduction);
+        Ok(assert_same(device, &inputs[0], &soft, &by_class)?)
+    });
+}
+
+#[test]
+fn the_weighted_mean_divides_by_the_weights_of_the_targets_that_count() -> Result<()> {
+    let (w, smoothing) = ([0.5, 2.0, 1.0], 0.3);
+    let logits = [0.1, -0.4, 0.9, 1.2, 0.3, -0.7, 0.0, 0.8, 0.2];
+    let classes = [1i64, 7, 2];
+    let (mut sum, mut divisor) = (0.0, 0.0);
+    for (row, &class) in logits.chunks(3).zip(&classes).filter(|(_, class)| **class != 7) {
+        let total: f64 = row.iter().map(|x: &f64| x.exp()).sum();
+        let logs: Vec<f64> = row.iter().map(|x| x - total.ln()).collect();
+        let spread: f64 = w.iter().zip(&logs).map(|(w, log)| w * log).sum();
+        let class = class as usize;
+        sum -= (1.0 - smoothing) * w[class] * logs[class] + smoothing / 3.0 * spread;
+        divisor += w[class];
+    }
+    for device in devices() {
+        let x = Tensor::from(Array::from_slice(&device, &logits, [3, 3])?);
+        let targets = Array::from_slice(&device, &classes, [3])?;
+        let params = CrossEntropy { label_smoothing: smoothing, ignore_index: 7 };
+        let weight = Array::from_slice(&device, &w, [3])?;
+        let mean = x.cross_entropy_weighted(&targets, &weight, &params, Reduction::Mean)?;
+        assert!((mean.item()? - sum / divisor).abs() < 1e-14, "{}", mean.item()?);
+        let batch = x.cross_entropy_weighted(&targets, &weight, &params, Reduction::BatchMean)?;
+        assert!((batch.item()? - sum / 3.0).abs() < 1e-14);
+    }
+    Ok(())
+}
+
+#[test]
 fn one_row_of_classes_needs_no_batch() -> Result<()> {
     for device in devices() {
         let x = Tensor::from(Array::from_slice(&device, &[0.5f64, -0.5, 0.0], [3])?);

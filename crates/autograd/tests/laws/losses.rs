@@ -164,6 +164,30 @@ fn a_certain_and_wrong_probability_has_a_finite_loss_and_gradient() -> Result<()
 }
 
 #[test]
+fn a_positive_weight_multiplies_the_losses_of_positive_targets_only() -> Result<()> {
+    for device in devices() {
+        let tensor = |values: &[f64], shape: &[usize]| {
+            Array::from_slice(&device, values, shape).map(Tensor::from)
+        };
+        let x = tensor(&[0.5, -1.0, 2.0, 0.3], &[2, 2])?;
+        let target = tensor(&[1.0, 0.0, 0.0, 1.0], &[2, 2])?;
+        let factor = tensor(&[3.0, 5.0], &[2])?;
+        let reduction = Reduction::None;
+        let losses = |weight, pos_weight| {
+            let options = BinaryCrossEntropy { weight, pos_weight, reduction };
+            x.binary_cross_entropy_with_logits(&target, &options)?.to_vec::<f64>()
+        };
+        let plain = losses(None, None)?;
+        let times = |factors: [f64; 4]| -> Vec<f64> {
+            plain.iter().zip(factors).map(|(loss, factor)| loss * factor).collect()
+        };
+        assert_eq!(losses(None, Some(&factor))?, times([3.0, 1.0, 1.0, 5.0]));
+        assert_eq!(losses(Some(&factor), None)?, times([3.0, 5.0, 3.0, 5.0]));
+    }
+    Ok(())
+}
+
+#[test]
 fn the_two_forms_of_binary_cross_entropy_agree() {
     for_all(pairs(Values::Any), |device, (inputs, reduction)| {
         let [x, t] = [inputs[0].on(device)?, inputs[1].on(device)?].map(Tensor::from);

@@ -1,12 +1,13 @@
 //! Sums, means, variances and extremes over any dimensions.
 
-use ferrotape_backend::Shape;
+use ferrotape_autograd::{Tape, Tensor};
+use ferrotape_backend::{Array, DType, Result, Shape};
 use ferrotape_gradcheck::strategy::{Values, broadcast_pair, dims_of, inputs, shapes};
 use ferrotape_gradcheck::{Input, check_op};
 use proptest::prelude::any;
 use proptest::strategy::{Just, Strategy};
 
-use crate::for_all;
+use crate::{devices, for_all};
 
 type Case = (Vec<Input>, Vec<isize>, bool);
 
@@ -33,6 +34,7 @@ reduction! {
     mean_obeys_the_laws: mean;
     max_obeys_the_laws: max;
     min_obeys_the_laws: min;
+    norm_obeys_the_laws: norm;
 }
 
 #[test]
@@ -45,7 +47,7 @@ fn reductions_to_one_number_obey_the_laws() {
 }
 
 #[test]
-fn var_obeys_the_laws_with_and_without_correction() {
+fn var_and_std_obey_the_laws_with_and_without_correction() {
     for_all((cases(), 0..=1usize), |device, ((inputs, dims, keepdim), correction)| {
         let shape = inputs[0].shape();
         let all = dims.is_empty();
@@ -55,15 +57,40 @@ fn var_obeys_the_laws_with_and_without_correction() {
         if count <= correction {
             return Ok(());
         }
-        Ok(check_op!(
+        check_op!(
             device,
             &inputs,
             |x| x[0].var(&dims, correction, keepdim),
             dims,
             correction,
             keepdim
+        )?;
+        // The deviation of one number from itself is 0, where its root has no derivative.
+        if count == 1 {
+            return Ok(());
+        }
+        Ok(check_op!(
+            device,
+            &inputs,
+            |x| x[0].std(&dims, correction, keepdim),
+            dims,
+            correction,
+            keepdim
         )?)
     });
+}
+
+#[test]
+fn norms_and_deviations_of_0_have_gradient_0_and_halves_do_not_overflow() -> Result<()> {
+    for device in devices() {
+        let x = Tape::new().variable(Array::zeros(&device, DType::F64, [3])?)?;
+        let sum = x.norm(&[], false)?.add(&x.std(&[0], 1, false)?)?;
+        assert_eq!(sum.item()?, 0.0);
+        assert_eq!(sum.backward()?.of(&x)?.to_vec::<f64>()?, [0.0; 3]);
+        let halves = Tensor::from(Array::full(&device, DType::F16, [4], 1000.0)?);
+        assert_eq!(halves.norm(&[], false)?.item()?, 2000.0);
+    }
+    Ok(())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Views, rearrangements, joins, memory order.
 
 use ferrotape_autograd::Tensor;
-use ferrotape_backend::{DType, Shape};
+use ferrotape_backend::{Array, DType, Device, Result, Shape, reference::Reference};
 use ferrotape_gradcheck::strategy::{Values, broadcast_pair, images, inputs, shapes};
 use ferrotape_gradcheck::{Input, check_op};
 use proptest::prelude::any;
@@ -136,6 +136,41 @@ fn stack_obeys_the_laws_along_every_new_dimension() {
     for_all(cases, |device, (inputs, dim)| {
         Ok(check_op!(device, &inputs, |x| Tensor::stack(&x.iter().collect::<Vec<_>>(), dim), dim)?)
     });
+}
+
+#[test]
+fn what_was_stacked_is_found_again_along_the_new_dimension() {
+    let cases = (shapes(0..=3, 3), any::<i8>(), 1..=4usize).prop_flat_map(|(shape, dim, count)| {
+        let places = shape.len() as isize + 1;
+        (inputs(vec![shape; count], Values::Any), Just(isize::from(dim) % places))
+    });
+    for_all(cases, |device, (inputs, dim)| {
+        let parts = inputs.iter().map(|input| input.on(device).map(Tensor::from));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let stacked = Tensor::stack(&parts.iter().collect::<Vec<_>>(), dim)?;
+        assert_eq!(stacked.shape().rank(), parts[0].shape().rank() + 1);
+        for (index, part) in parts.iter().enumerate() {
+            let found = stacked.narrow(dim, index, 1)?.view(*part.shape())?;
+            assert_eq!(found.to_vec::<f64>()?, part.to_vec::<f64>()?);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_cannot_be_stacked_is_refused() -> Result<()> {
+    let device = Device::new(Reference::new());
+    let zeros = |shape: &[usize]| Array::zeros(&device, DType::F32, shape).map(Tensor::from);
+    let (a, b) = (zeros(&[2, 3])?, zeros(&[1, 3])?);
+    let refused = |tensors: &[&Tensor], dim, why: &str| {
+        let error = Tensor::stack(tensors, dim).expect_err("it must be refused").to_string();
+        assert!(error.contains(why), "{error}");
+    };
+    refused(&[], 0, "at least one");
+    refused(&[&a, &b], 0, "one shape");
+    refused(&[&a], 3, "new dimension 3");
+    refused(&[&a], -4, "new dimension -4");
+    Ok(())
 }
 
 #[test]

@@ -136,8 +136,8 @@ impl Tensor {
         let losses = Tensor::apply(Loss(*params), &[&logits, &list])?.view(shape)?;
         reduction.with_mean(&losses, || {
             // They are counted in f64: f32 cannot tell 2^24 from one more.
-            let counted = differs_from(targets, params.ignore_index)?.cast(DType::F64)?;
-            losses.sum_all()?.div(&Tensor::from(counted).sum_all()?.cast(losses.dtype())?)
+            let counted = Tensor::from(differs_from(targets, params.ignore_index)?).sum_all()?;
+            losses.sum_all()?.div(&counted.cast(losses.dtype())?)
         })
     }
 }

@@ -89,7 +89,7 @@ impl Targets {
         check_targets(input, targets)?;
         let (dim, shape) = class_dim(input)?;
         let classes = replaced(targets, ignore_index, 0)?;
-        let counted = Tensor::from(differs_from(targets, ignore_index)?.cast(DType::F64)?);
+        let counted = Tensor::from(differs_from(targets, ignore_index)?);
         let weights = match weight {
             None => counted.clone(),
             Some(weight) => {
