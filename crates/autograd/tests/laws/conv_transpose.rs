@@ -1,5 +1,6 @@
 //! One-dimensional and transposed convolutions.
 
+use ferrotape_autograd::Tensor;
 use ferrotape_autograd::ops::{Conv1d, ConvTranspose1d, ConvTranspose2d};
 use ferrotape_backend::{Array, DType, Device, ErrorKind, reference::Reference};
 use ferrotape_gradcheck::check_op;
@@ -92,7 +93,7 @@ fn impossible_transposed_convolutions_are_errors() {
     let device = Device::new(Reference::new());
     let zeros = |shape: &[usize]| {
         let shape = ferrotape_backend::Shape::new(shape).expect("a small shape");
-        ferrotape_autograd::Tensor::from(Array::zeros(&device, DType::F32, shape).expect("small"))
+        Tensor::from(Array::zeros(&device, DType::F32, shape).expect("small"))
     };
     let valid = ConvTranspose2d::default();
     let (x, w) = (zeros(&[1, 2, 3, 3]), zeros(&[2, 2, 2, 2]));
@@ -119,4 +120,27 @@ fn impossible_transposed_convolutions_are_errors() {
         let error = x.conv_transpose2d(&w, bias.as_ref(), &valid).expect_err("shapes do not fit");
         assert_eq!(error.kind(), ErrorKind::Shape, "{error}");
     }
+}
+
+#[test]
+fn output_padding_of_more_than_a_stride_gives_the_numbers_that_pytorch_gives() {
+    let device = Device::new(Reference::new());
+    let ramp = |count: i32, shape: [usize; 4]| {
+        let values: Vec<f64> = (1..=count).map(f64::from).collect();
+        Tensor::from(Array::from_slice(&device, &values, shape).expect("it fits"))
+    };
+    let (x, w) = (ramp(6, [1, 1, 2, 3]), ramp(4, [1, 1, 2, 2]));
+    let params = ConvTranspose2d {
+        padding: [1, 1],
+        output_padding: [2, 0],
+        dilation: [3, 3],
+        ..ConvTranspose2d::default()
+    };
+    let y = x.conv_transpose2d(&w, None, &params).expect("shapes fit");
+    assert_eq!(y.shape().dims(), [1, 1, 5, 4]);
+    // torch.nn.functional.conv_transpose2d of PyTorch 2.15.
+    let mut expected =
+        vec![5.0, 6.0, 8.0, 10.0, 0.0, 0.0, 0.0, 0.0, 6.0, 9.0, 4.0, 8.0, 15.0, 18.0];
+    expected.extend([16.0, 20.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(y.to_vec::<f64>().expect("f64"), expected);
 }

@@ -125,3 +125,71 @@ fn sizes_that_cannot_be_are_errors() {
     let none = zeros(&[0, 2, 3, 3], DType::F32);
     assert!(none.adaptive_max_pool2d([2, 2]).is_ok_and(|y| y.shape().numel() == 0));
 }
+
+#[test]
+fn resizing_gives_the_numbers_that_pytorch_gives() {
+    let device = Device::new(Reference::new());
+    let squares: Vec<f64> = (1..=12).map(|i| f64::from(i * i)).collect();
+    let x = Tensor::from(Array::from_slice(&device, &squares, [1, 1, 3, 4]).expect("it fits"));
+    // torch.nn.functional.interpolate of PyTorch 2.15 in f64.
+    let cases: [(Resize, [usize; 2], &[f64]); 5] = [
+        (
+            Resize::Bicubic { align_corners: false },
+            [2, 3],
+            &[
+                5.0056785300926,
+                11.890625,
+                22.9514973958333,
+                71.325339988426,
+                95.984375,
+                124.8193359375,
+            ],
+        ),
+        (
+            Resize::Bicubic { align_corners: true },
+            [2, 7],
+            &[
+                1.0, 2.03125, 4.0, 6.125, 9.0, 12.96875, 16.0, 81.0, 88.53125, 100.0, 110.125,
+                121.0, 134.46875, 144.0,
+            ],
+        ),
+        (Resize::Area, [2, 3], &[16.5, 24.5, 34.5, 60.5, 76.5, 94.5]),
+        (
+            Resize::NearestExact,
+            [5, 3],
+            &[
+                1.0, 9.0, 16.0, 1.0, 9.0, 16.0, 25.0, 49.0, 64.0, 81.0, 121.0, 144.0, 81.0, 121.0,
+                144.0,
+            ],
+        ),
+        (Resize::Nearest, [2, 3], &[1.0, 4.0, 9.0, 25.0, 36.0, 49.0]),
+    ];
+    for (mode, size, expected) in cases {
+        let found = x.interpolate(size, mode).and_then(|y| y.to_vec::<f64>());
+        let found = found.expect("the size is valid");
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-10 * 144.0, "{mode:?}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_window_of_even_size_reaches_further_before_a_channel_than_after_it() {
+    let device = Device::new(Reference::new());
+    let values: Vec<f64> = (1..=6).map(f64::from).collect();
+    let x = Tensor::from(Array::from_slice(&device, &values, [1, 6, 1]).expect("it fits"));
+    let y = x.local_response_norm(4, 2.0, 0.5, 1.0).and_then(|y| y.to_vec::<f64>());
+    // torch.nn.functional.local_response_norm of PyTorch 2.15 in f64.
+    let expected = [
+        0.5345224838248488,
+        std::f64::consts::FRAC_1_SQRT_2,
+        0.75,
+        0.7559289460184544,
+        0.753778361444409,
+        0.9546687410108761,
+    ];
+    for (found, expected) in y.expect("three dimensions").iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
+    }
+}

@@ -3,6 +3,7 @@
 
 mod convolution;
 mod elementwise;
+mod equality;
 mod hidden;
 mod layers;
 mod linear;
