@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::metadata::{Metadata, Package};
 use crate::shell::Call;
-use crate::{Result, smoke, tidy};
+use crate::{Result, matrix, smoke, tidy};
 
 /// What `cargo xtask ci` takes.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ enum Step {
     Tidy,
     /// Every crate builds alone, with and without its default features.
     Alone,
-    /// All tests pass, those in the documentation included.
+    /// All tests pass, those in the documentation included, and prove every operator.
     Test,
     /// The main job runs on a slice of the data and leaves what it promises.
     Smoke,
@@ -83,7 +83,13 @@ impl Step {
                 .run(root),
             Self::Tidy => tidy::run(),
             Self::Alone => metadata.packages.iter().try_for_each(|package| alone(package, root)),
-            Self::Test => Call::cargo("test --locked --workspace").run(root),
+            Self::Test => {
+                let record = matrix::empty_folder(metadata, "ci")?;
+                Call::cargo("test --locked --workspace")
+                    .variable(matrix::VARIABLE, record.display().to_string())
+                    .run(root)?;
+                matrix::check(root, &record)
+            }
             Self::Smoke => smoke::run(root),
         }
     }

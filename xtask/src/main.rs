@@ -1,8 +1,10 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | parity | matrix`.
 
 mod bench;
 mod ci;
+mod matrix;
 mod metadata;
+mod parity;
 mod shell;
 mod smoke;
 mod tidy;
@@ -29,16 +31,22 @@ enum Command {
     Tidy,
     /// Run the benchmarks and print medians, spreads and rates.
     Bench(bench::Args),
+    /// Hold operators, optimizers and schedules against the numbers of another framework.
+    Parity(parity::Args),
+    /// Run the laws of all operators and write what they prove to docs/coverage.md.
+    Matrix,
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Ci(args) => ci::run(&args),
-        Command::Tidy => tidy::run(),
-        Command::Bench(args) => bench::run(&args),
+        Command::Ci(args) => ci::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Parity(args) => parity::run(&args),
+        Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

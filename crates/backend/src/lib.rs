@@ -20,7 +20,8 @@
 //! ```
 //!
 //! The feature `reference` has the reference backend, plain loops in f64 that every fast kernel is
-//! held against; the feature `conformance` has the kit that does so for any backend.
+//! held against; the feature `conformance` has the kit that does so for any backend; the feature `meta`
+//! has the device that knows shapes only.
 
 mod array;
 mod buffer;
@@ -36,6 +37,8 @@ mod verbs;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "meta")]
+pub mod meta;
 #[cfg(feature = "reference")]
 pub mod reference;
 

@@ -45,4 +45,6 @@ mod pages {
     struct WriteALayer;
     #[doc = include_str!("../../../docs/write-an-op.md")]
     struct WriteAnOp;
+    #[doc = include_str!("../../../docs/check-a-gradient.md")]
+    struct CheckAGradient;
 }

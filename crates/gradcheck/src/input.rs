@@ -31,6 +31,19 @@ pub enum MemoryLayout {
 }
 
 impl MemoryLayout {
+    /// What the kind of layout is called.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            MemoryLayout::Contiguous => "contiguous",
+            MemoryLayout::ChannelsLast => "channels-last",
+            MemoryLayout::ChannelsSlice(..) => "channel slice",
+            MemoryLayout::Sliced(..) => "sliced",
+            MemoryLayout::Permuted(_) => "permuted",
+            MemoryLayout::Flipped(_) => "flipped",
+            MemoryLayout::Broadcast(_) => "broadcast",
+        }
+    }
+
     /// All the layouts that an array of this shape can have whatever its values are: one of each
     /// kind for each dimension where that makes a difference, [`MemoryLayout::Contiguous`] first.
     ///

@@ -1,6 +1,8 @@
 //! How parameters begin: a scope with a name, a device, a data type and random keys.
 
-use ferrotape_backend::{Array, DType, Device, Error, ErrorKind, IntoShape, Result, Rng, Shape};
+use ferrotape_backend::{
+    Array, DType, Device, Error, IntoShape, Layout, Random, Result, Rng, Shape,
+};
 
 use crate::{Parameter, Path, State, Ties};
 
@@ -142,10 +144,8 @@ impl Init {
         let rng = self.rng();
         match distribution.resolve(&shape)? {
             Plain::Constant(value) => Array::full(&self.device, self.dtype, shape, value),
-            Plain::Uniform(low, high) => {
-                self.draw(shape, |i| low + (high - low) * rng.uniform_f64(i))
-            }
-            Plain::Normal(mean, std) => self.draw(shape, |i| mean + std * rng.normal_f64(i)),
+            Plain::Uniform(low, high) => self.draw(shape, Random::Uniform { low, high }, rng),
+            Plain::Normal(mean, std) => self.draw(shape, Random::Normal { mean, std }, rng),
         }
     }
 
@@ -181,29 +181,13 @@ impl Init {
         self.array(shape, Distribution::Ones)
     }
 
-    fn draw(&self, shape: Shape, draw: impl Fn(u64) -> f64) -> Result<Array> {
-        let indices = 0..shape.numel() as u64;
-        if self.dtype == DType::F32 {
-            let mut values: Vec<f32> = room(&shape)?;
-            values.extend(indices.map(|i| draw(i) as f32));
-            return Array::from_slice(&self.device, &values, shape);
-        }
-        let mut values: Vec<f64> = room(&shape)?;
-        values.extend(indices.map(draw));
-        Array::from_f64(&self.device, &values, self.dtype, shape)
+    /// Drawn by the device, which gives the same numbers everywhere.
+    fn draw(&self, shape: Shape, kind: Random, rng: Rng) -> Result<Array> {
+        let layout = Layout::contiguous(shape);
+        let mut array = Array::empty(&self.device, self.dtype, layout)?;
+        self.device.backend().random(kind, rng, &mut array)?;
+        Ok(array)
     }
-}
-
-/// Memory on the host, where values are drawn: a layer of any size is an error, not a panic.
-fn room<T>(shape: &Shape) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(shape.numel()).map_err(|_| {
-        Error::new(
-            ErrorKind::OutOfMemory,
-            format!("there is no room to draw the first values of a parameter of shape {shape}"),
-        )
-    })?;
-    Ok(values)
 }
 
 /// What first values are drawn from.

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use ferrotape_backend::Result;
 use ferrotape_backend::pointwise::{Compare, Expr};
+use ferrotape_backend::{Error, Result, Shape};
 
 use crate::ops::pointwise::PointwiseFn;
 use crate::tensor::Tensor;
@@ -13,6 +13,12 @@ type Function = LazyLock<Arc<PointwiseFn>>;
 /// `then` where x > 0, else `otherwise`. A NaN goes the way of positive numbers, so it propagates.
 fn where_positive(x: &Expr, then: impl Into<Expr>, otherwise: impl Into<Expr>) -> Expr {
     x.select(Compare::Le, &Expr::constant(0.0), &otherwise.into(), &then.into())
+}
+
+/// `below` where x <= low, `above` where x >= high, else `middle`. A NaN goes the way of what lies
+/// between, so it propagates.
+fn between(x: &Expr, [low, below]: [&Expr; 2], middle: &Expr, [high, above]: [&Expr; 2]) -> Expr {
+    x.select(Compare::Le, low, below, &high.select(Compare::Le, x, above, middle))
 }
 
 /// # Activations
@@ -142,5 +148,200 @@ impl Tensor {
         static F: Function =
             LazyLock::new(|| PointwiseFn::unary("log_sigmoid", |x| x.neg().softplus().neg()));
         F.apply(&[self], &[])
+    }
+
+    /// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0 (`torch.nn.functional.relu6`).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn relu6(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("relu6", |x| {
+                let (zero, six) = (Expr::constant(0.0), Expr::constant(6.0));
+                between(x, [&zero, &zero], x, [&six, &six])
+            })
+        });
+        F.apply(&[self], &[])
+    }
+
+    /// `x` bounded to `min..=max`; unlike that of [`Tensor::clamp`], the gradient at the bounds is 0
+    /// (`torch.nn.functional.hardtanh`, whose bounds are -1 and 1 if none are given).
+    ///
+    /// # Errors
+    /// Not a float; `min` that is not below or equal to `max`.
+    pub fn hardtanh(&self, min: f64, max: f64) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("hardtanh", |x| {
+                let (min, max) = (Expr::scalar(0), Expr::scalar(1));
+                between(x, [&min, &min], x, [&max, &max])
+            })
+        });
+        if min.is_nan() || max.is_nan() || min > max {
+            return Err(Error::argument(format!(
+                "hardtanh wants a lower bound that is not above the upper one, got {min} and {max}"
+            )));
+        }
+        F.apply(&[self], &[min, max])
+    }
+
+    /// `scale x` where x > 0, else `scale alpha (exp(x) - 1)`, with the constants that keep mean and
+    /// variance (Klambauer et al., 2017; `torch.nn.functional.selu`).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn selu(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            const ALPHA: f64 = 1.673_263_242_354_377_2;
+            const SCALE: f64 = 1.050_700_987_355_480_5;
+            PointwiseFn::unary("selu", |x| {
+                where_positive(x, x * SCALE, x.expm1() * (SCALE * ALPHA))
+            })
+        });
+        F.apply(&[self], &[])
+    }
+
+    /// `x` where x > 0, else `alpha (exp(x / alpha) - 1)`, whose slope is continuous (Barron, 2017;
+    /// `torch.nn.functional.celu`).
+    ///
+    /// # Errors
+    /// Not a float; `alpha` of 0.
+    pub fn celu(&self, alpha: f64) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("celu", |x| {
+                let alpha = Expr::scalar(0);
+                where_positive(x, x, (x / &alpha).expm1() * &alpha)
+            })
+        });
+        if alpha == 0.0 {
+            return Err(Error::argument("celu divides by alpha, which must not be 0"));
+        }
+        F.apply(&[self], &[alpha])
+    }
+
+    /// `x tanh(log(1 + exp(x)))`, without overflow (Misra, 2019; `torch.nn.functional.mish`).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn mish(&self) -> Result<Tensor> {
+        static F: Function =
+            LazyLock::new(|| PointwiseFn::unary("mish", |x| x * x.softplus().tanh()));
+        F.apply(&[self], &[])
+    }
+
+    /// `x min(max(x + 3, 0), 6) / 6` (Howard et al., 2019; `torch.nn.functional.hardswish`). The
+    /// gradient is 0 at -3 and 1 at 3.
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn hardswish(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("hardswish", |x| {
+                let (low, high) = (Expr::constant(-3.0), Expr::constant(3.0));
+                let middle = x * (x + 3.0) * (1.0 / 6.0);
+                between(x, [&low, &Expr::constant(0.0)], &middle, [&high, x])
+            })
+        });
+        F.apply(&[self], &[])
+    }
+
+    /// `min(max(x + 3, 0), 6) / 6` (`torch.nn.functional.hardsigmoid`). The gradient at -3 and at 3
+    /// is 0; between them it is 1/6 rounded to f32 in every type, as PyTorch has it.
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn hardsigmoid(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            let bounded = |x: &Expr, [below, above]: [f64; 2], middle: &Expr| {
+                let (low, high) = (Expr::constant(-3.0), Expr::constant(3.0));
+                between(x, [&low, &below.into()], middle, [&high, &above.into()])
+            };
+            PointwiseFn::unary_by_input(
+                "hardsigmoid",
+                |x| bounded(x, [0.0, 1.0], &(x * (1.0 / 6.0) + 0.5)),
+                |x| bounded(x, [0.0, 0.0], &f64::from(1.0f32 / 6.0).into()),
+            )
+        });
+        F.apply(&[self], &[])
+    }
+
+    /// `x / (1 + |x|)` (`torch.nn.functional.softsign`).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn softsign(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            // The rule of quotients would subtract numbers that are nearly equal far from 0.
+            let shrink = |x: &Expr| (1.0 + x.abs()).recip();
+            PointwiseFn::unary_by_input("softsign", |x| x * shrink(x), |x| shrink(x) * shrink(x))
+        });
+        F.apply(&[self], &[])
+    }
+
+    /// `x` moved towards 0 by `lambda`, and 0 where |x| <= lambda
+    /// (`torch.nn.functional.softshrink`, whose lambda is 0.5 if none is given).
+    ///
+    /// # Errors
+    /// Not a float; a negative `lambda`.
+    pub fn softshrink(&self, lambda: f64) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("softshrink", |x| {
+                let lambda = Expr::scalar(0);
+                let shrunk = where_positive(x, x - &lambda, x + &lambda);
+                x.abs().select(Compare::Le, &lambda, &Expr::constant(0.0), &shrunk)
+            })
+        });
+        if lambda.is_nan() || lambda < 0.0 {
+            return Err(Error::argument(format!(
+                "softshrink wants a lambda that is not negative, got {lambda}"
+            )));
+        }
+        F.apply(&[self], &[lambda])
+    }
+
+    /// `x`, and 0 where |x| <= lambda (`torch.nn.functional.hardshrink`, whose lambda is 0.5 if none
+    /// is given).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn hardshrink(&self, lambda: f64) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("hardshrink", |x| {
+                x.abs().select(Compare::Le, &Expr::scalar(0), &Expr::constant(0.0), x)
+            })
+        });
+        F.apply(&[self], &[lambda])
+    }
+
+    /// `x - tanh(x)` (`torch.nn.functional.tanhshrink`).
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn tanhshrink(&self) -> Result<Tensor> {
+        static F: Function = LazyLock::new(|| PointwiseFn::unary("tanhshrink", |x| x - x.tanh()));
+        F.apply(&[self], &[])
+    }
+
+    /// `x` where x > 0, else `weight x` with a slope that is learned: one number, or one a channel,
+    /// `[C]` over dimension 1 (He et al., 2015; `torch.nn.functional.prelu`).
+    ///
+    /// # Errors
+    /// Not floats of one type; a weight that is neither one number nor one a channel.
+    pub fn prelu(&self, weight: &Tensor) -> Result<Tensor> {
+        static F: Function =
+            LazyLock::new(|| PointwiseFn::binary("prelu", |x, w| where_positive(x, x, w * x)));
+        let shape = if weight.shape().rank() <= 1 && weight.shape().numel() == 1 {
+            Shape::new(&[])?
+        } else if weight.shape().rank() == 1 && self.shape().get(1) == Some(&weight.shape()[0]) {
+            let mut sizes = vec![1; self.shape().rank() - 1];
+            sizes[0] = weight.shape()[0];
+            Shape::new(&sizes)?
+        } else {
+            return Err(Error::shape(format!(
+                "prelu of {} wants one slope [1] or one for each index of dimension 1, got {}",
+                self.shape(),
+                weight.shape()
+            )));
+        };
+        F.apply(&[self, &weight.view(shape)?], &[])
     }
 }

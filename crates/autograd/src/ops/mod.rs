@@ -5,19 +5,25 @@ mod arithmetic;
 mod batch_norm;
 mod cast;
 mod conv2d;
-mod cross_entropy;
 mod dropout;
 mod index;
 mod layout;
+mod logsumexp;
+mod losses;
 mod matmul;
+mod pad;
+mod pixel_shuffle;
 pub mod pointwise;
 mod pool2d;
 mod reduce;
 mod shape;
 mod softmax;
+mod unfold;
 
 pub use cast::Cast;
-pub use cross_entropy::Reduction;
+pub use losses::{BinaryCrossEntropy, NllLoss, Reduction};
+pub use pad::Padding;
+pub use unfold::Unfold;
 
 use ferrotape_backend::{Array, DType, Error, Layout, Result, Shape};
 use smallvec::SmallVec;

@@ -44,6 +44,8 @@ enum Slope {
     Symbolic,
     /// The derivative of a function of one input, as an expression of the output.
     OfOutput(Expr),
+    /// The same, as an expression of the input.
+    OfInput(Expr),
 }
 
 /// The gradient in one input: a function of some of the forward operands, and last the incoming
@@ -81,6 +83,17 @@ impl PointwiseFn {
         slope: impl FnOnce(&Expr) -> Expr,
     ) -> Arc<Self> {
         let slope = Slope::OfOutput(slope(&Expr::input(0)));
+        Self::with_slope(name, 1, f(&Expr::input(0)), slope)
+    }
+
+    /// A function of one input whose derivative is stated as an expression of the input: where the
+    /// symbolic one loses digits, or is not the one that is wanted.
+    pub fn unary_by_input(
+        name: &'static str,
+        f: impl FnOnce(&Expr) -> Expr,
+        slope: impl FnOnce(&Expr) -> Expr,
+    ) -> Arc<Self> {
+        let slope = Slope::OfInput(slope(&Expr::input(0)));
         Self::with_slope(name, 1, f(&Expr::input(0)), slope)
     }
 
@@ -140,6 +153,7 @@ impl PointwiseFn {
     fn gradient(&self, index: usize) -> Gradient {
         let (derivative, sources): (Expr, Vec<Operand>) = match &self.slope {
             Slope::OfOutput(slope) => (slope.clone(), vec![Operand::Output]),
+            Slope::OfInput(slope) => (slope.clone(), vec![Operand::Input(0)]),
             Slope::Symbolic => (
                 self.expr().derivative(&Expr::input(index)),
                 (0..self.arity).map(Operand::Input).collect(),

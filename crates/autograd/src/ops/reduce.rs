@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 type Dims = SmallVec<[usize; 8]>;
 
 /// The shape with the reduced sizes set to 1, and with them left out.
-fn reduced(shape: &Shape, dims: &[usize]) -> Result<(Shape, Shape)> {
+pub(super) fn reduced(shape: &Shape, dims: &[usize]) -> Result<(Shape, Shape)> {
     let mut kept = *shape;
     for &dim in dims {
         kept = kept.with(dim, 1)?;

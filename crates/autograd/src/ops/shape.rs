@@ -1,4 +1,4 @@
-//! Views and rearrangements: reshape, permute, narrow, broadcast, flip, cat.
+//! Views and rearrangements: reshape, permute, narrow, broadcast, flip, cat, stack.
 
 use ferrotape_backend::{Array, Error, Result, Shape};
 use smallvec::SmallVec;
@@ -312,5 +312,33 @@ impl Tensor {
             return Tensor::cat(&[&Tensor::cat(front, dim)?, &Tensor::cat(back, dim)?], dim);
         }
         Tensor::apply(Cat(first.shape().dim(dim)?), tensors)
+    }
+
+    /// Tensors of one shape along a new dimension (`torch.stack`).
+    ///
+    /// # Errors
+    /// None given, shapes that differ, or a new dimension past the end.
+    pub fn stack(tensors: &[&Tensor], dim: isize) -> Result<Tensor> {
+        let first = tensors
+            .first()
+            .ok_or_else(|| Error::argument("stack wants at least one tensor, got none"))?;
+        if let Some(other) = tensors.iter().find(|t| t.shape() != first.shape()) {
+            return Err(Error::shape(format!(
+                "stack wants tensors of one shape, got {} and {}",
+                first.shape(),
+                other.shape()
+            )));
+        }
+        let places = first.shape().rank() as isize + 1;
+        if !(-places..places).contains(&dim) {
+            return Err(Error::argument(format!(
+                "tensors of shape {} cannot be stacked along a new dimension {dim}",
+                first.shape()
+            )));
+        }
+        let dim = dim.rem_euclid(places);
+        let parts: Vec<Tensor> =
+            tensors.iter().map(|t| t.unsqueeze(dim as usize)).collect::<Result<_>>()?;
+        Tensor::cat(&parts.iter().collect::<Vec<_>>(), dim)
     }
 }

@@ -128,6 +128,17 @@ fn cat_of_more_tensors_than_the_tape_has_bits_obeys_the_laws() {
 }
 
 #[test]
+fn stack_obeys_the_laws_along_every_new_dimension() {
+    let cases = (shapes(0..=3, 3), any::<i8>(), 1..=4usize).prop_flat_map(|(shape, dim, count)| {
+        let places = shape.len() as isize + 1;
+        (inputs(vec![shape; count], Values::Any), Just(isize::from(dim) % places))
+    });
+    for_all(cases, |device, (inputs, dim)| {
+        Ok(check_op!(device, &inputs, |x| Tensor::stack(&x.iter().collect::<Vec<_>>(), dim), dim)?)
+    });
+}
+
+#[test]
 fn memory_order_changes_no_value_and_no_gradient() {
     let cases = images(3).prop_flat_map(|shape| inputs(vec![shape], Values::Any));
     for_all(cases, |device, inputs| {

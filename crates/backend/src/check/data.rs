@@ -142,7 +142,8 @@ pub fn reduce(kind: Reduce, src: &Array, dst: &Array, index: Option<&Array>) -> 
 /// any data type, the same for both.
 ///
 /// # Errors
-/// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` if there is no such dimension.
+/// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` if there is no such dimension, or
+/// nothing in it for an index to mean.
 pub fn gather(src: &Array, dim: usize, index: &Array, dst: &Array) -> Result<()> {
     operands("gather", &[src, index], &[dst], || {
         of_type("the result", dst, src.dtype())?;
@@ -175,6 +176,12 @@ fn picks(name: &str, table: &Array, dim: usize, index: &Array) -> Result<()> {
             .zip(index.shape().iter())
             .enumerate()
             .all(|(axis, (&has, &wants))| axis == dim || wants <= has);
+    if fits && table.shape()[dim] == 0 && index.shape().numel() > 0 {
+        return Err(Error::argument(format!(
+            "{name} of shape {} has nothing in dimension {dim} that an index could mean",
+            table.shape()
+        )));
+    }
     if fits {
         return Ok(());
     }

@@ -188,6 +188,13 @@ pub(super) struct Placed {
 }
 
 impl Operand {
+    /// Whether it holds indices of which some are out of range: nothing but a look at them can tell.
+    pub(super) fn is_misplaced(&self) -> bool {
+        let outside =
+            |limit: usize, index: i64| usize::try_from(index).map_or(true, |i| i >= limit);
+        matches!(self.values, Values::Index(limit, Some(index)) if outside(limit, index))
+    }
+
     pub(super) fn numel(&self) -> usize {
         self.shape.iter().product()
     }

@@ -1,6 +1,7 @@
 //! The kit passes the reference and catches backends that are broken on purpose.
 
 use super::*;
+use crate::meta::Meta;
 use crate::pointwise::{Expr, Program};
 use crate::reference::Reference;
 use crate::{
@@ -11,10 +12,20 @@ use crate::{
 #[test]
 fn the_reference_conforms() {
     let device = Device::new(Reference::new());
-    let options = Options { cases: 24, seed: 1 };
+    let options = Options { cases: 24, seed: 1, ..Options::default() };
     let report = check(&device, &options).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(report.verbs.len(), list().len());
     assert!(report.verbs.iter().all(|verb| verb.unsupported == 0), "{report}");
+}
+
+#[test]
+fn a_device_without_values_conforms_in_all_else() {
+    let device = Device::new(Meta::new());
+    let options = Options { cases: 64, values: false, ..Options::default() };
+    let report = check(&device, &options).unwrap_or_else(|failure| panic!("{failure}"));
+    // What goes up does not come down again.
+    let whole = report.verbs.iter().filter(|verb| verb.unsupported == 0);
+    assert_eq!(whole.count(), list().len() - 1, "{report}");
 }
 
 /// What is wrong with a backend.

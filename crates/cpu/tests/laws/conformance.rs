@@ -24,10 +24,10 @@ fn every_level_conforms_alone() {
 
 #[test]
 fn every_level_conforms_with_two_threads() {
-    passes(2, Options { cases: 40, seed: 1 });
+    passes(2, Options { cases: 40, seed: 1, ..Options::default() });
 }
 
 #[test]
 fn every_level_conforms_with_five_threads() {
-    passes(5, Options { cases: 40, seed: 2 });
+    passes(5, Options { cases: 40, seed: 2, ..Options::default() });
 }

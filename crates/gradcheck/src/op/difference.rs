@@ -66,34 +66,47 @@ const FLOOR: f64 = 1e-13;
 /// ones for those that bend within it.
 pub(crate) const STEPS: [f64; 3] = [1e-3, 1e-4, 1e-5];
 
-/// Compares `analytic` with slopes over ever smaller steps: `None` if one agrees, else the slope
-/// over the middle step and the tolerance there.
+/// How a derivative compares with difference quotients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    /// One agrees; the difference, relative to the sums of the absolute terms.
+    Agrees(f64),
+    /// None does: the slope over the middle step, and the tolerance there.
+    Differs(f64, f64),
+}
+
+/// Compares `analytic` with slopes over ever smaller steps.
 ///
 /// Where the function has a kink nearer than the smallest step, as a network with many does now and
 /// then, the slope on the side without it decides.
-pub(crate) fn disagreement(
+pub(crate) fn against_slopes(
     analytic: f64,
     scale: f64,
     relative: f64,
     weights: &[f64],
     mut y: impl FnMut(f64) -> Result<Vec<f64>>,
-) -> Result<Option<(f64, f64)>> {
-    let mut seen = None;
+) -> Result<Verdict> {
+    let off = |slope: &Slope| (slope.value - analytic).abs();
+    let agrees = |slope: &Slope| off(slope) <= tolerance(relative, slope, scale);
+    let agreed = |slope: &Slope| {
+        let sums = slope.scale + scale;
+        Ok(Verdict::Agrees(if sums > 0.0 { off(slope) / sums } else { 0.0 }))
+    };
+    let mut seen = Verdict::Agrees(0.0);
     for step in STEPS {
         let slope = slope(step, weights, &mut y)?;
-        let tolerance = tolerance(relative, &slope, scale);
-        if (slope.value - analytic).abs() <= tolerance {
-            return Ok(None);
+        if agrees(&slope) {
+            return agreed(&slope);
         }
         if step == STEPS[1] {
-            seen = Some((slope.value, tolerance));
+            seen = Verdict::Differs(slope.value, tolerance(relative, &slope, scale));
         }
     }
     for step in [1e-4, 1e-5, 1e-6] {
         for side in [step, -step] {
             let slope = one_sided(side, weights, &mut y)?;
-            if (slope.value - analytic).abs() <= tolerance(relative, &slope, scale) {
-                return Ok(None);
+            if agrees(&slope) {
+                return agreed(&slope);
             }
         }
     }
@@ -103,6 +116,10 @@ pub(crate) fn disagreement(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn agree(verdict: Verdict) -> bool {
+        matches!(verdict, Verdict::Agrees(_))
+    }
 
     #[test]
     fn the_quotient_of_a_smooth_function_has_eleven_digits() -> Result<()> {
@@ -115,23 +132,23 @@ mod tests {
     #[test]
     fn a_kink_within_the_first_step_is_no_disagreement() -> Result<()> {
         let y = |t: f64| Ok(vec![(t + 5e-4).max(0.0)]);
-        assert_eq!(disagreement(1.0, 1.0, 1e-7, &[1.0], y)?, None);
+        assert!(agree(against_slopes(1.0, 1.0, 1e-7, &[1.0], y)?));
         Ok(())
     }
 
     #[test]
     fn next_to_a_kink_the_smooth_side_decides() -> Result<()> {
         let y = |t: f64| Ok(vec![(t + 1e-9).max(0.0) + t.sin()]);
-        assert_eq!(disagreement(2.0, 2.0, 1e-7, &[1.0], y)?, None);
-        assert!(disagreement(1.5, 2.0, 1e-7, &[1.0], y)?.is_some());
+        assert!(agree(against_slopes(2.0, 2.0, 1e-7, &[1.0], y)?));
+        assert!(!agree(against_slopes(1.5, 2.0, 1e-7, &[1.0], y)?));
         Ok(())
     }
 
     #[test]
     fn a_wrong_slope_or_no_number_is_a_disagreement() -> Result<()> {
         let y = |t: f64| Ok(vec![3.0 * t]);
-        assert!(disagreement(3.00001, 3.0, 1e-7, &[1.0], y)?.is_some());
-        assert!(disagreement(f64::NAN, f64::NAN, 1e-7, &[1.0], y)?.is_some());
+        assert!(!agree(against_slopes(3.00001, 3.0, 1e-7, &[1.0], y)?));
+        assert!(!agree(against_slopes(f64::NAN, f64::NAN, 1e-7, &[1.0], y)?));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use super::problem::{Outcome, Problem};
 use super::smooth::{self, unravel};
 use crate::failure::{Failure, Law, Place};
 use crate::input::{Input, MemoryLayout, weights};
+use crate::record;
 
 type Checked<T = ()> = Result<T, Failure>;
 
@@ -215,10 +216,15 @@ fn layouts(problem: &Problem<'_>, cotangent: &[f64]) -> Checked {
     let compare = |index: usize, expected: &Outcome, of: &[Input], layout: MemoryLayout| {
         let mut inputs = of.to_vec();
         let how = format!("with input {index} laid out as {layout:?}");
+        let name = layout.name();
         inputs[index] = inputs[index].clone().laid_out(layout);
-        equal(problem, Law::Layout, &how, &run(&inputs)?, expected)
+        let run = run(&inputs)?;
+        equal(problem, Law::Layout, &how, &run, expected)?;
+        record::see(name, difference(&run, expected));
+        Ok::<_, Failure>(())
     };
     equal(problem, Law::Layout, "in the given layouts", &run(problem.inputs)?, &expected)?;
+    record::see(MemoryLayout::Contiguous.name(), 0.0);
     for index in 0..inputs.len() {
         for layout in MemoryLayout::all(inputs[index].shape()).into_iter().skip(1) {
             compare(index, &expected, &inputs, layout)?;
@@ -244,7 +250,9 @@ fn reference(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Che
     let expected = problem
         .run_on(&device, problem.inputs, &tracked, cotangent, |_| Ok(()))
         .map_err(on(Law::Reference, "on the reference backend, the operator"))?;
-    equal(problem, Law::Reference, "beside the reference backend", outcome, &expected)
+    equal(problem, Law::Reference, "beside the reference backend", outcome, &expected)?;
+    record::see("value", difference(outcome, &expected));
+    Ok(())
 }
 
 /// The recorded backward pass, and its derivatives in the inputs and in what is fed in.
@@ -330,6 +338,20 @@ fn equal(
         }
     }
     Ok(())
+}
+
+/// How far two outcomes that passed for equal are apart, relative to what their rounding is judged by.
+fn difference(found: &Outcome, expected: &Outcome) -> f64 {
+    let lists = |outcome: &Outcome| {
+        let grads = outcome.grads.iter().flatten().cloned();
+        std::iter::once(outcome.value.clone()).chain(grads).collect::<Vec<_>>()
+    };
+    let relative = |(found, expected): (Vec<f64>, Vec<f64>)| {
+        let largest = expected.iter().fold(1.0f64, |m, e| m.max(e.abs()));
+        let off = found.iter().zip(&expected).map(|(f, e)| (f - e).abs());
+        off.fold(0.0, f64::max) / largest
+    };
+    lists(found).into_iter().zip(lists(expected)).map(relative).fold(0.0, f64::max)
 }
 
 /// The position where two lists of one length differ most, if by more than the tolerance, which it gives too.

@@ -13,6 +13,7 @@ use ferrotape_backend::{Device, Result};
 
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::record;
 use problem::Problem;
 
 /// How an operator is checked.
@@ -83,10 +84,13 @@ pub fn check_op(
     op: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) -> Result<(), Failure> {
     let problem = Problem { device, op: &op, inputs, options };
+    record::begin();
     laws::check(&problem).map_err(|failure| {
         let code = reproduction(source, inputs, options, &device.name());
         failure.reproduced_by(code)
-    })
+    })?;
+    record::passed("law", source, "f64", &device.name());
+    Ok(())
 }
 
 /// Checks that value and gradients have the same bits on all of these devices, which differ in their

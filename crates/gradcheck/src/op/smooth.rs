@@ -2,10 +2,11 @@
 
 use ferrotape_backend::{Result, Rng, Shape};
 
-use super::difference::{self, disagreement};
+use super::difference::{self, Verdict, against_slopes};
 use super::problem::{Outcome, Problem};
 use crate::failure::{Failure, Law, Place};
 use crate::input::weights;
+use crate::record;
 
 /// Compares the gradient of each input, along a random direction in it, with a difference quotient
 /// of the value; a mismatch is searched for its element.
@@ -102,8 +103,15 @@ pub(crate) fn compare(
         let analytic: f64 = grad.iter().zip(&direction).map(|(g, v)| g * v).sum();
         let scale: f64 = grad.iter().zip(&direction).map(|(g, v)| (g * v).abs()).sum();
         let along = |t: f64| line(index, &direction, t);
-        let failed = disagreement(analytic, scale, how.tolerance, how.weights, along);
-        let Some((numeric, tolerance)) = failed.map_err(broken)? else { continue };
+        let verdict = against_slopes(analytic, scale, how.tolerance, how.weights, along);
+        let (numeric, tolerance) = match verdict.map_err(broken)? {
+            Verdict::Agrees(error) => {
+                let second = how.law == Law::SecondDerivative;
+                record::see(if second { "second" } else { "gradient" }, error);
+                continue;
+            }
+            Verdict::Differs(numeric, tolerance) => (numeric, tolerance),
+        };
         let place = worst_element(how, index, subject, grad, line).map_err(broken)?;
         let missing = match (subject.grad, how.law) {
             (None, Law::SecondDerivative) => {
@@ -142,9 +150,10 @@ fn worst_element(
     for (position, &analytic) in grad.iter().enumerate() {
         direction[position] = 1.0;
         let along = |t: f64| line(index, &direction, t);
-        let found = disagreement(analytic, analytic.abs(), how.tolerance, how.weights, along)?;
+        let scale = analytic.abs();
+        let verdict = against_slopes(analytic, scale, how.tolerance, how.weights, along)?;
         direction[position] = 0.0;
-        let Some((numeric, tolerance)) = found else { continue };
+        let Verdict::Differs(numeric, tolerance) = verdict else { continue };
         let excess = (analytic - numeric).abs() / tolerance;
         let excess = if excess.is_nan() { f64::INFINITY } else { excess };
         if worst.as_ref().is_none_or(|(most, _)| excess > *most) {

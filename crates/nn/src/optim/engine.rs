@@ -172,12 +172,19 @@ impl<R: Rule> Stepper<R> {
 impl<R: Rule> Optimizer for Stepper<R> {
     fn step(&mut self, gradients: &Gradients) -> Result<()> {
         self.missing.clear();
+        // Nearly all parameters are at the same step.
+        let mut at: Option<(u64, Vec<f64>)> = None;
         for slot in &mut self.slots {
             match gradients.get(&slot.parameter) {
                 Some(gradient) => {
-                    let scalars = self.rule.scalars(slot.steps + 1, self.lr);
+                    let step = slot.steps + 1;
+                    let (_, scalars) = match at.take() {
+                        Some(at) if at.0 == step => at,
+                        _ => (step, self.rule.scalars(step, self.lr)),
+                    };
+                    let scalars = &at.insert((step, scalars)).1;
                     let names = self.rule.state();
-                    slot.step(gradient.array(), &self.program, &scalars, names)
+                    slot.step(gradient.array(), &self.program, scalars, names)
                         .at(|| slot.name.as_str())?;
                 }
                 None if slot.parameter.is_trainable() => {

@@ -177,7 +177,7 @@ fn within_restart(step: u64, first: u64, factor: u64) -> (u64, u64) {
     (at, length)
 }
 
-/// The options of [`ReduceOnPlateau`], with PyTorch's meaning (`mode='min'`, relative threshold).
+/// The options of [`ReduceOnPlateau`], with PyTorch's meaning.
 ///
 /// ```
 /// assert_eq!(ferrotape_nn::optim::ReduceOnPlateauConfig::default().patience, 10);
@@ -194,16 +194,41 @@ pub struct ReduceOnPlateauConfig {
     pub cooldown: u64,
     /// The lowest rate.
     pub min_lr: f64,
+    /// Whether a larger metric is a better one (`mode='max'`): an accuracy, not a loss.
+    pub maximize: bool,
+    /// Whether the threshold is a difference (`threshold_mode='abs'`), not a share of the best.
+    pub absolute: bool,
+    /// A smaller change of the rate is not made.
+    pub eps: f64,
 }
 
 impl Default for ReduceOnPlateauConfig {
     fn default() -> Self {
-        let (factor, patience, threshold) = (0.1, 10, 1e-4);
-        ReduceOnPlateauConfig { factor, patience, threshold, cooldown: 0, min_lr: 0.0 }
+        ReduceOnPlateauConfig {
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            cooldown: 0,
+            min_lr: 0.0,
+            maximize: false,
+            absolute: false,
+            eps: 1e-8,
+        }
     }
 }
 
-/// Lowers the rate when a metric stops to fall: `torch.optim.lr_scheduler.ReduceLROnPlateau`.
+impl ReduceOnPlateauConfig {
+    fn improves(&self, metric: f64, best: f64) -> bool {
+        match (self.maximize, self.absolute) {
+            (false, false) => metric < best * (1.0 - self.threshold),
+            (false, true) => metric < best - self.threshold,
+            (true, false) => metric > best * (1.0 + self.threshold),
+            (true, true) => metric > best + self.threshold,
+        }
+    }
+}
+
+/// Lowers the rate when a metric stops to get better: `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 ///
 /// ```
 /// use ferrotape_nn::optim::{ReduceOnPlateau, ReduceOnPlateauConfig};
@@ -235,14 +260,13 @@ impl ReduceOnPlateau {
                 config.factor
             )));
         }
-        Ok(ReduceOnPlateau { config, best: f64::INFINITY, bad: 0, cooling: 0 })
+        let best = if config.maximize { f64::NEG_INFINITY } else { f64::INFINITY };
+        Ok(ReduceOnPlateau { config, best, bad: 0, cooling: 0 })
     }
 
     /// The next epoch's rate, given the last one's rate and metric.
     pub fn lr(&mut self, lr: f64, metric: f64) -> f64 {
-        /// A smaller change of the rate is none, as in PyTorch.
-        const EPS: f64 = 1e-8;
-        if metric < self.best * (1.0 - self.config.threshold) {
+        if self.config.improves(metric, self.best) {
             (self.best, self.bad) = (metric, 0);
         } else {
             self.bad += 1;
@@ -255,6 +279,6 @@ impl ReduceOnPlateau {
         }
         (self.cooling, self.bad) = (self.config.cooldown, 0);
         let lower = (lr * self.config.factor).max(self.config.min_lr);
-        if lr - lower > EPS { lower } else { lr }
+        if lr - lower > self.config.eps { lower } else { lr }
     }
 }

@@ -1,6 +1,8 @@
 //! What modules, optimizers and schedules promise.
 
 mod layers;
+mod lookup;
+mod meta;
 mod module;
 mod optim;
 mod recurrent;

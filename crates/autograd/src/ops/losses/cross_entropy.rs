@@ -1,24 +1,14 @@
-//! Cross entropy of logits and target classes.
+//! Cross entropy of logits and target classes, softmax and loss in one pass.
 
-use std::sync::{Arc, LazyLock};
-
-use ferrotape_backend::pointwise::{Compare, Expr, Program};
 use ferrotape_backend::{Array, CrossEntropy, DType, Error, Result, Shape};
+use smallvec::SmallVec;
 
+use super::Reduction;
+use super::likelihood::{check_targets, class_dim};
 use crate::op::{Backward, Forward, InputGrads, Op};
+use crate::ops;
+use crate::ops::index::differs_from;
 use crate::tensor::Tensor;
-
-/// How the losses of a batch become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reduction {
-    /// Their mean over the rows that are not ignored.
-    #[default]
-    Mean,
-    /// Their sum.
-    Sum,
-    /// They stay as they are, one a row.
-    None,
-}
 
 /// One loss a row: `-sum_k q_k log softmax(logits)_k`. Inputs: logits `[N, K]`, targets `[N]`.
 #[derive(Debug)]
@@ -31,14 +21,14 @@ impl Op for Loss {
 
     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         let (logits, targets) = (inputs[0], inputs[1]);
-        super::common_float(&[logits])?;
+        ops::common_float(&[logits])?;
         if targets.dtype() != DType::I64 || logits.shape().rank() != 2 {
             return Err(Error::shape(
                 "cross entropy wants logits [N, K] and target classes [N] of i64",
             ));
         }
         let wide = logits.dtype().accumulator();
-        let mut loss = super::output(logits, wide, &[logits.shape()[0]])?;
+        let mut loss = ops::output(logits, wide, &[logits.shape()[0]])?;
         logits.device().backend().cross_entropy(logits, targets, &mut loss, &self.0)?;
         cx.save_input(0);
         cx.save_constant(targets);
@@ -50,7 +40,7 @@ impl Op for Loss {
         let gx = if cx.recording() {
             self.backward_by_definition(&logits, &targets, grad)?
         } else {
-            let mut gx = super::output_like(&logits, logits.dtype(), *logits.shape())?;
+            let mut gx = ops::output_like(&logits, logits.dtype(), *logits.shape())?;
             let backend = logits.device().backend();
             backend.cross_entropy_grad(grad, &logits, &targets, &mut gx, &self.0)?;
             gx.into()
@@ -87,27 +77,31 @@ impl Loss {
     }
 }
 
-/// 1 where a target counts, 0 where it is ignored.
-fn counted(targets: &Array, ignore_index: i64, dtype: DType) -> Result<Array> {
-    static PROGRAM: LazyLock<Arc<Program>> = LazyLock::new(|| {
-        let counted = Expr::input(0).select(
-            Compare::Eq,
-            &Expr::scalar(0),
-            &Expr::constant(0.0),
-            &Expr::constant(1.0),
-        );
-        Arc::new(Program::new(&[counted]))
-    });
-    let mut mask = super::output(targets, dtype, targets.shape())?;
-    let backend = targets.device().backend();
-    backend.pointwise(&PROGRAM, &[ignore_index as f64], &[targets], &mut [&mut mask])?;
-    Ok(mask)
+pub(super) fn check_smoothing(label_smoothing: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&label_smoothing) {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "label smoothing is {label_smoothing}, it must lie between 0 and 1"
+    )))
 }
 
-/// # Losses
+/// # Cross entropy
 impl Tensor {
-    /// The mean cross entropy of these logits `[N, K]` and target classes `[N]` (i64), in the
-    /// accumulator type (`torch.nn.functional.cross_entropy`).
+    /// The mean cross entropy of these logits, `[N, K]`, `[N, K, d1, ..]` or `[K]`, and target
+    /// classes (i64), `[N]`, `[N, d1, ..]` or a scalar, in the accumulator's type
+    /// (`torch.nn.functional.cross_entropy`).
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let logits = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0], [1, 2])?);
+    /// let targets = Array::from_slice(&device, &[1i64], [1])?;
+    /// assert!((logits.cross_entropy(&targets)?.item()? - 2f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, or a target that is not a class.
@@ -125,21 +119,25 @@ impl Tensor {
         params: &CrossEntropy,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        if !(0.0..=1.0).contains(&params.label_smoothing) {
-            return Err(Error::argument(format!(
-                "label smoothing is {}, it must lie between 0 and 1",
-                params.label_smoothing
-            )));
-        }
-        let targets = Tensor::from(targets.clone());
-        let loss = Tensor::apply(Loss(*params), &[self, &targets])?;
-        match reduction {
-            Reduction::None => Ok(loss),
-            Reduction::Sum => loss.sum_all(),
-            Reduction::Mean => {
-                let rows = counted(&targets, params.ignore_index, loss.dtype())?;
-                loss.sum_all()?.div(&Tensor::from(rows).sum_all()?)
-            }
-        }
+        check_smoothing(params.label_smoothing)?;
+        check_targets(self, targets)?;
+        let (dim, shape) = class_dim(self)?;
+        let rows = Shape::new(&[shape.numel(), self.shape()[dim]])?;
+        let logits = if self.shape().rank() > 2 {
+            // In channels-last memory the classes of a pixel are adjacent already.
+            let mut order: SmallVec<[usize; 8]> = (0..self.shape().rank()).collect();
+            order.remove(dim);
+            order.push(dim);
+            self.permute(&order)?.view(rows)?
+        } else {
+            self.view(rows)?
+        };
+        let list = Tensor::from(targets.reshape([shape.numel()])?);
+        let losses = Tensor::apply(Loss(*params), &[&logits, &list])?.view(shape)?;
+        reduction.with_mean(&losses, || {
+            // They are counted in f64: f32 cannot tell 2^24 from one more.
+            let counted = differs_from(targets, params.ignore_index)?.cast(DType::F64)?;
+            losses.sum_all()?.div(&Tensor::from(counted).sum_all()?.cast(losses.dtype())?)
+        })
     }
 }
