@@ -109,8 +109,9 @@ impl Linear {
     }
 
     /// The layer back: `y = x weight + bias` with the weight of `of`, `[out, in]`, tied to it, from
-    /// `of`'s output features to its input features. So the decoder of an autoencoder is tied to its
-    /// encoder, and a language model's output to its embedding. The bias is new, in the given scope.
+    /// `of`'s output features to its input features, as the decoder of an autoencoder is tied to its
+    /// encoder. The bias is new, in the given scope. (A language model's output has the shape of its
+    /// embedding, so that [`Module::tie`] ties the two.)
     ///
     /// The tied weight is one parameter with one gradient, of `of`'s shape in every state dict; see
     /// [`Module::tie`].

@@ -6,9 +6,9 @@ use ferrotape_gradcheck::strategy::{self, Values, inputs};
 use ferrotape_gradcheck::{Input, check_layer};
 use ferrotape_nn::optim::{Optimizer, Sgd, SgdConfig};
 use ferrotape_nn::{
-    BatchNormConfig, Conv2dConfig, Init, IntoLayer, Layer, Linear, LinearConfig, Lstm, Module,
-    Nonlinearity, Parameter, Pass, Path, RecurrentConfig, Sequential, StateDict, Summary, gru,
-    lstm, rnn,
+    BatchNormConfig, Conv2dConfig, Embedding, EmbeddingConfig, Init, IntoLayer, Layer, Linear,
+    LinearConfig, Lstm, Module, Nonlinearity, Parameter, Pass, Path, RecurrentConfig, Sequential,
+    StateDict, Summary, gru, lstm, rnn,
 };
 use proptest::prop_assert;
 use proptest::strategy::{Just, Strategy};
@@ -208,6 +208,28 @@ fn the_gradient_of_a_transposed_tie_is_the_sum_of_one_and_the_others_transpose()
     let expected = expected.add(apart.of(&last).unwrap()).unwrap();
     let expected = expected.to_vec::<f64>().unwrap();
     assert_close(&found.of(&shared).unwrap().to_vec::<f64>().unwrap(), &expected, "sum").unwrap();
+}
+
+#[test]
+fn an_output_tied_to_its_embedding_has_the_gradient_of_both() {
+    let device = device();
+    let init = init(&device);
+    let words = Embedding::new(&init.at("words"), EmbeddingConfig::new(5, 3)).unwrap();
+    let apart = Linear::new(&init.at("output"), LinearConfig::new(3, 5).bias(false)).unwrap();
+    apart.weight.set(words.weight.value()).unwrap();
+    let tied = apart.clone().tie("weight", &words.weight).unwrap();
+    let sentence = Array::from_slice(&device, &[4i64, 0, 4, 2], [2, 2]).unwrap();
+    let gradients = |output: &Linear| {
+        let cx = Pass::train(&device, Rng::new(1));
+        let hidden = words.forward(&cx, &sentence.clone().into()).unwrap().tanh().unwrap();
+        let y = output.forward(&cx, &hidden).unwrap();
+        y.square().unwrap().sum_all().unwrap().backward().unwrap()
+    };
+    let untied = sum(&gradients(&apart), [&words.weight, &apart.weight]).unwrap();
+    let one = gradients(&tied);
+    assert_eq!(one.leaves().count(), 1);
+    let found = one.of(&words.weight).unwrap().to_vec::<f64>().unwrap();
+    assert_close(&found, &untied, "words.weight").unwrap();
 }
 
 #[test]

@@ -124,6 +124,36 @@ impl RecurrentCell<2> for LstmCell {
 
 /// Layers of [`LstmCell`]s along a sequence; see [`Recurrent`]. Means what `torch.nn.LSTM` means
 /// (without its projections, `proj_size`).
+///
+/// It learns to say how a wave goes on:
+///
+/// ```
+/// use ferrotape_autograd::Tensor;
+/// use ferrotape_backend::{Array, Device, Rng, reference::Reference};
+/// use ferrotape_nn::optim::{Adam, AdamConfig, Optimizer};
+/// use ferrotape_nn::{Init, Layer, LinearConfig, Module, Pass, RecurrentConfig, Sequential, lstm};
+///
+/// let device = Device::new(Reference::new());
+/// let rng = Rng::new(42);
+/// let model = Sequential::new(&Init::new(&device, rng))
+///     .add(lstm(RecurrentConfig::new(1, 8)))?
+///     .add(LinearConfig::new(8, 1))?;
+/// let wave: Vec<f32> = (0..21).map(|t| (0.5 * t as f32).sin()).collect();
+/// let [now, next] = [&wave[..20], &wave[1..]]
+///     .map(|values| Array::from_slice(&device, values, [20, 1, 1]).map(Tensor::from));
+/// let (now, next) = (now?, next?);
+///
+/// let mut adam = Adam::new(model.parameters(), AdamConfig { lr: 0.05, ..AdamConfig::default() })?;
+/// let mut last = f64::INFINITY;
+/// for step in 0..100 {
+///     let cx = Pass::train(&device, rng.step(step));
+///     let loss = model.forward(&cx, &now)?.sub(&next)?.square()?.mean_all()?;
+///     adam.step(&loss.backward()?)?;
+///     last = loss.item()?;
+/// }
+/// assert!(last < 0.01, "{last}");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub type Lstm = Recurrent<LstmCell, 2>;
 
 impl Lstm {

@@ -5,6 +5,7 @@
 //! PyTorch's names are that loop around a cell: [`Rnn`], [`Lstm`], [`Gru`].
 
 mod cell;
+mod config;
 mod gru;
 mod lstm;
 mod rnn;
@@ -12,8 +13,9 @@ mod sequence;
 mod weights;
 
 pub use cell::RecurrentCell;
+pub use config::RecurrentConfig;
 pub use gru::{Gru, GruCell, gru, gru_step};
 pub use lstm::{Lstm, LstmCell, lstm, lstm_step};
 pub use rnn::{Nonlinearity, Rnn, RnnCell, rnn, rnn_step};
-pub use sequence::{Recurrent, RecurrentConfig};
+pub use sequence::Recurrent;
 pub use weights::{CellConfig, CellWeights};
