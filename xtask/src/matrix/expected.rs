@@ -13,8 +13,9 @@ const OPERATORS: &str = "crates/autograd/src/ops";
 const FIXTURES: &str = "crates/autograd/tests/fixtures/ops/ops.json";
 
 /// Methods that give a tensor and have no law of their own, and why.
-const WITHOUT_LAW: [(&str, &str); 2] = [
+const WITHOUT_LAW: [(&str, &str); 3] = [
     ("argmax", "gives indices, which have no gradient; the fixtures have its values"),
+    ("one_hot", "makes numbers of classes, which have no gradient"),
     ("cast", "changes nothing in f64, the only type that a law can be checked in"),
 ];
 
