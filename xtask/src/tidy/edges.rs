@@ -131,8 +131,7 @@ mod tests {
             ("ferrotape-nn", "ferrotape-data"),
             ("ferrotape-train", "ferrotape-zoo"),
             ("ferrotape", "ferrotape-mnist"),
-            ("ferrotape-parity", &["ferrotape", "ferrotape-gradcheck"]),
-    ("ferrotape-benches", "ferrotape-mnist"),
+            ("ferrotape-benches", "ferrotape-mnist"),
             ("xtask", "ferrotape"),
         ] {
             assert!(!holds(from, to, None, "^0.1.0"), "{from} to {to}");
