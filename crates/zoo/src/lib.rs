@@ -17,6 +17,7 @@
 //! # Ok::<(), ferrotape_backend::Error>(())
 //! ```
 
+pub mod blocks;
 mod lenet;
 mod registry;
 
