@@ -1,4 +1,10 @@
-//! The classic convolutional networks, by name: today [LeNet-5](LeNet5).
+//! The classic convolutional networks, by name.
+//!
+//! | family | networks |
+//! | --- | --- |
+//! | [LeNet-5](LeNet5) | [`lenet5`] |
+//! | [ResNet] | [`resnet18`], [`resnet34`], [`resnet50`], [`resnet101`], [`resnet152`]; the paper's forms by [`ResNetConfig`] |
+//! | [ResNet for CIFAR-10](CifarResNet) | [`cifar_resnet20`], [`cifar_resnet32`], [`cifar_resnet44`], [`cifar_resnet56`], [`cifar_resnet110`]; any depth 6n + 2 by [`cifar_resnet`] |
 //!
 //! Each network is a file that reads like its paper's table, and is held against the numbers that
 //! PyTorch computes for it: names and shapes of its parameters, logits, loss, gradients,
@@ -18,8 +24,17 @@
 //! ```
 
 pub mod blocks;
+mod cifar_resnet;
 mod lenet;
 mod registry;
+mod residual;
+mod resnet;
 
+pub use cifar_resnet::{
+    CifarResNet, cifar_resnet, cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56,
+    cifar_resnet110,
+};
 pub use lenet::{LeNet5, lenet5};
 pub use registry::{Model, build, find, models};
+pub use residual::{BlockKind, Shortcut, StrideIn};
+pub use resnet::{ResNet, ResNetConfig, resnet18, resnet34, resnet50, resnet101, resnet152};

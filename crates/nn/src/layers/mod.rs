@@ -6,6 +6,7 @@ mod affine;
 mod batch_norm;
 mod conv1d;
 mod conv2d;
+mod conv_norm_act;
 mod conv_transpose2d;
 mod dropout;
 mod embedding;
@@ -31,6 +32,7 @@ pub use adaptive_pool2d::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, adaptive_avg_pool2d, adaptive_max_pool2d,
 };
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormConfig};
+pub use conv_norm_act::{NormActivation, conv_norm_act};
 pub use conv_transpose2d::{ConvTranspose2d, ConvTranspose2dConfig};
 pub use conv1d::{Conv1d, Conv1dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};

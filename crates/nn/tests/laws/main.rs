@@ -1,5 +1,6 @@
 //! What modules, optimizers and schedules promise.
 
+mod conv_norm_act;
 mod layers;
 mod lookup;
 mod meta;

@@ -3,3 +3,4 @@
 mod blocks;
 mod fixture;
 mod parity;
+mod resnet;

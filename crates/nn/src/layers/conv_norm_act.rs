@@ -1,0 +1,97 @@
+//! Convolution, batch norm, residual and activation: what residual and Inception blocks repeat.
+
+use ferrotape_autograd::Tensor;
+use ferrotape_backend::{Error, Result};
+
+use crate::{BatchNorm2d, Conv2d, Layer, Pass};
+
+/// The activation at the end of [`conv_norm_act`]: data instead of a closure, so that one kernel can
+/// do it together with the rest.
+///
+/// ```
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+/// use ferrotape_nn::NormActivation;
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::from_slice(&device, &[-1.0f64, 7.0], [2])?.into();
+/// assert_eq!(NormActivation::Relu.apply(&x)?.to_vec::<f64>()?, [0.0, 7.0]);
+/// assert_eq!(NormActivation::Relu6.apply(&x)?.to_vec::<f64>()?, [0.0, 6.0]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NormActivation {
+    /// `x`: what stands before a sum or in a projection.
+    #[default]
+    Identity,
+    /// `max(x, 0)` ([`Tensor::relu`]).
+    Relu,
+    /// `min(max(x, 0), 6)` ([`Tensor::relu6`]).
+    Relu6,
+    /// `x sigmoid(x)` ([`Tensor::silu`]).
+    Silu,
+}
+
+impl NormActivation {
+    /// The function, element by element.
+    ///
+    /// # Errors
+    /// Not a float.
+    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            NormActivation::Identity => Ok(x.clone()),
+            NormActivation::Relu => x.relu(),
+            NormActivation::Relu6 => x.relu6(),
+            NormActivation::Silu => x.silu(),
+        }
+    }
+}
+
+/// `activation(norm(conv(x)) + residual)`: `[N, C, H, W]` to `[N, O, OH, OW]`, the size that
+/// [`Conv2d`] gives, which is the residual's too (He et al. 2016, figure 2).
+///
+/// Both layers run under their own paths, so that errors, probes, traces and summaries name them, and
+/// the norm moves its running statistics as it does alone. The residual is converted to the norm's
+/// float type, which differs only under autocast.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{
+///     BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Init, NormActivation, Pass,
+///     conv_norm_act,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let conv = Conv2d::new(&init.at("conv"), Conv2dConfig::new(4, 4, 3).padding(1).bias(false))?;
+/// let norm = BatchNorm2d::new(&init.at("norm"), BatchNormConfig::new(4))?;
+/// let cx = Pass::eval(&device);
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 4, 6, 6])?)?;
+/// let y = conv_norm_act(&cx, &conv, &norm, Some(&x), NormActivation::Relu, &x)?;
+/// assert_eq!(y.shape().dims(), [2, 4, 6, 6]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
+/// # Errors
+/// An input that does not fit the convolution, an output of it that does not fit the norm, a
+/// residual of another shape than the output's.
+pub fn conv_norm_act(
+    cx: &Pass,
+    conv: &Conv2d,
+    norm: &BatchNorm2d,
+    residual: Option<&Tensor>,
+    activation: NormActivation,
+    x: &Tensor,
+) -> Result<Tensor> {
+    let y = norm.forward(cx, &conv.forward(cx, x)?)?;
+    let Some(residual) = residual else { return activation.apply(&y) };
+    // The sum would broadcast, which hides a block that was put together wrongly.
+    if residual.shape() != y.shape() {
+        return Err(Error::shape(format!(
+            "the convolution and its norm give {}, the residual is {}; bring it to that shape with \
+             a projection",
+            y.shape(),
+            residual.shape()
+        )));
+    }
+    activation.apply(&y.add(&residual.cast(y.dtype())?)?)
+}
