@@ -80,6 +80,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "multiply_adds": row.multiply_adds,
             "activation_bytes": row.activation_bytes,
             "receptive_field": row.receptive_field,
+            "input": row.input.map(|shape| shape.to_vec()),
+            "window": row.window.map(|window| json!({
+                "kernel": window.kernel,
+                "stride": window.stride,
+                "padding": window.padding,
+                "dilation": window.dilation,
+            })),
+            "size": row.arithmetic(),
         });
         writeln!(out, "{line}")?;
     }
