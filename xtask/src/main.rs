@@ -1,10 +1,11 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | parity | matrix`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | parity | matrix | proofs`.
 
 mod bench;
 mod ci;
 mod matrix;
 mod metadata;
 mod parity;
+mod proofs;
 mod shell;
 mod smoke;
 mod tidy;
@@ -35,6 +36,8 @@ enum Command {
     Parity(parity::Args),
     /// Run the laws of all operators and write what they prove to docs/coverage.md.
     Matrix,
+    /// Run the proofs that take too long for every change and write docs/proofs.md.
+    Proofs,
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
+        Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -24,6 +24,7 @@
 //! has the device that knows shapes only.
 
 mod array;
+mod attributes;
 mod buffer;
 pub mod check;
 mod device;
@@ -44,6 +45,7 @@ pub mod meta;
 pub mod reference;
 
 pub use array::Array;
+pub use attributes::{Conv2d, CrossEntropy, Pool2d, Random, Reduce};
 pub use buffer::{Buffer, Memory};
 pub use device::Device;
 pub use dtype::{DType, Element};
@@ -52,4 +54,4 @@ pub use layout::{Format, Layout, Positions};
 pub use random::Rng;
 pub use resample::Taps;
 pub use shape::{IntoShape, MAX_RANK, Shape};
-pub use verbs::{Backend, Conv2d, CrossEntropy, MemoryStats, Pool2d, Random, Reduce};
+pub use verbs::{Backend, MemoryStats};

@@ -1,255 +1,12 @@
-//! The `Backend` trait: what a device must be able to do, and the attributes of its verbs.
+//! The `Backend` trait: what a device must be able to do.
 
 use std::any::Any;
 use std::fmt;
 
 use crate::pointwise::Program;
-use crate::{Array, DType, Error, Memory, Result, Rng, Taps};
-
-/// Stride, padding, dilation and groups of a two-dimensional convolution, `[vertical, horizontal]`.
-///
-/// Output size along each axis: `(size + 2 padding - dilation (kernel - 1) - 1) / stride + 1`.
-///
-/// ```
-/// use ferrotape_backend::Conv2d;
-///
-/// let same = Conv2d { padding: [2, 2], ..Conv2d::default() };
-/// assert_eq!(same.output_size([28, 28], [5, 5])?, [28, 28]);
-/// # Ok::<(), ferrotape_backend::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Conv2d {
-    /// Pixels from one output's window to the next.
-    pub stride: [usize; 2],
-    /// Zeros added on each side.
-    pub padding: [usize; 2],
-    /// Pixels from one kernel element to the next.
-    pub dilation: [usize; 2],
-    /// Into how many independent convolutions the channels are split.
-    pub groups: usize,
-}
-
-impl Default for Conv2d {
-    fn default() -> Self {
-        Conv2d { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
-    }
-}
-
-impl Conv2d {
-    /// The height and width of the output.
-    ///
-    /// # Errors
-    /// Stride, dilation or kernel 0, or a kernel larger than the padded input.
-    pub fn output_size(&self, input: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
-        let mut size = [0; 2];
-        for axis in 0..2 {
-            size[axis] = window_count(
-                input[axis],
-                kernel[axis],
-                self.stride[axis],
-                self.padding[axis],
-                self.dilation[axis],
-                false,
-            )?;
-        }
-        Ok(size)
-    }
-
-    /// Checks that input `[N, C, H, W]`, weight `[O, C / groups, KH, KW]` fit and gives the output's
-    /// sizes `[N, O, OH, OW]`.
-    ///
-    /// # Errors
-    /// What does not fit, with what would.
-    pub fn output_shape(&self, input: [usize; 4], weight: [usize; 4]) -> Result<[usize; 4]> {
-        let [n, c, h, w] = input;
-        let [o, per_group, kh, kw] = weight;
-        if self.groups == 0 {
-            return Err(Error::argument("groups is 0, it must be at least 1"));
-        }
-        if o % self.groups != 0 {
-            return Err(Error::shape(format!(
-                "{o} output channels do not split into {} groups",
-                self.groups
-            )));
-        }
-        if per_group.checked_mul(self.groups) != Some(c) {
-            return Err(Error::shape(format!(
-                "the input has {c} channels, but a weight of {per_group} channels a group with {} \
-                 groups wants {}",
-                self.groups,
-                per_group.saturating_mul(self.groups)
-            )));
-        }
-        let [oh, ow] = self.output_size([h, w], [kh, kw])?;
-        Ok([n, o, oh, ow])
-    }
-}
-
-/// Kernel, stride, padding and dilation of a two-dimensional pooling, `[vertical, horizontal]`.
-///
-/// The output size is the convolution's, rounded up instead of down with `ceil_mode`, where a
-/// last window must still begin inside the input or its left padding (PyTorch's rule).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Pool2d {
-    /// Height and width of the window.
-    pub kernel: [usize; 2],
-    /// Pixels from one window to the next.
-    pub stride: [usize; 2],
-    /// Pixels added on each side: minus infinity for a maximum, zero for an average.
-    pub padding: [usize; 2],
-    /// Pixels from one window element to the next; 1 for an average.
-    pub dilation: [usize; 2],
-    /// Round the output size up.
-    pub ceil_mode: bool,
-    /// Whether an average counts padding in its divisor.
-    pub count_include_pad: bool,
-}
-
-impl Pool2d {
-    /// A window of this size that moves by its own size.
-    pub const fn new(kernel: [usize; 2]) -> Self {
-        Pool2d {
-            kernel,
-            stride: kernel,
-            padding: [0, 0],
-            dilation: [1, 1],
-            ceil_mode: false,
-            count_include_pad: true,
-        }
-    }
-
-    /// The height and width of the output.
-    ///
-    /// # Errors
-    /// Stride, dilation or kernel 0, padding above half of the kernel, or a window larger than the
-    /// padded input.
-    pub fn output_size(&self, input: [usize; 2]) -> Result<[usize; 2]> {
-        let mut size = [0; 2];
-        for axis in 0..2 {
-            if self.padding[axis] > self.kernel[axis] / 2 {
-                return Err(Error::argument(format!(
-                    "padding {} is more than half of the pooling window {}",
-                    self.padding[axis], self.kernel[axis]
-                )));
-            }
-            size[axis] = window_count(
-                input[axis],
-                self.kernel[axis],
-                self.stride[axis],
-                self.padding[axis],
-                self.dilation[axis],
-                self.ceil_mode,
-            )?;
-        }
-        Ok(size)
-    }
-
-    /// The number that the sum over the window of output `index` is divided by in an average, along
-    /// one axis, given the input's size there: the divisor is the product over both axes.
-    ///
-    /// A window that `ceil_mode` lets hang over the far padding is counted up to the padding's end
-    /// when `count_include_pad` is set, as in PyTorch.
-    pub fn divisor(&self, axis: usize, index: usize, input: usize) -> usize {
-        let start = index * self.stride[axis];
-        let end = start + self.kernel[axis];
-        let padding = self.padding[axis];
-        if self.count_include_pad {
-            end.min(input + 2 * padding) - start
-        } else {
-            end.min(input + padding).saturating_sub(start.max(padding))
-        }
-    }
-}
-
-fn window_count(
-    size: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
-    ceil: bool,
-) -> Result<usize> {
-    for (name, value) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
-        if value == 0 {
-            return Err(Error::argument(format!("{name} is 0, it must be at least 1")));
-        }
-    }
-    let too_large = || Error::argument("kernel, padding or dilation is too large to compute with");
-    let padded = padding
-        .checked_mul(2)
-        .and_then(|p| p.checked_add(size))
-        .filter(|&p| p <= isize::MAX as usize)
-        .ok_or_else(too_large)?;
-    let reach =
-        (kernel - 1).checked_mul(dilation).and_then(|r| r.checked_add(1)).ok_or_else(too_large)?;
-    if reach > padded {
-        return Err(Error::shape(format!(
-            "a window of {reach} pixels (kernel {kernel}, dilation {dilation}) is larger than the \
-             input of {size} with padding {padding}"
-        )));
-    }
-    let free = padded - reach;
-    let mut count = if ceil { free.div_ceil(stride) } else { free / stride } + 1;
-    if ceil && (count - 1) * stride >= size + padding {
-        count -= 1;
-    }
-    Ok(count)
-}
-
-/// Which reduction [`Backend::reduce`] computes. NaN in, NaN out for all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reduce {
-    /// The sum; 0 of nothing. Accumulated in f32 for 16-bit floats, f64 for f64.
-    Sum,
-    /// The largest element.
-    Max,
-    /// The smallest element.
-    Min,
-}
-
-/// Which numbers [`Backend::random`] draws. Element `i`, counted in row-major order of the logical
-/// indices, is draw `i` of the key, whatever the layout; it is computed in f64 and rounded once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Random {
-    /// Uniform in `low..high`: `low + (high - low) u`, u of [`Rng::uniform_f64`].
-    Uniform {
-        /// Inclusive.
-        low: f64,
-        /// Exclusive.
-        high: f64,
-    },
-    /// Normal with this mean and standard deviation, of [`Rng::normal_f64`].
-    Normal {
-        /// The mean.
-        mean: f64,
-        /// The standard deviation.
-        std: f64,
-    },
-    /// `value` with probability `p` (where [`Rng::uniform_f32`] `< p`), else 0.
-    Bernoulli {
-        /// The probability.
-        p: f64,
-        /// What is stored where the draw succeeds.
-        value: f64,
-    },
-}
-
-/// What [`Backend::cross_entropy`] makes of the target classes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CrossEntropy {
-    /// The share `s` of the target that is spread evenly over all K classes: the target
-    /// distribution is `(1 - s) onehot + s / K`.
-    pub label_smoothing: f64,
-    /// Rows with this target have loss 0 and gradient 0.
-    pub ignore_index: i64,
-}
-
-impl Default for CrossEntropy {
-    /// No smoothing; -100 is ignored, as in PyTorch.
-    fn default() -> Self {
-        CrossEntropy { label_smoothing: 0.0, ignore_index: -100 }
-    }
-}
+use crate::{
+    Array, Conv2d, CrossEntropy, DType, Error, Memory, Pool2d, Random, Reduce, Result, Rng, Taps,
+};
 
 /// Bytes of a device's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -274,8 +31,12 @@ pub struct MemoryStats {
 /// Float verbs take f32, f64, bf16 and f16; 16-bit floats are converted to f32, computed and
 /// accumulated there, and rounded once. Integer arrays are i64 unless a verb says otherwise.
 ///
+/// A backend may leave out what it does not have, or not yet: every verb but those of memory then
+/// answers `Unsupported`.
+///
 /// The feature `conformance` has a kit that checks an implementation verb by verb against the
 /// reference backend of the feature `reference`.
+#[allow(unused_variables, reason = "a verb that is left out does not look at its operands")]
 pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// The device's name, such as `cpu` or `cuda:0`.
     fn name(&self) -> String;
@@ -314,13 +75,17 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// Shapes differ.
-    fn copy(&self, src: &Array, dst: &mut Array) -> Result<()>;
+    fn copy(&self, src: &Array, dst: &mut Array) -> Result<()> {
+        absent(self, "copy")
+    }
 
     /// Sets every element.
     ///
     /// # Errors
     /// The device failed.
-    fn fill(&self, dst: &mut Array, value: f64) -> Result<()>;
+    fn fill(&self, dst: &mut Array, value: f64) -> Result<()> {
+        absent(self, "fill")
+    }
 
     /// Runs a program at every element: input `i` of the program is `inputs[i]`, broadcast to the
     /// shape of the outputs; scalar `k` is `scalars[k]`; output `j` is `outputs[j]`, all of one
@@ -336,7 +101,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         scalars: &[f64],
         inputs: &[&Array],
         outputs: &mut [&mut Array],
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "pointwise")
+    }
 
     /// Reduces `src` to the shape of `dst`, which has the same rank and size 1 where reduced, and
     /// the type of `src` or of its accumulator. With `index` (i64, shaped like `dst`; Max and Min
@@ -351,14 +118,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         src: &Array,
         dst: &mut Array,
         index: Option<&mut Array>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "reduce")
+    }
 
     /// Batched matrix product `c = a b`, or *accumulates* `c += a b`: `a [B, M, K]`, `b [B, K, N]`,
     /// `c [B, M, N]`; a batch of 1 in `a` or `b` is used for all. `c` may be f32 for 16-bit `a`, `b`.
     ///
     /// # Errors
     /// Shapes that do not fit.
-    fn gemm(&self, a: &Array, b: &Array, c: &mut Array, accumulate: bool) -> Result<()>;
+    fn gemm(&self, a: &Array, b: &Array, c: &mut Array, accumulate: bool) -> Result<()> {
+        absent(self, "gemm")
+    }
 
     /// Cross-correlation `y[n,o,i,j] = bias[o] + sum_{c,k,l} w[o,c,k,l] x[n,c,i s - p + k d, ...]`
     /// of `x [N, C, H, W]` with `w [O, C / groups, KH, KW]` (`torch.nn.functional.conv2d`).
@@ -372,7 +143,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         bias: Option<&Array>,
         y: &mut Array,
         params: &Conv2d,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "conv2d")
+    }
 
     /// The gradient of [`Backend::conv2d`] in `x`, given `gy` shaped like `y`.
     ///
@@ -384,7 +157,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         w: &Array,
         gx: &mut Array,
         params: &Conv2d,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "conv2d_input_grad")
+    }
 
     /// The gradient of [`Backend::conv2d`] in `w`; `gw` may be f32 for 16-bit operands.
     ///
@@ -396,7 +171,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         gy: &Array,
         gw: &mut Array,
         params: &Conv2d,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "conv2d_weight_grad")
+    }
 
     /// The largest element of each window and its position `h W + w` in the plane (i64; the first
     /// in row-major order among equals, a NaN wins over numbers).
@@ -409,33 +186,43 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         y: &mut Array,
         index: &mut Array,
         params: &Pool2d,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "max_pool2d")
+    }
 
     /// Adds each element of `gy [N, C, OH, OW]` at its `index` of a plane of zeros: `gx` of shape
     /// `[N, C, H, W]`. The gradient of [`Backend::max_pool2d`].
     ///
     /// # Errors
     /// Shapes that do not fit, or an index past the plane.
-    fn max_pool2d_grad(&self, gy: &Array, index: &Array, gx: &mut Array) -> Result<()>;
+    fn max_pool2d_grad(&self, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {
+        absent(self, "max_pool2d_grad")
+    }
 
     /// Picks the element at `index` of each plane: `y[n,c,i,j] = x[n,c,index[n,c,i,j]]`. The
     /// gradient of [`Backend::max_pool2d_grad`].
     ///
     /// # Errors
     /// Shapes that do not fit, or an index past the plane.
-    fn max_pool2d_pick(&self, x: &Array, index: &Array, y: &mut Array) -> Result<()>;
+    fn max_pool2d_pick(&self, x: &Array, index: &Array, y: &mut Array) -> Result<()> {
+        absent(self, "max_pool2d_pick")
+    }
 
     /// The mean of each window; see [`Pool2d::divisor`].
     ///
     /// # Errors
     /// Shapes that do not fit, see [`Pool2d::output_size`].
-    fn avg_pool2d(&self, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()>;
+    fn avg_pool2d(&self, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()> {
+        absent(self, "avg_pool2d")
+    }
 
     /// The gradient of [`Backend::avg_pool2d`].
     ///
     /// # Errors
     /// As there.
-    fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()>;
+    fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()> {
+        absent(self, "avg_pool2d_grad")
+    }
 
     /// `y[n,c,i,j] = sum_{k,l} rows[i,k] columns[j,l] x[n,c,k,l]` of `x [N, C, H, W]`, for `rows` of
     /// H inputs and OH outputs and `columns` of W inputs and OW outputs; `y [N, C, OH, OW]`. The
@@ -444,14 +231,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// Shapes that do not fit.
-    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()>;
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
+        absent(self, "resample2d")
+    }
 
     /// Mean and biased variance of each channel of `x [N, C, H, W]`, into `mean [C]` and `var [C]`
     /// of the accumulator type; computed so that a large mean does not cancel the variance.
     ///
     /// # Errors
     /// Shapes that do not fit, or no elements in a channel.
-    fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()>;
+    fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()> {
+        absent(self, "channel_moments")
+    }
 
     /// `y = (x - mean) / sqrt(var + eps) * weight + bias` for each channel of `x [N, C, H, W]`; the
     /// parameters `[C]` are of the accumulator type.
@@ -465,7 +256,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         affine: Option<[&Array; 2]>,
         eps: f64,
         y: &mut Array,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "batch_norm")
+    }
 
     /// The gradients of [`Backend::batch_norm`] with the batch's own moments as `stats`:
     /// `gx = w r (gy - (gb + xhat gw) / M)`, `gw = sum gy xhat`, `gb = sum gy`, where
@@ -484,13 +277,17 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         gx: &mut Array,
         gw: &mut Array,
         gb: &mut Array,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "batch_norm_grad")
+    }
 
     /// Softmax along `dim`, or its logarithm, shifted by the maximum so that it cannot overflow.
     ///
     /// # Errors
     /// Shapes differ, or no such dimension.
-    fn softmax(&self, x: &Array, y: &mut Array, dim: usize, log: bool) -> Result<()>;
+    fn softmax(&self, x: &Array, y: &mut Array, dim: usize, log: bool) -> Result<()> {
+        absent(self, "softmax")
+    }
 
     /// The gradient of [`Backend::softmax`] from its output: `y (gy - sum(gy y))`, or
     /// `gy - exp(y) sum(gy)` for the logarithm.
@@ -504,7 +301,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         gx: &mut Array,
         dim: usize,
         log: bool,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "softmax_grad")
+    }
 
     /// `loss[n] = -sum_k q[k] log softmax(logits[n])[k]`, q from `targets [N]` (i64) by
     /// [`CrossEntropy`]; `loss [N]` is of the accumulator type.
@@ -517,7 +316,9 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         targets: &Array,
         loss: &mut Array,
         params: &CrossEntropy,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "cross_entropy")
+    }
 
     /// The gradient of [`Backend::cross_entropy`]: `gx[n,k] = gloss[n] (softmax(logits[n])[k] - q[k])`.
     ///
@@ -530,25 +331,39 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         targets: &Array,
         gx: &mut Array,
         params: &CrossEntropy,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        absent(self, "cross_entropy_grad")
+    }
 
     /// `dst[i][j][k] = src[i][index[i][j][k]][k]` for `dim` = 1 (`torch.gather`): `index` (i64) is
     /// shaped like `dst`, and no larger than `src` in the other dimensions. Any one data type.
     ///
     /// # Errors
     /// Shapes that do not fit, or an index out of range.
-    fn gather(&self, src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()>;
+    fn gather(&self, src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
+        absent(self, "gather")
+    }
 
     /// *Accumulates* `dst[i][index[i][j][k]][k] += src[i][j][k]` (`torch.scatter_add`), in row-major
     /// order for each element of `dst`. The gradient of [`Backend::gather`].
     ///
     /// # Errors
     /// As there.
-    fn scatter_add(&self, src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()>;
+    fn scatter_add(&self, src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
+        absent(self, "scatter_add")
+    }
 
     /// Draws random numbers; see [`Random`].
     ///
     /// # Errors
     /// The data type is not a float.
-    fn random(&self, kind: Random, rng: Rng, dst: &mut Array) -> Result<()>;
+    fn random(&self, kind: Random, rng: Rng, dst: &mut Array) -> Result<()> {
+        absent(self, "random")
+    }
+}
+
+/// What a verb answers that a backend does not have.
+fn absent(backend: &(impl Backend + ?Sized), verb: &str) -> Result<()> {
+    let name = backend.name();
+    Err(Error::unsupported(format!("the device {name} does not have the operation {verb}")))
 }

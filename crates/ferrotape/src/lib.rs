@@ -45,6 +45,8 @@ mod pages {
     struct WriteALayer;
     #[doc = include_str!("../../../docs/write-an-op.md")]
     struct WriteAnOp;
+    #[doc = include_str!("../../../docs/write-a-backend.md")]
+    struct WriteABackend;
     #[doc = include_str!("../../../docs/check-a-gradient.md")]
     struct CheckAGradient;
 }

@@ -59,4 +59,4 @@ pub use pass::{Call, Mode, Pass, Window};
 pub use path::Path;
 pub use state::State;
 pub use state_dict::StateDict;
-pub use summary::{Row, Summary};
+pub use summary::{Row, Summary, receptive_field};

@@ -172,8 +172,10 @@ impl Field {
     fn through(self, window: &Window) -> Field {
         Field(self.0.map(|(mut size, mut jump)| {
             for axis in 0..2 {
-                size[axis] += (window.kernel[axis] - 1) * window.dilation[axis] * jump[axis];
-                jump[axis] *= window.stride[axis];
+                let reach = window.kernel[axis].saturating_sub(1);
+                let reach = reach.saturating_mul(window.dilation[axis]).saturating_mul(jump[axis]);
+                size[axis] = size[axis].saturating_add(reach);
+                jump[axis] = jump[axis].saturating_mul(window.stride[axis]);
             }
             (size, jump)
         }))
@@ -196,6 +198,31 @@ fn fields(nodes: &[NodeInfo], calls: &[Call], input: Option<usize>) -> Vec<Field
         fields.push(windows.get(&index).map_or(field, |window| field.through(window)));
     }
     fields
+}
+
+/// How many pixels of the input, `[vertical, horizontal]`, one pixel of the output depends on after these
+/// windows, the first one first: `1 + sum_l (k_l - 1) d_l s_1 .. s_{l-1}` (Araujo et al. 2019, equation 2).
+///
+/// ```
+/// use ferrotape_nn::{Window, receptive_field};
+///
+/// let window = |kernel, stride, dilation| Window {
+///     kernel: [kernel; 2],
+///     stride: [stride; 2],
+///     padding: [0; 2],
+///     dilation: [dilation; 2],
+/// };
+/// // Two 3x3 convolutions see what one of 5x5 does; a pooling by two between them adds to that.
+/// assert_eq!(receptive_field(&[window(3, 1, 1), window(3, 1, 1)]), [5, 5]);
+/// assert_eq!(receptive_field(&[window(3, 1, 1), window(2, 2, 1), window(3, 1, 1)]), [8, 8]);
+/// // A dilation of 2 sees 5x5 pixels at the cost of nine.
+/// assert_eq!(receptive_field(&[window(3, 1, 2)]), [5, 5]);
+/// ```
+#[must_use]
+pub fn receptive_field(windows: &[Window]) -> [usize; 2] {
+    let pixel = Field(Some(([1, 1], [1, 1])));
+    let seen = windows.iter().fold(pixel, |field, window| field.through(window));
+    seen.0.map_or([1, 1], |(size, _)| size)
 }
 
 impl fmt::Display for Summary {

@@ -23,6 +23,7 @@
 //! # Ok::<(), ferrotape_backend::Error>(())
 //! ```
 
+pub mod blocks;
 mod cifar_resnet;
 mod lenet;
 mod registry;

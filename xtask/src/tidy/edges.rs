@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("ferrotape-cli", &["ferrotape", "ferrotape-mnist"]),
+    ("ferrotape-parity", &["ferrotape", "ferrotape-gradcheck"]),
     ("ferrotape-benches", &["ferrotape"]),
     ("xtask", &[]),
 ];

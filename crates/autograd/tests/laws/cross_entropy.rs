@@ -68,6 +68,13 @@ fn cross_entropy_obeys_the_laws() {
 }
 
 #[test]
+fn cross_entropy_without_attributes_obeys_the_laws() {
+    for_all(cases(), |device, Case { inputs, .. }| {
+        Ok(check_op!(device, &inputs, |x| x[0].cross_entropy(x[1].array()))?)
+    });
+}
+
+#[test]
 fn weighted_cross_entropy_obeys_the_laws() {
     for_all(cases(), |device, Case { inputs, params, reduction, weights: w }| {
         Ok(check_op!(

@@ -84,7 +84,17 @@ fn layer_norm_obeys_the_laws_and_equals_its_definition() {
             let [weight, bias] = parameters(x, flags);
             x[0].layer_norm(&of, weight, bias, eps)
         };
-        check_op!(device, &inputs, fused, of, eps)?;
+        check_op!(
+            device,
+            &inputs,
+            |x| {
+                let [weight, bias] = parameters(x, flags);
+                x[0].layer_norm(&of, weight, bias, eps)
+            },
+            of,
+            eps,
+            flags
+        )?;
         let dims: Vec<isize> = (1..=count as isize).map(|dim| -dim).collect();
         let plain = |x: &[Tensor]| by_definition(&x[0], &dims, parameters(x, flags), eps);
         Ok(check_equal!(device, &inputs, fused, plain, of, eps)?)
@@ -98,7 +108,17 @@ fn group_norm_obeys_the_laws_and_equals_its_definition() {
             let [weight, bias] = parameters(x, flags);
             x[0].group_norm(groups, weight, bias, eps)
         };
-        check_op!(device, &inputs, fused, groups, eps)?;
+        check_op!(
+            device,
+            &inputs,
+            |x| {
+                let [weight, bias] = parameters(x, flags);
+                x[0].group_norm(groups, weight, bias, eps)
+            },
+            groups,
+            eps,
+            flags
+        )?;
         let plain = |x: &[Tensor]| {
             let shape = *x[0].shape();
             let rows = x[0].reshape(&[shape[0] as isize, groups as isize, -1])?;
@@ -124,7 +144,16 @@ fn instance_norm_obeys_the_laws_and_equals_its_definition() {
             let [weight, bias] = parameters(x, flags);
             x[0].instance_norm(weight, bias, eps)
         };
-        check_op!(device, &inputs, fused, eps)?;
+        check_op!(
+            device,
+            &inputs,
+            |x| {
+                let [weight, bias] = parameters(x, flags);
+                x[0].instance_norm(weight, bias, eps)
+            },
+            eps,
+            flags
+        )?;
         let plain = |x: &[Tensor]| {
             let rank = x[0].shape().rank();
             let [weight, bias] = parameters(x, flags).map(|p| channels(p, rank));

@@ -35,6 +35,14 @@ fn reshape_obeys_the_laws_whatever_the_memory_order() {
 }
 
 #[test]
+fn view_obeys_the_laws_whatever_the_memory_order() {
+    for_all(any_input(), |device, inputs| {
+        let numel = inputs[0].shape().numel();
+        Ok(check_op!(device, &inputs, |x| x[0].view(Shape::new(&[1, numel])?), numel)?)
+    });
+}
+
+#[test]
 fn flatten_obeys_the_laws_from_every_dimension() {
     for_all(with_dim(), |device, (inputs, start)| {
         Ok(check_op!(device, &inputs, |x| x[0].flatten(start), start)?)

@@ -9,18 +9,14 @@ use proptest::test_runner::TestRunner;
 
 use crate::{convolution, linear, loss, norm, pooling, recurrent};
 
-/// Checks the operators that the mutants alter, unaltered, on this many cases each.
-fn real_operators_pass(cases: Option<u32>) {
+/// `cargo xtask proofs` runs it with `PROPTEST_CASES=10000`.
+#[test]
+fn the_operators_that_the_mutants_alter_pass_unaltered() {
     let device = Device::new(Reference::new());
-    let run = || {
-        let mut config = runner().config().clone();
-        config.cases = cases.unwrap_or(config.cases);
-        TestRunner::new(config)
-    };
     // What an operator gives for its inputs and attributes; each kind of case has its own type.
     macro_rules! pass {
         ($cases:expr, $forward:path) => {
-            let outcome = run().run(&$cases, |(inputs, attributes)| {
+            let outcome = runner().run(&$cases, |(inputs, attributes)| {
                 Ok(check_op!(&device, &inputs, |x| $forward(x, attributes), attributes)?)
             });
             assert_eq!(outcome, Ok(()));
@@ -32,17 +28,6 @@ fn real_operators_pass(cases: Option<u32>) {
     pass!(linear::cases(), linear::forward);
     pass!(loss::cases(), loss::forward);
     pass!(recurrent::cases(), recurrent::forward);
-}
-
-#[test]
-fn the_operators_that_the_mutants_alter_pass_unaltered() {
-    real_operators_pass(None);
-}
-
-#[test]
-#[ignore = "takes minutes; run it with --release after a change to the checker"]
-fn the_operators_that_the_mutants_alter_pass_in_ten_thousand_cases_each() {
-    real_operators_pass(Some(10_000));
 }
 
 /// A network in small: convolution, norm, kinks, pooling, softmax.

@@ -28,7 +28,7 @@ pub struct Tolerances {
     pub projection: f64,
     /// The norm of a running statistic, relative to itself.
     pub running: f64,
-    /// Whether a gradient below [`SMALL`] of the model's largest is judged, then relative to that
+    /// Whether a gradient below 1e-5 of the model's largest is judged, then relative to that
     /// bound, or only has to be a number.
     pub judges_small: bool,
 }

@@ -1,3 +1,4 @@
 //! The networks against their papers. `ferrotape-parity` holds them against PyTorch and torchvision.
 
+mod blocks;
 mod resnet;

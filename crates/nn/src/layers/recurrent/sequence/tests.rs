@@ -1,3 +1,5 @@
+//! What recurrent layers promise beside their formulas.
+
 use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
 
 use super::*;

@@ -1,0 +1,248 @@
+//! The attributes of verbs: windows of convolutions and pools, kinds of reductions and draws.
+
+use crate::{Error, Result};
+
+/// Stride, padding, dilation and groups of a two-dimensional convolution, `[vertical, horizontal]`.
+///
+/// Output size along each axis: `(size + 2 padding - dilation (kernel - 1) - 1) / stride + 1`.
+///
+/// ```
+/// use ferrotape_backend::Conv2d;
+///
+/// let same = Conv2d { padding: [2, 2], ..Conv2d::default() };
+/// assert_eq!(same.output_size([28, 28], [5, 5])?, [28, 28]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Conv2d {
+    /// Pixels from one output's window to the next.
+    pub stride: [usize; 2],
+    /// Zeros added on each side.
+    pub padding: [usize; 2],
+    /// Pixels from one kernel element to the next.
+    pub dilation: [usize; 2],
+    /// Into how many independent convolutions the channels are split.
+    pub groups: usize,
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        Conv2d { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Conv2d {
+    /// The height and width of the output.
+    ///
+    /// # Errors
+    /// Stride, dilation or kernel 0, or a kernel larger than the padded input.
+    pub fn output_size(&self, input: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
+        let mut size = [0; 2];
+        for axis in 0..2 {
+            size[axis] = window_count(
+                input[axis],
+                kernel[axis],
+                self.stride[axis],
+                self.padding[axis],
+                self.dilation[axis],
+                false,
+            )?;
+        }
+        Ok(size)
+    }
+
+    /// Checks that input `[N, C, H, W]`, weight `[O, C / groups, KH, KW]` fit and gives the output's
+    /// sizes `[N, O, OH, OW]`.
+    ///
+    /// # Errors
+    /// What does not fit, with what would.
+    pub fn output_shape(&self, input: [usize; 4], weight: [usize; 4]) -> Result<[usize; 4]> {
+        let [n, c, h, w] = input;
+        let [o, per_group, kh, kw] = weight;
+        if self.groups == 0 {
+            return Err(Error::argument("groups is 0, it must be at least 1"));
+        }
+        if o % self.groups != 0 {
+            return Err(Error::shape(format!(
+                "{o} output channels do not split into {} groups",
+                self.groups
+            )));
+        }
+        if per_group.checked_mul(self.groups) != Some(c) {
+            return Err(Error::shape(format!(
+                "the input has {c} channels, but a weight of {per_group} channels a group with {} \
+                 groups wants {}",
+                self.groups,
+                per_group.saturating_mul(self.groups)
+            )));
+        }
+        let [oh, ow] = self.output_size([h, w], [kh, kw])?;
+        Ok([n, o, oh, ow])
+    }
+}
+
+/// Kernel, stride, padding and dilation of a two-dimensional pooling, `[vertical, horizontal]`.
+///
+/// The output size is the convolution's, rounded up instead of down with `ceil_mode`, where a
+/// last window must still begin inside the input or its left padding (PyTorch's rule).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pool2d {
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Pixels from one window to the next.
+    pub stride: [usize; 2],
+    /// Pixels added on each side: minus infinity for a maximum, zero for an average.
+    pub padding: [usize; 2],
+    /// Pixels from one window element to the next; 1 for an average.
+    pub dilation: [usize; 2],
+    /// Round the output size up.
+    pub ceil_mode: bool,
+    /// Whether an average counts padding in its divisor.
+    pub count_include_pad: bool,
+}
+
+impl Pool2d {
+    /// A window of this size that moves by its own size.
+    pub const fn new(kernel: [usize; 2]) -> Self {
+        Pool2d {
+            kernel,
+            stride: kernel,
+            padding: [0, 0],
+            dilation: [1, 1],
+            ceil_mode: false,
+            count_include_pad: true,
+        }
+    }
+
+    /// The height and width of the output.
+    ///
+    /// # Errors
+    /// Stride, dilation or kernel 0, padding above half of the kernel, or a window larger than the
+    /// padded input.
+    pub fn output_size(&self, input: [usize; 2]) -> Result<[usize; 2]> {
+        let mut size = [0; 2];
+        for axis in 0..2 {
+            if self.padding[axis] > self.kernel[axis] / 2 {
+                return Err(Error::argument(format!(
+                    "padding {} is more than half of the pooling window {}",
+                    self.padding[axis], self.kernel[axis]
+                )));
+            }
+            size[axis] = window_count(
+                input[axis],
+                self.kernel[axis],
+                self.stride[axis],
+                self.padding[axis],
+                self.dilation[axis],
+                self.ceil_mode,
+            )?;
+        }
+        Ok(size)
+    }
+
+    /// The number that the sum over the window of output `index` is divided by in an average, along
+    /// one axis, given the input's size there: the divisor is the product over both axes.
+    ///
+    /// A window that `ceil_mode` lets hang over the far padding is counted up to the padding's end
+    /// when `count_include_pad` is set, as in PyTorch.
+    pub fn divisor(&self, axis: usize, index: usize, input: usize) -> usize {
+        let start = index * self.stride[axis];
+        let end = start + self.kernel[axis];
+        let padding = self.padding[axis];
+        if self.count_include_pad {
+            end.min(input + 2 * padding) - start
+        } else {
+            end.min(input + padding).saturating_sub(start.max(padding))
+        }
+    }
+}
+
+fn window_count(
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+    ceil: bool,
+) -> Result<usize> {
+    for (name, value) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
+        if value == 0 {
+            return Err(Error::argument(format!("{name} is 0, it must be at least 1")));
+        }
+    }
+    let too_large = || Error::argument("kernel, padding or dilation is too large to compute with");
+    let padded = padding
+        .checked_mul(2)
+        .and_then(|p| p.checked_add(size))
+        .filter(|&p| p <= isize::MAX as usize)
+        .ok_or_else(too_large)?;
+    let reach =
+        (kernel - 1).checked_mul(dilation).and_then(|r| r.checked_add(1)).ok_or_else(too_large)?;
+    if reach > padded {
+        return Err(Error::shape(format!(
+            "a window of {reach} pixels (kernel {kernel}, dilation {dilation}) is larger than the \
+             input of {size} with padding {padding}"
+        )));
+    }
+    let free = padded - reach;
+    let mut count = if ceil { free.div_ceil(stride) } else { free / stride } + 1;
+    if ceil && (count - 1) * stride >= size + padding {
+        count -= 1;
+    }
+    Ok(count)
+}
+
+/// Which reduction [`Backend::reduce`] computes. NaN in, NaN out for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// The sum; 0 of nothing. Accumulated in f32 for 16-bit floats, f64 for f64.
+    Sum,
+    /// The largest element.
+    Max,
+    /// The smallest element.
+    Min,
+}
+
+/// Which numbers [`Backend::random`] draws. Element `i`, counted in row-major order of the logical
+/// indices, is draw `i` of the key, whatever the layout; it is computed in f64 and rounded once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Random {
+    /// Uniform in `low..high`: `low + (high - low) u`, u of [`Rng::uniform_f64`].
+    Uniform {
+        /// Inclusive.
+        low: f64,
+        /// Exclusive.
+        high: f64,
+    },
+    /// Normal with this mean and standard deviation, of [`Rng::normal_f64`].
+    Normal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation.
+        std: f64,
+    },
+    /// `value` with probability `p` (where [`Rng::uniform_f32`] `< p`), else 0.
+    Bernoulli {
+        /// The probability.
+        p: f64,
+        /// What is stored where the draw succeeds.
+        value: f64,
+    },
+}
+
+/// What [`Backend::cross_entropy`] makes of the target classes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CrossEntropy {
+    /// The share `s` of the target that is spread evenly over all K classes: the target
+    /// distribution is `(1 - s) onehot + s / K`.
+    pub label_smoothing: f64,
+    /// Rows with this target have loss 0 and gradient 0.
+    pub ignore_index: i64,
+}
+
+impl Default for CrossEntropy {
+    /// No smoothing; -100 is ignored, as in PyTorch.
+    fn default() -> Self {
+        CrossEntropy { label_smoothing: 0.0, ignore_index: -100 }
+    }
+}
