@@ -13,7 +13,7 @@ const PACKAGE: &str = "ferrotape-parity";
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// Folders of operator cases, files of the form of optim.json, and flags.
+    /// Folders of operator cases, files of the form of optim.json or zoo.json, and flags.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }

@@ -1,13 +1,14 @@
 //! Holds ferrotape against numbers that another framework computed.
 //!
 //! [`check`] takes a folder of operator cases (`ops.json` and `ops.safetensors`, see
-//! [`ferrotape_gradcheck::fixtures`]) or a JSON file of optimizers and schedules (see [`optim`]), and
-//! says for each case whether every number agrees. The program of this crate is what
-//! `cargo xtask parity` runs.
+//! [`ferrotape_gradcheck::fixtures`]) or a JSON file of optimizers and schedules (see [`optim`]) or of
+//! networks (see [`zoo`]), and says for each case whether every number agrees. The program of this
+//! crate is what `cargo xtask parity` runs.
 
 mod operators;
 pub mod optim;
 mod options;
+pub mod zoo;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -88,8 +89,8 @@ pub enum Unreadable {
     },
     /// A file is JSON of another form.
     #[error(
-        "{} has neither \"optimizers\" nor \"schedules\"; give a folder with ops.json and \
-         ops.safetensors, or a file of the form of optim.json", path.display()
+        "{} has neither \"optimizers\" nor \"schedules\" nor \"models\"; give a folder with ops.json \
+         and ops.safetensors, or a file of the form of optim.json or zoo.json", path.display()
     )]
     Form {
         /// The file.
@@ -123,5 +124,9 @@ pub fn check(path: &Path, device: &Device, dtype: DType) -> Result<Vec<Outcome>,
     let text = std::fs::read_to_string(path).map_err(read)?;
     let json: Value = serde_json::from_str(&text)
         .map_err(|source| Unreadable::Json { path: path.to_owned(), source })?;
-    optim::check(&json, device, dtype).ok_or_else(|| Unreadable::Form { path: path.to_owned() })
+    let found = [optim::check(&json, device, dtype), zoo::check(&json, device, dtype)];
+    if found.iter().all(Option::is_none) {
+        return Err(Unreadable::Form { path: path.to_owned() });
+    }
+    Ok(found.into_iter().flatten().flatten().collect())
 }

@@ -12,10 +12,11 @@ use ferrotape_parity::check;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask parity",
-    about = "Holds operators, optimizers and schedules against the numbers of another framework."
+    about = "Holds operators, optimizers, schedules and networks against the numbers of another framework."
 )]
 struct Args {
-    /// Folders of operator cases (ops.json and ops.safetensors), files of the form of optim.json.
+    /// Folders of operator cases (ops.json and ops.safetensors), files of the form of optim.json or
+    /// zoo.json.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// The device to compute on.

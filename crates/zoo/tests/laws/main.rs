@@ -1,6 +1,4 @@
-//! The networks against facts that PyTorch and torchvision computed in f64.
+//! The networks against their papers. `ferrotape-parity` holds them against PyTorch and torchvision.
 
 mod blocks;
-mod fixture;
-mod parity;
 mod resnet;
