@@ -27,13 +27,40 @@ impl Model {
     }
 }
 
-const MODELS: &[Model] = &[Model {
-    name: "lenet5",
-    source: "LeCun et al. 1998",
-    input: [1, 28, 28],
-    classes: 10,
-    build: |init, classes| Ok(Box::new(crate::lenet5(init, classes)?)),
-}];
+/// A network for the thousand classes of ImageNet, under the name of its constructor.
+macro_rules! imagenet {
+    ($name:ident, $source:literal) => {
+        Model {
+            name: stringify!($name),
+            source: $source,
+            input: [3, 224, 224],
+            classes: 1000,
+            build: |init, classes| Ok(Box::new(crate::$name(init, classes)?)),
+        }
+    };
+}
+
+const MODELS: &[Model] = &[
+    Model {
+        name: "lenet5",
+        source: "LeCun et al. 1998",
+        input: [1, 28, 28],
+        classes: 10,
+        build: |init, classes| Ok(Box::new(crate::lenet5(init, classes)?)),
+    },
+    imagenet!(alexnet, "Krizhevsky 2014"),
+    imagenet!(alexnet_2012, "Krizhevsky et al. 2012"),
+    imagenet!(vgg11, "Simonyan and Zisserman 2015, A"),
+    imagenet!(vgg11_bn, "Simonyan and Zisserman 2015, A"),
+    imagenet!(vgg_a_lrn, "Simonyan and Zisserman 2015, A-LRN"),
+    imagenet!(vgg13, "Simonyan and Zisserman 2015, B"),
+    imagenet!(vgg13_bn, "Simonyan and Zisserman 2015, B"),
+    imagenet!(vgg_c, "Simonyan and Zisserman 2015, C"),
+    imagenet!(vgg16, "Simonyan and Zisserman 2015, D"),
+    imagenet!(vgg16_bn, "Simonyan and Zisserman 2015, D"),
+    imagenet!(vgg19, "Simonyan and Zisserman 2015, E"),
+    imagenet!(vgg19_bn, "Simonyan and Zisserman 2015, E"),
+];
 
 /// Every network.
 ///

@@ -1,23 +1,15 @@
-//! Names, shapes, logits, loss, gradients and multiply-adds of each network.
+//! Logits, loss, gradients and running statistics of each network, with weights by a rule.
 
-use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
-use ferrotape_nn::{Init, Module, Pass};
-use serde_json::Value;
+use std::collections::HashMap;
 
+use ferrotape_backend::{Array, DType, Device, Rng};
+use ferrotape_cpu::{Cpu, CpuOptions};
+use ferrotape_nn::{Classifier, Init, Item, Mode, Pass, Visitor};
+
+use crate::facts::{self, numbers, sizes};
 use crate::fixture::{fill, values};
 
 const TOLERANCE: f64 = 1e-9;
-
-fn numbers(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(list) => list.iter().flat_map(numbers).collect(),
-        other => vec![other.as_f64().unwrap()],
-    }
-}
-
-fn sizes(value: &Value) -> Vec<usize> {
-    numbers(value).into_iter().map(|size| size as usize).collect()
-}
 
 fn assert_close(found: &[f64], expected: &[f64], scale: f64, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -34,34 +26,36 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn check(name: &str, facts: &str) {
-    let facts: Value = serde_json::from_str(facts).unwrap();
-    let facts = &facts["models"][0];
-    let device = Device::new(Reference::new());
-    let rng = Rng::new(1);
-    let entry = ferrotape_zoo::find(name).unwrap();
-    let model = entry.build(&Init::new(&device, rng).dtype(DType::F64), 10).unwrap();
-
-    let state: Vec<(String, Vec<usize>)> = model
-        .state_dict()
-        .unwrap()
-        .iter()
-        .map(|(name, array)| (name.to_owned(), array.shape().to_vec()))
-        .collect();
-    let expected: Vec<(String, Vec<usize>)> = facts["tensors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| (t[0].as_str().unwrap().to_owned(), sizes(&t[1])))
-        .collect();
-    assert_eq!(state, expected);
-    assert_eq!(model.count_parameters() as u64, facts["parameters"].as_u64().unwrap());
-
-    // Errors, probes and optimizers go by the path, state dicts by the name.
-    for (name, parameter) in model.named_parameters() {
-        assert_eq!(parameter.path().as_str(), name);
+/// A training pass in which nothing is dropped.
+fn train(device: &Device, model: &dyn Classifier) -> Pass {
+    let mut cx = Pass::train(device, Rng::new(1));
+    let mut dropouts = Vec::new();
+    model.visit(&mut Visitor::new(&mut |path, item| {
+        if matches!(item, Item::Child("Dropout")) {
+            dropouts.push(path.to_owned());
+        }
+    }));
+    for path in dropouts {
+        cx = cx.mode_for(path, Mode::Eval);
     }
+    cx
+}
 
+/// The first columns of the scores, as many as the fixture has; all their norm and the best ones.
+fn assert_scores(scores: &Array, expected: &serde_json::Value, what: &str) -> Vec<f64> {
+    let columns = expected[0].as_array().unwrap().len();
+    let found = scores.narrow(1, 0, columns).unwrap().to_f64_vec().unwrap();
+    let expected = numbers(expected);
+    assert_close(&found, &expected, largest(&expected), what);
+    scores.to_f64_vec().unwrap()
+}
+
+fn check(name: &str) {
+    let facts = facts::of(name);
+    let device = Device::new(Cpu::new(CpuOptions::default()).unwrap());
+    let entry = ferrotape_zoo::find(name).unwrap();
+    let init = Init::new(&device, Rng::new(1)).dtype(DType::F64);
+    let model = entry.build(&init, entry.classes).unwrap();
     fill(&model, &device);
     let shape = sizes(&facts["input"]);
     let images = values("input", shape.iter().product());
@@ -71,16 +65,19 @@ fn check(name: &str, facts: &str) {
 
     let cx = Pass::eval(&device);
     let scores = model.scores(&cx, &cx.input(images.clone()).unwrap()).unwrap();
-    let expected = numbers(&facts["eval_logits"]);
-    assert_close(&scores.to_f64_vec().unwrap(), &expected, largest(&expected), "eval logits");
+    let scores = assert_scores(&scores, &facts["eval_logits"], "eval logits");
+    let norm = facts["eval_norm"].as_f64().unwrap();
+    assert_close(&[dot(&scores, &scores).sqrt()], &[norm], norm, "norm of eval logits");
+    let best = |row: &[f64]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    let best: Vec<usize> = scores.chunks(entry.classes).filter_map(best).collect();
+    assert_eq!(best, sizes(&facts["eval_argmax"]));
 
-    let cx = Pass::train(&device, rng);
+    let cx = train(&device, &*model);
     let outcome = model.loss(&cx, &cx.input(images).unwrap(), &labels).unwrap();
-    let expected = numbers(&facts["train_logits"]);
-    let found = outcome.scores.to_f64_vec().unwrap();
-    assert_close(&found, &expected, largest(&expected), "train logits");
+    assert_scores(&outcome.scores, &facts["train_logits"], "train logits");
     let loss = facts["train_loss"].as_f64().unwrap();
     assert_close(&[outcome.loss.item().unwrap()], &[loss], loss, "loss");
+
     let gradients = outcome.loss.backward().unwrap();
     for (name, parameter) in model.named_parameters() {
         let gradient = gradients.of(&parameter).unwrap().to_f64_vec().unwrap();
@@ -89,17 +86,19 @@ fn check(name: &str, facts: &str) {
         let expected = numbers(&facts["grads"][&name]);
         assert_close(&found, &expected, expected[0], &format!("gradient of {name}"));
     }
-
-    let cx = Pass::eval(&device).trace();
-    let [c, h, w] = entry.input;
-    let image = Array::zeros(&device, DType::F64, [1, c, h, w]).unwrap();
-    model.scores(&cx, &cx.input(image).unwrap()).unwrap();
-    let macs: u64 = cx.tape().nodes().iter().map(|node| node.multiply_adds).sum();
-    assert_eq!(macs, facts["macs"].as_u64().unwrap());
-    assert_eq!(sizes(&facts["macs_input"]), entry.input);
+    let states: HashMap<_, _> = model.named_states().into_iter().collect();
+    for (name, norm) in facts["running_after"].as_object().unwrap() {
+        let (state, norm) = (states[name].value().to_f64_vec().unwrap(), norm.as_f64().unwrap());
+        assert_close(&[dot(&state, &state).sqrt()], &[norm], norm, name);
+    }
 }
 
 #[test]
 fn lenet5_computes_what_pytorch_computes() {
-    check("lenet5", include_str!("fixtures/lenet5.json"));
+    check("lenet5");
+}
+
+#[test]
+fn alexnet_computes_what_torchvision_computes() {
+    check("alexnet");
 }
