@@ -58,6 +58,11 @@ fn run(args: &Args, out: &mut impl Write) -> Result<bool, Box<dyn std::error::Er
     let (mut cases, mut failed, mut unreadable) = (0, 0, 0);
     for path in &args.paths {
         let outcomes = match check(path, &device, dtype) {
+            Ok(outcomes) if outcomes.is_empty() => {
+                eprintln!("error: {} has no cases", path.display());
+                unreadable += 1;
+                continue;
+            }
             Ok(outcomes) => outcomes,
             Err(error) => {
                 eprintln!("error: {error}");

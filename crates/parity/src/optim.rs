@@ -140,6 +140,9 @@ pub fn optimizer(case: &Value, parameters: Vec<Parameter>) -> Result<Box<dyn Opt
             };
             Box::new(Sgd::new(parameters, config)?)
         }
+        "adam" if flag("decoupled_weight_decay")? => {
+            Box::new(AdamW::new(parameters, AdamWConfig(adam(0.0)?))?)
+        }
         "adam" => Box::new(Adam::new(parameters, adam(0.0)?)?),
         "adamw" => {
             let decay = AdamWConfig::default().0.weight_decay;

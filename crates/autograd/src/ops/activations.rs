@@ -131,12 +131,17 @@ impl Tensor {
         F.apply(&[self], &[])
     }
 
-    /// `log(1 + exp(x))`, without overflow (`torch.nn.functional.softplus`).
+    /// `log(1 + exp(x))`, and `x` where that is above 20, less than 3e-9 from it
+    /// (`torch.nn.functional.softplus`, whose threshold that is).
     ///
     /// # Errors
     /// Not a float.
     pub fn softplus(&self) -> Result<Tensor> {
-        static F: Function = LazyLock::new(|| PointwiseFn::unary("softplus", |x| x.softplus()));
+        static F: Function = LazyLock::new(|| {
+            PointwiseFn::unary("softplus", |x| {
+                x.select(Compare::Le, &Expr::constant(20.0), &x.softplus(), x)
+            })
+        });
         F.apply(&[self], &[])
     }
 

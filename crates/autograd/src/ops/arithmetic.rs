@@ -118,8 +118,8 @@ impl Tensor {
     unary!(/// `self * self`.
         square, |x| x * x);
 
-    /// `self` clamped to `min..=max`; the gradient is 1 within, bounds included.
-    /// Everything becomes `max` if that is below `min` (`torch.clamp`).
+    /// `self` clamped to `min..=max`; the gradient is 1 between them and 0 elsewhere, at the bounds
+    /// too. Everything becomes `max` if that is below `min` (`torch.clamp` with both bounds).
     ///
     /// # Errors
     /// Not a float.
@@ -127,8 +127,8 @@ impl Tensor {
         static F: Function = LazyLock::new(|| {
             PointwiseFn::unary("clamp", |x| {
                 let (min, max) = (Expr::scalar(0), Expr::scalar(1));
-                let low = x.select(Compare::Lt, &min, &min, x);
-                max.select(Compare::Lt, &low, &max, &low)
+                let low = x.select(Compare::Le, &min, &min, x);
+                max.select(Compare::Le, &low, &max, &low)
             })
         });
         F.apply(&[self], &[min, max])

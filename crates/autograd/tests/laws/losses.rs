@@ -1,8 +1,8 @@
 //! Losses of numbers, of two classes and of distributions.
 
-use ferrotape_autograd::ops::{BinaryCrossEntropy, Reduction};
+use ferrotape_autograd::ops::{BinaryCrossEntropy, NllLoss, Reduction};
 use ferrotape_autograd::{BackwardOptions, Tape, Tensor};
-use ferrotape_backend::{Array, DType, Device, Result, reference::Reference};
+use ferrotape_backend::{Array, CrossEntropy, DType, Device, Result, reference::Reference};
 use ferrotape_gradcheck::strategy::{Values, inputs, shapes};
 use ferrotape_gradcheck::{Input, check_op};
 use proptest::prelude::any;
@@ -243,4 +243,27 @@ fn losses_without_meaning_are_refused() -> Result<()> {
     let outside = x.add_scalar(1.5)?;
     assert!(outside.binary_cross_entropy(&x, None, mean)?.item()?.is_nan());
     Ok(())
+}
+
+#[test]
+fn a_batch_in_which_no_target_counts_has_no_loss_and_the_gradient_0() {
+    for device in devices() {
+        let logits = Array::from_slice(&device, &[0.3f64, -0.7, 1.1, 0.2], [2, 2]).unwrap();
+        let targets = Array::from_slice(&device, &[-100i64, -100], [2]).unwrap();
+        let weight = Array::from_slice(&device, &[0.5f64, 2.0], [2]).unwrap();
+        let params = CrossEntropy::default();
+        type Loss<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
+        let losses: [Loss<'_>; 3] = [
+            &|x| x.cross_entropy(&targets),
+            &|x| x.cross_entropy_weighted(&targets, &weight, &params, Reduction::Mean),
+            &|x| x.log_softmax(1)?.nll_loss(&targets, &NllLoss::default()),
+        ];
+        for loss in losses {
+            let x = Tape::new().variable(logits.clone()).unwrap();
+            let loss = loss(&x).unwrap();
+            assert!(loss.item().unwrap().is_nan());
+            let gradients = loss.backward().unwrap();
+            assert_eq!(gradients.of(&x).unwrap().to_vec::<f64>().unwrap(), [0.0; 4]);
+        }
+    }
 }

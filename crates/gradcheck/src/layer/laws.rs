@@ -225,9 +225,10 @@ impl<L: Layer> Check<'_, L> {
         let failed = on(Law::EvalKeeps, "a pass in evaluation mode");
         let before = self.saved(layer, Law::EvalKeeps)?;
         let run = || -> Result<()> {
-            // Effects are not suppressed here: there must be none.
-            let cx = Pass::eval(self.device);
-            layer.forward(&cx, &cx.input(self.input.on(self.device)?)?)?;
+            // Effects are not suppressed here: there must be none, tracked or not.
+            for cx in [Pass::eval(self.device), Pass::eval(self.device).with_grad()] {
+                layer.forward(&cx, &cx.input(self.input.on(self.device)?)?)?;
+            }
             Ok(())
         };
         run().map_err(failed)?;

@@ -122,7 +122,7 @@ fn compare(problem: &Problem<'_>, definition: &Problem<'_>) -> Checked {
     };
     let grad_weights: Vec<Vec<f64>> = problem.inputs.iter().enumerate().map(sized).collect();
     let second = |of: &Problem<'_>| -> Result<Outcome> {
-        let second = of.second(&cotangent, &grad_weights)?;
+        let second = of.second(&cotangent, &grad_weights, true)?;
         // A gradient that does not depend on an input has none there, or zeros.
         let filled = |(grad, like): (Option<Vec<f64>>, &Vec<f64>)| {
             Some(grad.unwrap_or_else(|| vec![0.0; like.len()]))

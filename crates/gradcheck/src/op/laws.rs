@@ -3,9 +3,9 @@
 use std::any::Any;
 
 use ferrotape_backend::reference::Reference;
-use ferrotape_backend::{Array, Device, Error, ErrorKind};
+use ferrotape_backend::{Array, Device, Error, ErrorKind, Shape};
 
-use super::problem::{Outcome, Problem};
+use super::problem::{Outcome, Problem, Second};
 use super::smooth::{self, unravel};
 use crate::failure::{Failure, Law, Place};
 use crate::input::{Input, MemoryLayout, weights};
@@ -44,12 +44,15 @@ fn all_but_leaks(problem: &Problem<'_>) -> Checked {
         ));
     }
     let cotangent = weights(problem.rng("cotangent", 0), host.len());
+    let shape = *value.shape();
     drop(value);
     if !problem.tracked().contains(&true) {
         return deterministic_value(problem, &host);
     }
     let outcome =
         problem.run(problem.inputs, &cotangent).map_err(on(Law::Gradient, "the backward pass"))?;
+    let untracked = Outcome { value: host, grads: outcome.grads.clone() };
+    equal(problem, Law::Value, "with its inputs tracked", &outcome, &untracked)?;
     nothing_missing(problem, &outcome)?;
     deterministic(problem, &outcome, &cotangent)?;
     smooth::gradient(problem, &outcome, &cotangent)?;
@@ -58,6 +61,7 @@ fn all_but_leaks(problem: &Problem<'_>) -> Checked {
     stale(problem, &outcome, &cotangent)?;
     if problem.options.layouts {
         layouts(problem, &cotangent)?;
+        fed_layouts(problem, &outcome, &cotangent, shape)?;
     }
     reference(problem, &outcome, &cotangent)?;
     if problem.options.second_derivative {
@@ -174,6 +178,13 @@ fn partial(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Check
         expected.grads[index] = outcome.grads[index].clone();
         let how = format!("with only input {index} tracked");
         equal(problem, Law::Partial, &how, &run, &expected)?;
+        if problem.options.second_derivative {
+            let run = problem
+                .recorded(&only, cotangent)
+                .map_err(on(Law::Partial, "with only one input tracked, the recorded backward"))?;
+            let how = format!("in a recorded backward pass with only input {index} tracked");
+            equal(problem, Law::Partial, &how, &run, &expected)?;
+        }
     }
     Ok(())
 }
@@ -240,6 +251,36 @@ fn layouts(problem: &Problem<'_>, cotangent: &[f64]) -> Checked {
     Ok(())
 }
 
+/// What is fed in laid out in every way, and all inputs permuted at once.
+fn fed_layouts(
+    problem: &Problem<'_>,
+    outcome: &Outcome,
+    cotangent: &[f64],
+    shape: Shape,
+) -> Checked {
+    let failed = on(Law::Layout, "with what is fed in laid out in another way, backward()");
+    let seed = Input::new(shape, cotangent).map_err(&failed)?;
+    let run = |seed: &Input| problem.run_fed(problem.inputs, seed).map_err(&failed);
+    for layout in MemoryLayout::all(&shape).into_iter().skip(1) {
+        let how = format!("with what is fed in laid out as {layout:?}");
+        equal(problem, Law::Layout, &how, &run(&seed.clone().laid_out(layout))?, outcome)?;
+    }
+    for dim in (0..shape.rank()).filter(|&dim| shape[dim] > 1) {
+        let repeated = seed.repeated(dim);
+        let expected = run(&repeated)?;
+        let broadcast = repeated.laid_out(MemoryLayout::Broadcast(dim));
+        let how = format!("with what is fed in broadcast along dimension {dim}");
+        equal(problem, Law::Layout, &how, &run(&broadcast)?, &expected)?;
+    }
+    let permuted = |input: &Input| match input.shape().rank() {
+        0 | 1 => input.clone(),
+        rank => input.clone().laid_out(MemoryLayout::Permuted((0..rank).rev().collect())),
+    };
+    let inputs: Vec<Input> = problem.inputs.iter().map(permuted).collect();
+    let run = problem.run(&inputs, cotangent).map_err(&failed)?;
+    equal(problem, Law::Layout, "with all inputs permuted in memory", &run, outcome)
+}
+
 fn reference(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Checked {
     let backend: &dyn Any = problem.device.backend();
     if backend.is::<Reference>() {
@@ -263,9 +304,10 @@ fn second(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Checke
     };
     let grad_weights: Vec<Vec<f64>> = problem.inputs.iter().enumerate().map(sized).collect();
     let second = problem
-        .second(cotangent, &grad_weights)
+        .second(cotangent, &grad_weights, true)
         .map_err(on(Law::SecondDerivative, "the recorded backward pass"))?;
     equal(problem, Law::Recorded, "in a recorded backward pass", &second.first, outcome)?;
+    same_untracked(problem, &second, cotangent, &grad_weights)?;
 
     // The gradient is linear in the cotangent, so its derivative there is known exactly.
     let direction = weights(problem.rng("cotangent", 2), cotangent.len());
@@ -291,6 +333,28 @@ fn second(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Checke
         ));
     }
     smooth::second(problem, cotangent, &grad_weights, &second.of_inputs)
+}
+
+/// Second derivatives are the same where what is fed in has no gradient of its own, as in a loss.
+fn same_untracked(
+    problem: &Problem<'_>,
+    second: &Second,
+    cotangent: &[f64],
+    grad_weights: &[Vec<f64>],
+) -> Checked {
+    let untracked = problem.second(cotangent, grad_weights, false).map_err(on(
+        Law::SecondDerivative,
+        "with what is fed in untracked, the recorded backward pass",
+    ))?;
+    let outcome = |second: &Second| {
+        let filled = |(grad, like): (&Option<Vec<f64>>, &Vec<f64>)| {
+            Some(grad.clone().unwrap_or_else(|| vec![0.0; like.len()]))
+        };
+        let grads = second.of_inputs.iter().zip(grad_weights).map(filled).collect();
+        Outcome { value: Vec::new(), grads }
+    };
+    let how = "for the second derivatives, with what is fed in untracked";
+    equal(problem, Law::SecondDerivative, how, &outcome(&untracked), &outcome(second))
 }
 
 /// Two outcomes that may differ by rounding only.

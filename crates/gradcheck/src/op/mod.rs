@@ -174,7 +174,8 @@ fn reproduction_of(
     options: &Options,
     device: &str,
 ) -> String {
-    let mut code = format!("// device: {device}\n{}let inputs = [\n", options.attributes);
+    let (attributes, seed) = (&options.attributes, options.seed);
+    let mut code = format!("// device: {device}, seed: {seed}\n{attributes}let inputs = [\n");
     for input in inputs {
         code.push_str(&format!("    {input:?},\n"));
     }

@@ -2,7 +2,7 @@
 
 use ferrotape_autograd::{BackwardOptions, Gradients, Tape, Tensor};
 use ferrotape_backend::random::Rng;
-use ferrotape_backend::{Array, DType, Device, Error, Result};
+use ferrotape_backend::{Array, DType, Device, Error, Result, Shape};
 
 use crate::input::{self, Input};
 use crate::op::Options;
@@ -57,6 +57,12 @@ impl Problem<'_> {
         self.run_on(self.device, inputs, &self.tracked(), cotangent, |_| Ok(()))
     }
 
+    /// The same with the gradient fed in laid out in memory in its own way.
+    pub(crate) fn run_fed(&self, inputs: &[Input], seed: &Input) -> Result<Outcome> {
+        let feed = |_: &Shape| seed.on(self.device);
+        self.run_with(self.device, inputs, &self.tracked(), feed, |_| Ok(()))
+    }
+
     /// The same on any device, with any inputs tracked; `between` sees the inputs' arrays after the
     /// forward pass.
     pub(crate) fn run_on(
@@ -67,6 +73,18 @@ impl Problem<'_> {
         cotangent: &[f64],
         between: impl FnOnce(&mut [Array]) -> Result<()>,
     ) -> Result<Outcome> {
+        let feed = |shape: &Shape| Array::from_slice(device, cotangent, *shape);
+        self.run_with(device, inputs, tracked, feed, between)
+    }
+
+    fn run_with(
+        &self,
+        device: &Device,
+        inputs: &[Input],
+        tracked: &[bool],
+        feed: impl FnOnce(&Shape) -> Result<Array>,
+        between: impl FnOnce(&mut [Array]) -> Result<()>,
+    ) -> Result<Outcome> {
         let tape = Tape::new();
         let mut arrays =
             inputs.iter().map(|input| input.on(device)).collect::<Result<Vec<Array>>>()?;
@@ -74,21 +92,42 @@ impl Problem<'_> {
         let y = (self.op)(&tensors)?;
         let value = y.to_vec::<f64>()?;
         between(&mut arrays)?;
-        let seed = Tensor::from(Array::from_slice(device, cotangent, y.shape())?);
+        let seed = Tensor::from(feed(y.shape())?);
         let options = BackwardOptions { seed: Some(&seed), ..BackwardOptions::default() };
         let gradients = y.backward_with(&options)?;
         Ok(Outcome { value, grads: collect(&gradients, &tensors)? })
     }
 
-    /// Second derivatives by a recorded backward pass.
-    pub(crate) fn second(&self, cotangent: &[f64], weights: &[Vec<f64>]) -> Result<Second> {
+    /// What a recorded backward pass gives, with any inputs tracked.
+    pub(crate) fn recorded(&self, tracked: &[bool], cotangent: &[f64]) -> Result<Outcome> {
+        let tape = Tape::new();
+        let arrays =
+            self.inputs.iter().map(|input| input.on(self.device)).collect::<Result<Vec<_>>>()?;
+        let tensors = place(&tape, &arrays, tracked)?;
+        let y = (self.op)(&tensors)?;
+        let value = y.to_vec::<f64>()?;
+        let seed = Tensor::from(Array::from_slice(self.device, cotangent, y.shape())?);
+        let options =
+            BackwardOptions { seed: Some(&seed), create_graph: true, ..BackwardOptions::default() };
+        let gradients = y.backward_with(&options)?;
+        Ok(Outcome { value, grads: collect(&gradients, &tensors)? })
+    }
+
+    /// Second derivatives by a recorded backward pass, whose gradient fed in is tracked or not.
+    pub(crate) fn second(
+        &self,
+        cotangent: &[f64],
+        weights: &[Vec<f64>],
+        seed_tracked: bool,
+    ) -> Result<Second> {
         let tape = Tape::new();
         let arrays =
             self.inputs.iter().map(|input| input.on(self.device)).collect::<Result<Vec<_>>>()?;
         let tensors = place(&tape, &arrays, &self.tracked())?;
         let y = (self.op)(&tensors)?;
         let value = y.to_vec::<f64>()?;
-        let seed = tape.variable(Array::from_slice(self.device, cotangent, y.shape())?)?;
+        let seed = Array::from_slice(self.device, cotangent, y.shape())?;
+        let seed = if seed_tracked { tape.variable(seed)? } else { Tensor::from(seed) };
         let options =
             BackwardOptions { seed: Some(&seed), create_graph: true, ..BackwardOptions::default() };
         let gradients = y.backward_with(&options)?;
@@ -104,8 +143,16 @@ impl Problem<'_> {
             });
         }
         let sum = sum.ok_or_else(|| Error::gradient("no input has a gradient"))?;
+        if !seed_tracked && !sum.is_tracked() {
+            // The gradient of a linear operator depends on what is fed in alone.
+            let of_inputs = vec![None; tensors.len()];
+            return Ok(Second { first, of_inputs, of_cotangent: None });
+        }
         let gradients = sum.backward()?;
-        let of_cotangent = gradients.get(&seed).map(|g| g.to_vec::<f64>()).transpose()?;
+        let of_cotangent = match seed_tracked {
+            true => gradients.get(&seed).map(|g| g.to_vec::<f64>()).transpose()?,
+            false => None,
+        };
         Ok(Second { first, of_inputs: collect(&gradients, &tensors)?, of_cotangent })
     }
 

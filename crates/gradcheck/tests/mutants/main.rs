@@ -13,6 +13,7 @@ mod pooling;
 mod recurrent;
 mod report;
 mod right;
+mod tracking;
 
 use std::cell::Cell;
 use std::fmt::Debug;

@@ -50,7 +50,7 @@ fn a_failure_prints_the_code_that_shows_it_again() -> Result<()> {
         check_op!(&device, &inputs, |x| x[0].conv2d(&x[1].detach(), None, &params), params)
             .unwrap_err();
     let code = "\
-// device: reference
+// device: reference, seed: 0
 let params = Conv2d { stride: [1, 1], padding: [1, 0], dilation: [1, 1], groups: 1 };
 let inputs = [
     Input::new([1, 2, 1, 1], [0.5, -0.25])?.laid_out(MemoryLayout::ChannelsLast),

@@ -109,10 +109,18 @@ impl Targets {
         weighed(&picked, &self.weights.mul_scalar(share)?.cast(input.dtype())?)
     }
 
-    /// The losses as one number: their mean is their sum divided by that of the targets' weights.
+    /// The losses as one number: their mean is their sum divided by that of the targets' weights. Where
+    /// no target counts it is NaN, with a gradient of 0, so that such a batch changes no parameter.
     fn reduce(&self, losses: &Tensor, reduction: Reduction) -> Result<Tensor> {
+        static F: LazyLock<Arc<PointwiseFn>> = LazyLock::new(|| {
+            PointwiseFn::binary("weighted_mean", |sum, total| {
+                let (zero, none) = (Expr::constant(0.0), Expr::constant(f64::NAN));
+                total.select(Compare::Eq, &zero, &none, &(sum / total))
+            })
+        });
         reduction.with_mean(losses, || {
-            losses.sum_all()?.div(&self.weights.sum_all()?.cast(losses.dtype())?)
+            let total = self.weights.sum_all()?.cast(losses.dtype())?;
+            F.apply(&[&losses.sum_all()?, &total], &[])
         })
     }
 }
