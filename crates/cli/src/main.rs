@@ -9,6 +9,7 @@ mod picture;
 mod predict;
 mod summary;
 mod train;
+mod zoo;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -33,6 +34,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Print the layers of a model with shapes, parameters and multiply-adds.
     Summary(summary::Arguments),
+    /// List the models with what they take: parameters, multiply-adds, memory.
+    Zoo(zoo::Arguments),
     /// Say what of this machine is used: CPU features, threads, devices.
     Doctor(doctor::Arguments),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Summary(arguments) => summary::run(&arguments),
+        Command::Zoo(arguments) => zoo::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match done {

@@ -18,20 +18,35 @@ pub(crate) struct Arguments {
     /// Number of classes [default: the model's own].
     #[arg(long)]
     classes: Option<usize>,
+    /// The sizes of the image, CxHxW or NxCxHxW [default: the model's own].
+    #[arg(long, value_name = "SIZES", value_parser = sizes)]
+    input: Option<[usize; 4]>,
     /// Print one JSON object a layer.
     #[arg(long)]
     json: bool,
 }
 
-/// The layers of a model for one image of the size it was made for.
-fn of(model: &str, classes: Option<usize>) -> Result<Summary> {
+/// `3x224x224`, or with a batch before it.
+fn sizes(text: &str) -> std::result::Result<[usize; 4], String> {
+    let parts: Option<Vec<usize>> =
+        text.split(['x', 'X', '*', ',']).map(|part| part.trim().parse().ok()).collect();
+    match parts.as_deref() {
+        Some(&[c, h, w]) => Ok([1, c, h, w]),
+        Some(&[n, c, h, w]) => Ok([n, c, h, w]),
+        _ => Err("give channels, height and width, such as 3x224x224".into()),
+    }
+}
+
+/// The layers of a model for one image, of the size it was made for if none is given.
+fn of(model: &str, classes: Option<usize>, input: Option<[usize; 4]>) -> Result<Summary> {
     let entry = zoo::find(model)?;
     // Shapes are all that a summary needs, so that the largest model takes no memory.
     let device = Device::new(Meta::new());
     let init = Init::new(&device, Rng::new(0));
     let network = entry.build(&init, classes.unwrap_or(entry.classes))?;
     let [c, h, w] = entry.input;
-    Ok(Summary::of(&network, Array::zeros(&device, DType::F32, [1, c, h, w])?)?)
+    let input = input.unwrap_or([1, c, h, w]);
+    Ok(Summary::of(&network, Array::zeros(&device, DType::F32, input)?)?)
 }
 
 /// The same as rows of a report.
@@ -45,12 +60,12 @@ pub(crate) fn rows(model: &str, classes: usize) -> Result<Vec<LayerRow>> {
         activation_bytes: row.activation_bytes as u64,
         receptive_field: row.receptive_field.map(|[height, _]| height),
     };
-    Ok(of(model, Some(classes))?.rows.into_iter().map(row).collect())
+    Ok(of(model, Some(classes), None)?.rows.into_iter().map(row).collect())
 }
 
 /// Prints the table.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let summary = of(&arguments.model, arguments.classes)?;
+    let summary = of(&arguments.model, arguments.classes, arguments.input)?;
     let mut out = std::io::stdout().lock();
     if !arguments.json {
         writeln!(out, "{summary}")?;
@@ -65,6 +80,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "multiply_adds": row.multiply_adds,
             "activation_bytes": row.activation_bytes,
             "receptive_field": row.receptive_field,
+            "input": row.input.map(|shape| shape.to_vec()),
+            "window": row.window.map(|window| json!({
+                "kernel": window.kernel,
+                "stride": window.stride,
+                "padding": window.padding,
+                "dilation": window.dilation,
+            })),
+            "size": row.arithmetic(),
         });
         writeln!(out, "{line}")?;
     }

@@ -27,6 +27,43 @@ pub struct Row {
     /// How many pixels of the input, `[vertical, horizontal]`, one pixel of the output depends on;
     /// `None` where the output is no image.
     pub receptive_field: Option<[usize; 2]>,
+    /// The window that the layer moves over its input, if it does.
+    pub window: Option<Window>,
+    /// The sizes of what the layer reads, if that came from the model's input.
+    pub input: Option<Shape>,
+}
+
+impl Row {
+    /// How the height of the output follows from that of the input, and the width where it differs:
+    /// `(H - k + 2 p) / s + 1`, where a dilated kernel counts with the pixels it spans.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2dConfig, Init, Sequential, Summary};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let model = Sequential::new(&Init::new(&device, Rng::new(1)))
+    ///     .add(Conv2dConfig::new(1, 2, 7).stride(2).padding(3))?;
+    /// let summary = Summary::of(&model, Array::zeros(&device, DType::F32, [1, 1, 28, 28])?)?;
+    /// assert_eq!(summary.rows[0].arithmetic().unwrap(), "(28 - 7 + 2*3) / 2 + 1 = 14");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    #[must_use]
+    pub fn arithmetic(&self) -> Option<String> {
+        let (window, input) = (self.window?, self.input?);
+        let (from, to) = (input.nchw().ok()?, self.shape.nchw().ok()?);
+        let along = |axis: usize| {
+            let span = window.kernel[axis].saturating_sub(1) * window.dilation[axis] + 1;
+            let padding = match window.padding[axis] {
+                0 => String::new(),
+                padding => format!(" + 2*{padding}"),
+            };
+            let (size, stride, result) = (from[2 + axis], window.stride[axis], to[2 + axis]);
+            format!("({size} - {span}{padding}) / {stride} + 1 = {result}")
+        };
+        let (height, width) = (along(0), along(1));
+        Some(if height == width { height } else { format!("{height}, {width}") })
+    }
 }
 
 /// What a model does to one input, layer by layer.
@@ -89,6 +126,13 @@ impl Summary {
                     .clone()
                     .next_back()
                     .and_then(|last| fields[last].image(&call.shape)),
+                window: call.window,
+                // What it reads that was there before it; its parameters come with it.
+                input: own
+                    .iter()
+                    .flat_map(|node| node.inputs.iter().flatten())
+                    .find(|input| input.index() < call.nodes.start)
+                    .map(|input| nodes[input.index()].shape),
             };
             rows.push((call.nodes.start, row));
         }
@@ -104,6 +148,8 @@ impl Summary {
                 multiply_adds: node.multiply_adds,
                 activation_bytes: node.shape.numel() * node.dtype.size(),
                 receptive_field: fields[index].image(&node.shape),
+                window: None,
+                input: None,
             };
             rows.push((index, row));
         }
@@ -227,8 +273,9 @@ pub fn receptive_field(windows: &[Window]) -> [usize; 2] {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["layer", "kind", "output", "parameters", "multiply-adds", "bytes", "sees"];
-        let mut table: Vec<[String; 7]> = vec![head.map(str::to_owned)];
+        let head =
+            ["layer", "kind", "output", "parameters", "multiply-adds", "bytes", "sees", "size"];
+        let mut table: Vec<[String; 8]> = vec![head.map(str::to_owned)];
         for row in &self.rows {
             table.push([
                 row.path.to_string(),
@@ -238,6 +285,7 @@ impl fmt::Display for Summary {
                 thousands(row.multiply_adds),
                 thousands(row.activation_bytes as u64),
                 row.receptive_field.map_or("".into(), |[h, w]| format!("{h}x{w}")),
+                row.arithmetic().unwrap_or_default(),
             ]);
         }
         table.push([
@@ -248,8 +296,9 @@ impl fmt::Display for Summary {
             thousands(self.multiply_adds()),
             thousands(self.activation_bytes() as u64),
             String::new(),
+            String::new(),
         ]);
-        let mut widths = [0; 7];
+        let mut widths = [0; 8];
         for line in &table {
             for (width, cell) in widths.iter_mut().zip(line) {
                 *width = cell.len().max(*width);
@@ -259,8 +308,11 @@ impl fmt::Display for Summary {
             let mut text = String::new();
             for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
                 // Numbers stand to the right.
-                let cell =
-                    if column < 3 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
+                let is_number = (3..7).contains(&column);
+                let cell = match is_number {
+                    true => format!("{cell:>width$}"),
+                    false => format!("{cell:<width$}"),
+                };
                 text.push_str(&cell);
                 text.push_str("  ");
             }

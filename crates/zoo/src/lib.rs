@@ -3,6 +3,8 @@
 //! | family | networks |
 //! | --- | --- |
 //! | [LeNet-5](LeNet5) | [`lenet5`] |
+//! | [AlexNet] | [`alexnet`]; the paper's [`alexnet_2012`] |
+//! | [VGG](Vgg) | [`vgg11`], [`vgg13`], [`vgg16`], [`vgg19`], each with `_bn`; the paper's [`vgg_a_lrn`], [`vgg_c`] |
 //! | [ResNet] | [`resnet18`], [`resnet34`], [`resnet50`], [`resnet101`], [`resnet152`]; the paper's forms by [`ResNetConfig`] |
 //! | [ResNet for CIFAR-10](CifarResNet) | [`cifar_resnet20`], [`cifar_resnet32`], [`cifar_resnet44`], [`cifar_resnet56`], [`cifar_resnet110`]; any depth 6n + 2 by [`cifar_resnet`] |
 //!
@@ -23,13 +25,16 @@
 //! # Ok::<(), ferrotape_backend::Error>(())
 //! ```
 
+mod alexnet;
 pub mod blocks;
 mod cifar_resnet;
 mod lenet;
 mod registry;
 mod residual;
 mod resnet;
+mod vgg;
 
+pub use alexnet::{AlexNet, alexnet, alexnet_2012};
 pub use cifar_resnet::{
     CifarResNet, cifar_resnet, cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56,
     cifar_resnet110,
@@ -38,3 +43,6 @@ pub use lenet::{LeNet5, lenet5};
 pub use registry::{Model, build, find, models};
 pub use residual::{BlockKind, Shortcut, StrideIn};
 pub use resnet::{ResNet, ResNetConfig, resnet18, resnet34, resnet50, resnet101, resnet152};
+pub use vgg::{
+    Vgg, vgg_a_lrn, vgg_c, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
+};

@@ -32,95 +32,48 @@ impl Model {
     }
 }
 
+/// An entry, under the name of its constructor.
+macro_rules! model {
+    ($name:ident, $source:literal, $input:expr, $classes:literal, $accuracy:expr) => {
+        Model {
+            name: stringify!($name),
+            source: $source,
+            input: $input,
+            classes: $classes,
+            reference_accuracy: $accuracy,
+            build: |init, classes| Ok(Box::new(crate::$name(init, classes)?)),
+        }
+    };
+}
+
+/// The size of images of ImageNet as networks see them, and those of CIFAR-10.
+const LARGE: [usize; 3] = [3, 224, 224];
+const SMALL: [usize; 3] = [3, 32, 32];
+
 const MODELS: &[Model] = &[
-    Model {
-        name: "lenet5",
-        source: "LeCun et al. 1998",
-        input: [1, 28, 28],
-        classes: 10,
-        reference_accuracy: None,
-        build: |init, classes| Ok(Box::new(crate::lenet5(init, classes)?)),
-    },
-    Model {
-        name: "resnet18",
-        source: "He et al. 2016",
-        input: [3, 224, 224],
-        classes: 1000,
-        reference_accuracy: Some(69.758),
-        build: |init, classes| Ok(Box::new(crate::resnet18(init, classes)?)),
-    },
-    Model {
-        name: "resnet34",
-        source: "He et al. 2016",
-        input: [3, 224, 224],
-        classes: 1000,
-        reference_accuracy: Some(73.314),
-        build: |init, classes| Ok(Box::new(crate::resnet34(init, classes)?)),
-    },
-    Model {
-        name: "resnet50",
-        source: "He et al. 2016",
-        input: [3, 224, 224],
-        classes: 1000,
-        reference_accuracy: Some(76.13),
-        build: |init, classes| Ok(Box::new(crate::resnet50(init, classes)?)),
-    },
-    Model {
-        name: "resnet101",
-        source: "He et al. 2016",
-        input: [3, 224, 224],
-        classes: 1000,
-        reference_accuracy: Some(77.374),
-        build: |init, classes| Ok(Box::new(crate::resnet101(init, classes)?)),
-    },
-    Model {
-        name: "resnet152",
-        source: "He et al. 2016",
-        input: [3, 224, 224],
-        classes: 1000,
-        reference_accuracy: Some(78.312),
-        build: |init, classes| Ok(Box::new(crate::resnet152(init, classes)?)),
-    },
-    Model {
-        name: "cifar_resnet20",
-        source: "He et al. 2016",
-        input: [3, 32, 32],
-        classes: 10,
-        reference_accuracy: Some(91.25),
-        build: |init, classes| Ok(Box::new(crate::cifar_resnet20(init, classes)?)),
-    },
-    Model {
-        name: "cifar_resnet32",
-        source: "He et al. 2016",
-        input: [3, 32, 32],
-        classes: 10,
-        reference_accuracy: Some(92.49),
-        build: |init, classes| Ok(Box::new(crate::cifar_resnet32(init, classes)?)),
-    },
-    Model {
-        name: "cifar_resnet44",
-        source: "He et al. 2016",
-        input: [3, 32, 32],
-        classes: 10,
-        reference_accuracy: Some(92.83),
-        build: |init, classes| Ok(Box::new(crate::cifar_resnet44(init, classes)?)),
-    },
-    Model {
-        name: "cifar_resnet56",
-        source: "He et al. 2016",
-        input: [3, 32, 32],
-        classes: 10,
-        reference_accuracy: Some(93.03),
-        build: |init, classes| Ok(Box::new(crate::cifar_resnet56(init, classes)?)),
-    },
-    Model {
-        name: "cifar_resnet110",
-        source: "He et al. 2016",
-        input: [3, 32, 32],
-        classes: 10,
-        reference_accuracy: Some(93.57),
-        build: |init, classes| Ok(Box::new(crate::cifar_resnet110(init, classes)?)),
-    },
+    model!(lenet5, "LeCun et al. 1998", [1, 28, 28], 10, None),
+    model!(alexnet, "Krizhevsky 2014", LARGE, 1000, Some(56.522)),
+    model!(alexnet_2012, "Krizhevsky et al. 2012", LARGE, 1000, None),
+    model!(vgg11, "Simonyan and Zisserman 2015, A", LARGE, 1000, Some(69.02)),
+    model!(vgg11_bn, "Simonyan and Zisserman 2015, A", LARGE, 1000, Some(70.37)),
+    model!(vgg_a_lrn, "Simonyan and Zisserman 2015, A-LRN", LARGE, 1000, None),
+    model!(vgg13, "Simonyan and Zisserman 2015, B", LARGE, 1000, Some(69.928)),
+    model!(vgg13_bn, "Simonyan and Zisserman 2015, B", LARGE, 1000, Some(71.586)),
+    model!(vgg_c, "Simonyan and Zisserman 2015, C", LARGE, 1000, None),
+    model!(vgg16, "Simonyan and Zisserman 2015, D", LARGE, 1000, Some(71.592)),
+    model!(vgg16_bn, "Simonyan and Zisserman 2015, D", LARGE, 1000, Some(73.36)),
+    model!(vgg19, "Simonyan and Zisserman 2015, E", LARGE, 1000, Some(72.376)),
+    model!(vgg19_bn, "Simonyan and Zisserman 2015, E", LARGE, 1000, Some(74.218)),
+    model!(resnet18, "He et al. 2016", LARGE, 1000, Some(69.758)),
+    model!(resnet34, "He et al. 2016", LARGE, 1000, Some(73.314)),
+    model!(resnet50, "He et al. 2016", LARGE, 1000, Some(76.13)),
+    model!(resnet101, "He et al. 2016", LARGE, 1000, Some(77.374)),
+    model!(resnet152, "He et al. 2016", LARGE, 1000, Some(78.312)),
+    model!(cifar_resnet20, "He et al. 2016", SMALL, 10, Some(91.25)),
+    model!(cifar_resnet32, "He et al. 2016", SMALL, 10, Some(92.49)),
+    model!(cifar_resnet44, "He et al. 2016", SMALL, 10, Some(92.83)),
+    model!(cifar_resnet56, "He et al. 2016", SMALL, 10, Some(93.03)),
+    model!(cifar_resnet110, "He et al. 2016", SMALL, 10, Some(93.57)),
 ];
 
 /// Every network.

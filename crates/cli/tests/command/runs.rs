@@ -70,7 +70,7 @@ fn summary_counts_the_parameters_of_lenet5() {
     let lines = ferrotape_in(place.path(), fewer).json_lines();
     assert_eq!(lines.last().unwrap()["output"], serde_json::json!([1, 3]));
     ferrotape_in(place.path(), ["summary", "lenet5", "--classes", "0"]).refused();
-    ferrotape_in(place.path(), ["summary", "lenet5", "--classes", "99999999999"]).refused();
+    ferrotape_in(place.path(), ["summary", "lenet5", "--classes", "999999999999999999"]).refused();
 }
 
 #[test]

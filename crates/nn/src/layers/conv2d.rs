@@ -3,7 +3,7 @@
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Context, Error, Result, Shape};
 
-use crate::layers::IntoLayer;
+use crate::layers::{IntoLayer, first_values};
 use crate::pass::Window;
 use crate::{Distribution, Init, Layer, Module, Parameter, Pass, Path};
 
@@ -36,8 +36,11 @@ pub struct Conv2dConfig {
     /// Whether a bias is added.
     pub bias: bool,
     /// The weight's first values; PyTorch's default if `None`
-    /// ([`Distribution::layer_default`]). The bias starts at 0 if this is given.
+    /// ([`Distribution::layer_default`]).
     pub weight_init: Option<Distribution>,
+    /// The bias's first values; if `None`, 0 where `weight_init` is given and PyTorch's default
+    /// where it is not.
+    pub bias_init: Option<Distribution>,
 }
 
 impl Conv2dConfig {
@@ -54,6 +57,7 @@ impl Conv2dConfig {
             groups: 1,
             bias: true,
             weight_init: None,
+            bias_init: None,
         }
     }
 
@@ -92,10 +96,17 @@ impl Conv2dConfig {
         self
     }
 
-    /// Other first values for the weight; the bias starts at 0.
+    /// Other first values for the weight; the bias starts at 0 unless it is given its own.
     #[must_use]
     pub const fn weight_init(mut self, distribution: Distribution) -> Self {
         self.weight_init = Some(distribution);
+        self
+    }
+
+    /// Other first values for the bias.
+    #[must_use]
+    pub const fn bias_init(mut self, distribution: Distribution) -> Self {
+        self.bias_init = Some(distribution);
         self
     }
 
@@ -166,10 +177,7 @@ impl Conv2d {
         let path = init.path().clone();
         let shape = config.weight_shape().at(|| path.as_str())?;
         let default = Distribution::layer_default(shape[1..].iter().product());
-        let (weight, bias) = match config.weight_init {
-            Some(distribution) => (distribution, Distribution::Zeros),
-            None => (default, default),
-        };
+        let (weight, bias) = first_values(config.weight_init, config.bias_init, default);
         Ok(Conv2d {
             weight: init.parameter("weight", shape, weight)?,
             bias: match config.bias {
@@ -235,6 +243,21 @@ mod tests {
             assert!(values.iter().all(|v| v.abs() <= 0.1));
             assert!(values.iter().any(|v| v.abs() > 0.05));
         }
+    }
+
+    #[test]
+    fn a_bias_starts_at_zero_beside_a_given_weight_unless_it_is_given_too() {
+        let device = Device::new(Reference::new());
+        let init = Init::new(&device, Rng::new(1));
+        let bias = |config| {
+            let conv = Conv2d::new(&init, config).unwrap();
+            conv.bias.unwrap().value().to_f64_vec().unwrap()
+        };
+        let given = Conv2dConfig::new(4, 2, 5).weight_init(Distribution::Ones);
+        assert_eq!(bias(given), [0.0; 2]);
+        assert_eq!(bias(given.bias_init(Distribution::Constant(3.0))), [3.0; 2]);
+        let drawn = bias(Conv2dConfig::new(4, 2, 5));
+        assert!(drawn.iter().all(|value| *value != 0.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Error, Result};
 
-use crate::layers::IntoLayer;
+use crate::layers::{IntoLayer, first_values};
 use crate::{Distribution, Init, Layer, Module, Parameter, Pass, Path};
 
 /// What a [`Linear`] is made from.
@@ -22,15 +22,18 @@ pub struct LinearConfig {
     /// Whether a bias is added.
     pub bias: bool,
     /// The weight's first values; PyTorch's default if `None`
-    /// ([`Distribution::layer_default`]). The bias starts at 0 if this is given.
+    /// ([`Distribution::layer_default`]).
     pub weight_init: Option<Distribution>,
+    /// The bias's first values; if `None`, 0 where `weight_init` is given and PyTorch's default
+    /// where it is not.
+    pub bias_init: Option<Distribution>,
 }
 
 impl LinearConfig {
     /// With a bias.
     #[must_use]
     pub const fn new(in_features: usize, out_features: usize) -> Self {
-        LinearConfig { in_features, out_features, bias: true, weight_init: None }
+        LinearConfig { in_features, out_features, bias: true, weight_init: None, bias_init: None }
     }
 
     /// With or without a bias.
@@ -40,10 +43,17 @@ impl LinearConfig {
         self
     }
 
-    /// Other first values for the weight; the bias starts at 0.
+    /// Other first values for the weight; the bias starts at 0 unless it is given its own.
     #[must_use]
     pub const fn weight_init(mut self, distribution: Distribution) -> Self {
         self.weight_init = Some(distribution);
+        self
+    }
+
+    /// Other first values for the bias.
+    #[must_use]
+    pub const fn bias_init(mut self, distribution: Distribution) -> Self {
+        self.bias_init = Some(distribution);
         self
     }
 }
@@ -93,10 +103,7 @@ impl Linear {
             .at(init.path().as_str()));
         }
         let default = Distribution::layer_default(in_features);
-        let (weight, bias) = match config.weight_init {
-            Some(distribution) => (distribution, Distribution::Zeros),
-            None => (default, default),
-        };
+        let (weight, bias) = first_values(config.weight_init, config.bias_init, default);
         Ok(Linear {
             weight: init.parameter("weight", [out_features, in_features], weight)?,
             bias: match config.bias {

@@ -57,3 +57,16 @@ pub use residual::Residual;
 pub use sequential::{IntoLayer, Sequential};
 pub use softmax::Softmax;
 pub use upsample::{Upsample, UpsampleConfig, UpsampleSize};
+
+use crate::Distribution;
+
+/// What weight and bias are drawn from: what was asked for, else the default; a bias that was not
+/// asked for is 0 beside a weight that was.
+fn first_values(
+    weight: Option<Distribution>,
+    bias: Option<Distribution>,
+    default: Distribution,
+) -> (Distribution, Distribution) {
+    let beside = weight.map_or(default, |_| Distribution::Zeros);
+    (weight.unwrap_or(default), bias.unwrap_or(beside))
+}
