@@ -74,6 +74,25 @@ fn networks_in_f32_are_as_near_as_f32_can_be() {
 }
 
 #[test]
+fn what_f32_was_measured_to_hold_widens_no_other_comparison() {
+    let off = |dtype, measured: f64| {
+        let file = changed("lenet5", |case| {
+            case["train_loss"] = json!(case["train_loss"].as_f64().unwrap() * (1.0 + 1e-4));
+            let names =
+                ["eval_logits", "train_logits", "train_loss", "norm", "projection", "running"];
+            for name in names {
+                case["float32"][name] = json!(0.0);
+            }
+            case["float32"]["train_loss"] = json!(measured);
+        });
+        outcomes(&file, &cpu(), dtype)[0].passed()
+    };
+    assert!(off(DType::F32, 1e-4));
+    assert!(!off(DType::F32, 1e-6));
+    assert!(!off(DType::F64, 1e-4));
+}
+
+#[test]
 fn the_reference_backend_computes_it_too() {
     let file = changed("lenet5", |_| {});
     let outcome = &outcomes(&file, &Device::new(Reference::new()), DType::F64)[0];

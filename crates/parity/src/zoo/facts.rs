@@ -28,6 +28,19 @@ pub(super) struct Facts {
     pub(super) grads: BTreeMap<String, [f64; 2]>,
     /// The L2 norm of each running statistic after one step.
     pub(super) running_after: BTreeMap<String, f64>,
+    /// What f32 can hold of this network, where it was measured.
+    pub(super) float32: Option<Float32>,
+}
+
+/// The largest relative differences of PyTorch's own f32 runs from its f64 run.
+#[derive(Debug, Deserialize)]
+pub(super) struct Float32 {
+    pub(super) eval_logits: f64,
+    pub(super) train_logits: f64,
+    pub(super) train_loss: f64,
+    pub(super) norm: f64,
+    pub(super) projection: f64,
+    pub(super) running: f64,
 }
 
 /// More numbers than an input has: what is beyond would only fill the memory.
