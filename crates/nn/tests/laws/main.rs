@@ -9,4 +9,5 @@ mod optim;
 mod recurrent;
 mod recurrent_fixtures;
 mod resizing;
+mod torch_files;
 mod tying;
