@@ -1,6 +1,7 @@
 //! What modules, optimizers and schedules promise.
 
 mod layers;
+mod loading;
 mod lookup;
 mod meta;
 mod module;
