@@ -4,3 +4,4 @@ mod refusals;
 mod runs;
 mod support;
 mod training;
+mod weights;
