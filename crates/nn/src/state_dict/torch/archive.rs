@@ -181,3 +181,77 @@ fn extension(mut extra: &[u8]) -> Result<&[u8]> {
     }
     Ok(&[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive with these entries, stored, and its directory's start.
+    fn archive(entries: &[(&str, &[u8])]) -> (Vec<u8>, usize) {
+        let (mut file, mut directory) = (Vec::new(), Vec::new());
+        for (name, data) in entries {
+            let start = (file.len() as u32).to_le_bytes();
+            let size = (data.len() as u32).to_le_bytes();
+            let crc = crc32fast::hash(data).to_le_bytes();
+            let name_length = (name.len() as u16).to_le_bytes();
+            let common = [&[0; 8], &crc[..], &size, &size, &name_length, &[0; 2]].concat();
+            file.extend([LOCAL, &[0; 2], &common, name.as_bytes(), data].concat());
+            directory.extend([CENTRAL, &[0; 4], &common, &[0; 10], &start].concat());
+            directory.extend_from_slice(name.as_bytes());
+        }
+        let start = file.len();
+        let count = (entries.len() as u16).to_le_bytes();
+        let size = (directory.len() as u32).to_le_bytes();
+        file.extend(directory);
+        let place = (start as u32).to_le_bytes();
+        file.extend([END, &[0; 4], &count, &count, &size, &place, &[0; 2]].concat());
+        (file, start)
+    }
+
+    fn refused(file: &[u8]) -> String {
+        Archive::open(file).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn stored_entries_are_slices_of_the_file() {
+        let (file, _) = archive(&[("a", b"one"), ("b/c", b"")]);
+        let archive = Archive::open(&file).unwrap();
+        assert_eq!(archive.read("a").unwrap(), Some(b"one".as_slice()));
+        assert_eq!(archive.read("b/c").unwrap(), Some(b"".as_slice()));
+        assert_eq!(archive.read("d").unwrap(), None);
+    }
+
+    #[test]
+    fn archives_that_lie_are_refused() {
+        assert!(refused(&archive(&[("a", b"one"), ("a", b"two")]).0).contains("two entries"));
+
+        let (file, start) = archive(&[("a", b"one"), ("a", b"two")]);
+        let mut overlapping = file.clone();
+        // The second record of the directory points to the first entry, under another name.
+        let second = start + 47;
+        overlapping[second + 42..second + 46].fill(0);
+        overlapping[second + 46] = b'b';
+        assert!(refused(&overlapping).contains("another name"));
+
+        let (file, start) = archive(&[("a", b"one"), ("b", b"two")]);
+        let change = |at: usize, value: u8| {
+            let mut file = file.clone();
+            file[at] = value;
+            file
+        };
+        // The first entry is said to be longer, and reaches into the second.
+        let mut longer = change(start + 20, 9);
+        longer[start + 24] = 9;
+        assert!(refused(&longer).contains("overlap"));
+        assert!(refused(&change(start + 8, 1)).contains("encrypted"));
+        assert!(refused(&change(start + 45, 0x7f)).contains("beyond its end"));
+        assert!(refused(&change(start, 0)).contains("fewer entries"));
+        assert!(refused(&change(file.len() - 12, 3)).contains("ends early"));
+        let compressed = change(start + 10, 8);
+        let error = Archive::open(&compressed).unwrap().read("a").unwrap_err().to_string();
+        assert!(error.contains("compressed"), "{error}");
+        let wrong = change(start + 16, 0);
+        let error = Archive::open(&wrong).unwrap().read("a").unwrap_err().to_string();
+        assert!(error.contains("checksum"), "{error}");
+    }
+}
