@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use ferrotape::train::{RunFolder, evaluate, format, test_loader};
+use ferrotape::train::{RunFolder, evaluate, format, recipe, test_loader};
 use serde_json::json;
 
 use crate::error::Result;
@@ -12,9 +12,12 @@ use crate::{data, model};
 /// Flags of `eval`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The run's folder.
+    /// The run's folder, or with --weights a model, such as lenet5.
     run: PathBuf,
-    /// `mnist` or a folder with the four MNIST files [default: what the run was trained on].
+    #[command(flatten)]
+    weights: model::Weights,
+    /// `mnist` or a folder with the four MNIST files [default: what the run was trained on, or with
+    /// --weights what the model is trained on].
     #[arg(long, value_name = "DATA")]
     data: Option<String>,
     #[command(flatten)]
@@ -24,12 +27,23 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Tests a run's model and prints its figures.
+/// Tests the model of a run or of a file of weights, and prints its figures.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let saved = RunFolder::open(&arguments.run)?.read_config()?;
+    let (weights, machine) = (&arguments.weights, &arguments.machine);
+    let name = weights.weights.is_some().then(|| arguments.run.to_string_lossy());
+    let saved = match &name {
+        Some(name) => {
+            ferrotape::zoo::find(name)?;
+            recipe(name)
+        }
+        None => RunFolder::open(&arguments.run)?.read_config()?,
+    };
     let data = data::load(arguments.data.as_deref().unwrap_or(&saved.data), None)?;
     let classes = data.train.classes().len();
-    let (config, device, network) = model::restore(&arguments.run, &arguments.machine, classes)?;
+    let (config, device, network) = match &name {
+        Some(name) => model::with_weights(name, weights, machine, classes)?,
+        None => model::restore(&arguments.run, machine, classes)?,
+    };
     let result = evaluate(&*network, &device, &config, &test_loader(&data, &config)?)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {

@@ -1,5 +1,6 @@
 //! The `ferrotape` command: train, evaluate and inspect convolutional networks.
 
+mod convert;
 mod data;
 mod doctor;
 mod error;
@@ -28,10 +29,12 @@ struct Arguments {
 enum Command {
     /// Train a model and write a run folder with weights, metrics and a report.
     Train(train::Arguments),
-    /// Test the model of a run again.
+    /// Test the model of a run, or of a file of weights.
     Eval(evaluate::Arguments),
-    /// Say what a run's model sees in pictures.
+    /// Say what the model of a run, or of a file of weights, sees in pictures.
     Predict(predict::Arguments),
+    /// Write a file of weights as safetensors: from torch.save, or in another float type.
+    Convert(convert::Arguments),
     /// Print the layers of a model with shapes, parameters and multiply-adds.
     Summary(summary::Arguments),
     /// List the models with what they take: parameters, multiply-adds, memory.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments, started),
         Command::Eval(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
         Command::Summary(arguments) => summary::run(&arguments),
         Command::Zoo(arguments) => zoo::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

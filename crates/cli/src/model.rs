@@ -1,9 +1,9 @@
 //! Devices and models by the names that flags and configurations give.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ferrotape::prelude::*;
-use ferrotape::train::{Precision, RunConfig, RunData, RunFolder, load_model};
+use ferrotape::train::{Precision, RunConfig, RunData, RunFolder, load_model, recipe};
 
 use crate::error::{Failure, Result};
 
@@ -69,6 +69,86 @@ pub(crate) fn blank(
     let dtype = Precision::of(config)?.parameters;
     let init = Init::new(device, Rng::new(config.seed)).dtype(dtype);
     Ok(zoo::build(&config.model, &init, classes)?)
+}
+
+/// Flags that say which weights a model begins with.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Weights {
+    /// A file of weights: safetensors, or a state dict that torch.save wrote (.pth, .pt).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Names that the weights are not taken for, with `*` for any characters, such as "fc.*" when
+    /// the classes are others. May be given several times.
+    #[arg(long, value_name = "PATTERN", requires = "weights")]
+    pub(crate) except: Vec<String>,
+}
+
+/// Gives a model the weights of the configuration, if it names any, and says what it left out.
+pub(crate) fn load_weights(
+    network: &dyn Classifier,
+    device: &Device,
+    config: &RunConfig,
+) -> Result<()> {
+    let Some(file) = &config.weights else { return Ok(()) };
+    let loaded = ferrotape::train::load_weights(network, device, file.as_ref(), &config.except);
+    let loaded = loaded.map_err(|error| advised(error, network))?;
+    for (names, said) in [
+        (&loaded.missing, "keep the values that the seed gives"),
+        (&loaded.unexpected, "of the file are not used"),
+    ] {
+        if !names.is_empty() {
+            eprintln!("note: {} {said}", few(names));
+        }
+    }
+    Ok(())
+}
+
+/// The first names, and how many more there are.
+fn few(names: &[String]) -> String {
+    let shown = names[..names.len().min(4)].join(", ");
+    match names.len().saturating_sub(4) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Weights for other classes are the commonest misfit, and the answer to it is a flag.
+fn advised(error: ferrotape::train::Error, network: &dyn Classifier) -> Failure {
+    let last = network.named_parameters().pop().map(|(name, _)| name).unwrap_or_default();
+    let layer = last.rsplit_once('.').map_or("", |(layer, _)| layer);
+    let text = error.to_string();
+    let misfit = format!("{last} is [");
+    if layer.is_empty() || !text.contains(&misfit) {
+        return error.into();
+    }
+    Failure::Said(format!(
+        "{text}; for weights of other classes give --classes, or leave the last layer out with \
+         --except \"{layer}.*\""
+    ))
+}
+
+/// A model of the zoo with the weights of a file, on this call's machine.
+pub(crate) fn with_weights(
+    name: &str,
+    weights: &Weights,
+    machine: &Machine,
+    classes: usize,
+) -> Result<(RunConfig, Device, Box<dyn Classifier>)> {
+    zoo::find(name)?;
+    let recipe = recipe(name);
+    let config = RunConfig {
+        threads: machine.threads,
+        device: machine.device.clone().unwrap_or(recipe.device),
+        dtype: machine.dtype.clone().unwrap_or(recipe.dtype),
+        weights: weights.weights.as_ref().map(|file| file.display().to_string()),
+        except: weights.except.clone(),
+        ..recipe
+    };
+    config.validate()?;
+    let device = open(&config.device, config.threads)?;
+    let model = blank(&config, &device, classes)?;
+    load_weights(&*model, &device, &config)?;
+    Ok((config, device, model))
 }
 
 /// The run in a folder: its configuration, with this call's machine, and its model on the device.

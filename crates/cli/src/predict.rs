@@ -13,11 +13,16 @@ use crate::{data, model, picture};
 /// Flags of `predict`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The run's folder.
+    /// The run's folder, or with --weights a model, such as lenet5.
     run: PathBuf,
     /// Pictures of any size and colour: PNG, JPEG, WebP, BMP or GIF.
     #[arg(required = true)]
     images: Vec<PathBuf>,
+    #[command(flatten)]
+    weights: model::Weights,
+    /// Number of classes that the weights tell apart [default: the model's own].
+    #[arg(long, requires = "weights")]
+    classes: Option<usize>,
     #[command(flatten)]
     machine: model::Machine,
     /// Print one JSON object a line, with the probabilities of all classes.
@@ -27,11 +32,18 @@ pub(crate) struct Arguments {
 
 /// Prints the class probabilities of each picture.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let saved = RunFolder::open(&arguments.run)?.read_config()?;
-    let entry = zoo::find(&saved.model)?;
+    let (weights, machine) = (&arguments.weights, &arguments.machine);
+    let name = match weights.weights {
+        Some(_) => arguments.run.to_string_lossy().into_owned(),
+        None => RunFolder::open(&arguments.run)?.read_config()?.model,
+    };
+    let entry = zoo::find(&name)?;
     let [_, height, width] = entry.input;
-    let (config, device, network) =
-        model::restore(&arguments.run, &arguments.machine, entry.classes)?;
+    let classes = arguments.classes.unwrap_or(entry.classes);
+    let (config, device, network) = match weights.weights {
+        Some(_) => model::with_weights(&name, weights, machine, classes)?,
+        None => model::restore(&arguments.run, machine, classes)?,
+    };
     // All pictures are read before the first answer: a wrong path is then the only output.
     let images = arguments.images.iter().map(|path| picture::read(path, height, width));
     let images = images.collect::<Result<Vec<_>>>()?;

@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
     #[command(flatten)]
+    weights: model::Weights,
+    /// Names that training leaves as they are, with `*` for any characters, such as "layer1.*";
+    /// norms whose statistics fit stay in evaluation mode. May be given several times.
+    #[arg(long, value_name = "PATTERN")]
+    freeze: Vec<String>,
+    #[command(flatten)]
     machine: model::Machine,
     /// Print one JSON object a line instead of progress.
     #[arg(long)]
@@ -58,6 +64,9 @@ impl Arguments {
             device: self.machine.device.clone().unwrap_or(recipe.device),
             dtype: self.machine.dtype.clone().unwrap_or(recipe.dtype),
             threads: self.machine.threads,
+            weights: self.weights.weights.as_ref().map(|file| file.display().to_string()),
+            except: self.weights.except.clone(),
+            freeze: self.freeze.clone(),
             ..recipe
         };
         config.validate()?;
@@ -74,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
     let device = model::open(&config.device, config.threads)?;
     let data = data::load(&config.data, config.limit)?;
     let network = model::build(&config, &device, &data)?;
+    model::load_weights(&*network, &device, &config)?;
     let mut folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
     let mut reporter = for_console(arguments.json);
     let run = Run {

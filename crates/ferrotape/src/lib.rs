@@ -41,6 +41,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/tour.md")]
     struct Tour;
+    #[doc = include_str!("../../../docs/weights.md")]
+    struct Weights;
     #[doc = include_str!("../../../docs/write-a-layer.md")]
     struct WriteALayer;
     #[doc = include_str!("../../../docs/write-an-op.md")]

@@ -53,7 +53,7 @@ pub use ferrotape_nn_derive::Module;
 pub use init::{Distribution, Init, Scaling};
 pub use layer::{Classifier, CloneClassifier, CloneLayer, Layer, Outcome};
 pub use layers::*;
-pub use module::{Item, Loaded, Module, Ties, Visitor};
+pub use module::{Frozen, Item, Loaded, Module, Ties, Visitor};
 pub use parameter::Parameter;
 pub use pass::{Call, Mode, Pass, Window};
 pub use path::Path;

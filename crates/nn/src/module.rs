@@ -1,10 +1,12 @@
 //! What holds parameters: the `Module` trait and what every module can do.
 
 mod containers;
+mod freezing;
 mod loading;
 mod tying;
 mod visitor;
 
+pub use freezing::Frozen;
 pub use loading::Loaded;
 pub use visitor::{Item, Ties, Visitor};
 
@@ -13,6 +15,7 @@ use std::collections::HashSet;
 use ferrotape_backend::{DType, Result};
 
 use crate::{Parameter, State, StateDict};
+use loading::Fit;
 
 /// Something with parameters inside, named by its fields.
 ///
@@ -151,13 +154,46 @@ pub trait Module {
     /// and device. Nothing is changed unless everything fits.
     ///
     /// With `strict`, every name must be in both; without it, what is in one only is left alone and
-    /// reported. Of the names of a tied parameter one is enough.
+    /// reported. Of the names of a tied parameter one is enough. As in PyTorch, the
+    /// `num_batches_tracked` of a norm may be absent, for old files do not have it. The name
+    /// `module.` or `_orig_mod.` before all names, which `DataParallel` and `torch.compile` put
+    /// there, is not looked at.
     ///
     /// # Errors
     /// Missing or unexpected names (if strict), shapes that differ, floats for integers or the
-    /// reverse, different values for one tied parameter: one error that names them.
+    /// reverse, different values for one tied parameter: one error that names them, with the
+    /// nearest of the other side.
     fn load_state_dict(&self, dict: &StateDict, strict: bool) -> Result<Loaded> {
-        loading::load(&|visitor| self.visit(visitor), dict, strict)
+        let fit = if strict { Fit::Strict } else { Fit::Partial };
+        loading::load(&|visitor| self.visit(visitor), dict, fit)
+    }
+
+    /// As a strict [`load_state_dict`](Self::load_state_dict), but for the names that fit one of
+    /// the [patterns](crate::Path::matches): they keep their values, and the result lists them.
+    /// For training a network further on other classes, whose last layer has another shape.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Module, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let network = |classes| {
+    ///     Sequential::new(&Init::new(&device, Rng::new(1)))
+    ///         .named("body", LinearConfig::new(4, 3))?
+    ///         .named("fc", LinearConfig::new(3, classes))
+    /// };
+    /// let (trained, fresh) = (network(1000)?, network(5)?);
+    /// let weights = trained.state_dict()?;
+    /// assert!(fresh.load_state_dict(&weights, true).is_err());
+    /// let loaded = fresh.load_state_dict_except(&weights, &["fc.*"])?;
+    /// assert_eq!(loaded.missing, ["fc.weight", "fc.bias"]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load_state_dict`](Self::load_state_dict); a pattern that fits no name at all.
+    fn load_state_dict_except(&self, dict: &StateDict, except: &[&str]) -> Result<Loaded> {
+        loading::load(&|visitor| self.visit(visitor), dict, Fit::Except(except))
     }
 
     /// Converts every parameter and every state of floats to this type; integers stay.
@@ -181,6 +217,33 @@ pub trait Module {
     /// Freezes (`false`) or thaws (`true`) every parameter: `torch.nn.Module.requires_grad_`.
     fn set_trainable(&self, trainable: bool) {
         self.parameters().iter().for_each(|p| p.set_trainable(trainable));
+    }
+
+    /// Freezes what fits one of the [patterns](crate::Path::matches): parameters get no gradient
+    /// and no step, and norms whose running statistics fit are to be in evaluation mode, which
+    /// [`Pass::frozen`](crate::Pass::frozen) puts them in; else their statistics would follow the
+    /// new data while the layers after them stay.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNormConfig, Conv2dConfig, Init, Module, Pass, Path, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let model = Sequential::new(&Init::new(&device, Rng::new(1)))
+    ///     .named("conv1", Conv2dConfig::new(3, 8, 3))?
+    ///     .named("bn1", BatchNormConfig::new(8))?
+    ///     .named("conv2", Conv2dConfig::new(8, 8, 3))?;
+    /// let frozen = model.freeze_matching(&["conv1.*", "bn1.*"])?;
+    /// let cx = Pass::train(&device, Rng::new(1)).frozen(&frozen);
+    /// assert!(!cx.is_training(&Path::new("bn1")) && cx.is_training(&Path::new("conv2")));
+    /// assert_eq!(model.parameters().iter().filter(|p| p.is_trainable()).count(), 2);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A pattern that fits no parameter and no state; then nothing is frozen.
+    fn freeze_matching(&self, patterns: &[&str]) -> Result<Frozen> {
+        freezing::freeze(&self.named_parameters(), &self.named_states(), patterns)
     }
 
     /// Freezes every parameter: passes give them no gradient and optimizers leave them alone.

@@ -1,4 +1,8 @@
-//! Arrays by name, and their files in the safetensors format.
+//! Arrays by name, and their files: safetensors, and those of `torch.save`.
+
+mod mapped;
+mod safetensors;
+mod torch;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -6,13 +10,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path as FilePath;
 
-use ferrotape_backend::{Array, DType, Device, Error, Layout, Result, Shape};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use ferrotape_backend::{Array, Context, Device, Error, Result};
 
 /// Named arrays in an order: the parameters and states of a model, or those of an optimizer.
 ///
-/// Files are in the safetensors format, which PyTorch's and others' tools read. The same contents
-/// give the same bytes. An order is not part of the format: what is read is ordered by name.
+/// Files are written in the safetensors format, which PyTorch's and others' tools read. The same
+/// contents give the same bytes. An order is not part of the format: what is read is ordered by
+/// name.
+///
+/// Read are safetensors and the `.pth` and `.pt` files of `torch.save`, told apart by what is in
+/// them and not by their name; see [`StateDict::from_bytes`].
 ///
 /// ```
 /// use ferrotape_backend::{Array, Device, reference::Reference};
@@ -85,40 +92,35 @@ impl StateDict {
     /// # Errors
     /// The device failed; more names than the format's header holds.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut data = Vec::with_capacity(self.len());
-        for (name, array) in &self.entries {
-            let array = array.contiguous()?;
-            let mut bytes = vec![0; array.bytes()];
-            array.device().backend().download(&array, &mut bytes)?;
-            data.push((name, file_dtype(array.dtype()), array.shape().to_vec(), bytes));
-        }
-        let views = data.iter().map(|(name, dtype, shape, bytes)| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes);
-            view.map(|view| (name.as_str(), view))
-        });
-        views
-            .collect::<Result<Vec<_>, _>>()
-            .and_then(|views| safetensors::serialize(views, None))
-            .map_err(|e| Error::state(format!("cannot write the state dict: {e}")))
+        safetensors::write(self)
     }
 
-    /// Reads the safetensors format. The bytes may be anything: all sizes are checked before
-    /// memory is asked for.
+    /// Reads the safetensors format, or what `torch.save` wrote. The bytes may be anything: all
+    /// sizes are checked before memory is asked for, and nothing in them is ever run.
+    ///
+    /// Of `torch.save` both formats are read, the zip archive and the older one, if they hold a
+    /// state dict (`torch.save(model.state_dict(), FILE)`), or a checkpoint with one under a usual
+    /// name such as `state_dict` or `model`. Tensors may be views of shared memory with any strides;
+    /// each becomes an array of its own, in the order of the file. The types f32, f64, bf16, f16,
+    /// i64 and u8 stay; i32, i16 and i8 become i64, and bool u8.
     ///
     /// # Errors
-    /// Not the format, truncated, or a data type that arrays do not have; out of memory.
+    /// Neither format, truncated or damaged, or a data type that arrays do not have; a pickle that
+    /// names a class, function or instruction that state dicts do not need, or one with more than
+    /// one state dict or none; a big-endian, compressed or TorchScript file; out of memory.
     pub fn from_bytes(device: &Device, bytes: &[u8]) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| {
-            Error::state(format!("this is no safetensors file, or a damaged one: {e}"))
-        })?;
-        let mut tensors = file.tensors();
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut dict = StateDict::new();
-        for (name, view) in tensors {
-            let array = read(device, &view).map_err(|e| e.at(name.as_str()))?;
-            dict.insert(name, array);
+        // The byte after the header's length is the header's first, as in none of the others.
+        let is_safetensors = bytes.get(8) == Some(&b'{');
+        if !is_safetensors && torch::is_torch(bytes) {
+            return torch::read(device, bytes);
         }
-        Ok(dict)
+        if bytes.starts_with(b"version https://git-lfs") {
+            return Err(Error::state(
+                "this is the pointer of Git LFS to a file and not the file; fetch it with git lfs \
+                 pull",
+            ));
+        }
+        safetensors::read(device, bytes)
     }
 
     /// Writes a safetensors file: first under another name, so that nobody ever sees half of it.
@@ -136,16 +138,21 @@ impl StateDict {
         })
     }
 
-    /// Reads a safetensors file.
+    /// Reads a file of weights in any of the forms that [`StateDict::from_bytes`] knows, whatever its
+    /// name is.
+    ///
+    /// The file is mapped into memory for as long as this takes, so each array is copied once.
+    /// Nobody may write into it meanwhile; replacing it by another, as [`StateDict::save`] does, is
+    /// fine.
     ///
     /// # Errors
     /// As [`StateDict::from_bytes`]; the file cannot be read.
     pub fn load(device: &Device, file: impl AsRef<FilePath>) -> Result<Self> {
         let file = file.as_ref();
         let place = || file.display().to_string();
-        let bytes = fs::read(file)
+        let bytes = mapped::map(file)
             .map_err(|e| Error::state(format!("cannot read the state dict: {e}")).at(place()))?;
-        Self::from_bytes(device, &bytes).map_err(|e| e.at(place()))
+        Self::from_bytes(device, &bytes).at(place)
     }
 }
 
@@ -155,31 +162,6 @@ impl<S: Into<String>> FromIterator<(S, Array)> for StateDict {
         entries.into_iter().for_each(|(name, array)| dict.insert(name, array));
         dict
     }
-}
-
-fn file_dtype(dtype: DType) -> Dtype {
-    match dtype {
-        DType::F32 => Dtype::F32,
-        DType::F64 => Dtype::F64,
-        DType::BF16 => Dtype::BF16,
-        DType::F16 => Dtype::F16,
-        DType::I64 => Dtype::I64,
-        DType::U8 => Dtype::U8,
-    }
-}
-
-fn read(device: &Device, view: &TensorView<'_>) -> Result<Array> {
-    let known = DType::ALL.into_iter().find(|&dtype| file_dtype(dtype) == view.dtype());
-    let dtype = known.ok_or_else(|| {
-        Error::dtype(format!(
-            "it holds {:?}; f32, f64, bf16, f16, i64 and u8 can be read",
-            view.dtype()
-        ))
-    })?;
-    let shape = Shape::new(view.shape())?;
-    let mut array = Array::empty(device, dtype, Layout::contiguous(shape))?;
-    device.backend().upload(view.data(), &mut array)?;
-    Ok(array)
 }
 
 fn write_whole(file: &FilePath, bytes: &[u8]) -> std::io::Result<()> {
@@ -202,7 +184,7 @@ fn write_whole(file: &FilePath, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use ferrotape_backend::reference::Reference;
+    use ferrotape_backend::{DType, reference::Reference};
 
     use super::*;
 
@@ -258,10 +240,60 @@ mod tests {
                 let _ = StateDict::from_bytes(&device, &altered);
             }
         }
-        let huge = br#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#;
-        let mut file = (huge.len() as u64).to_le_bytes().to_vec();
-        file.extend_from_slice(huge);
-        assert!(StateDict::from_bytes(&device, &file).is_err());
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused() {
+        let file = |header: &str, data: usize| {
+            let mut file = (header.len() as u64).to_le_bytes().to_vec();
+            file.extend_from_slice(header.as_bytes());
+            file.resize(file.len() + data, 0);
+            file
+        };
+        let entry = |name: &str, shape: &str, from: u64, to: u64| {
+            format!(r#""{name}":{{"dtype":"F32","shape":[{shape}],"data_offsets":[{from},{to}]}}"#)
+        };
+        let both = |a: String, b: String| format!("{{{a},{b}}}");
+        let one = |a: String| format!("{{{a}}}");
+        let device = device();
+        assert!(StateDict::from_bytes(&device, &file(&one(entry("a", "2", 0, 8)), 8)).is_ok());
+        for (what, header) in [
+            ("overflow", one(entry("a", "4611686018427387904,4", 0, 0))),
+            ("beyond the end", one(entry("a", "4", 0, 16))),
+            ("backwards", one(entry("a", "2", 8, 0))),
+            ("far", one(entry("a", "2", u64::MAX - 8, u64::MAX))),
+            ("overlap", both(entry("a", "2", 0, 8), entry("b", "1", 4, 8))),
+            ("hole", one(entry("a", "1", 4, 8))),
+            ("size", one(entry("a", "1", 0, 8))),
+            ("rest", one(entry("a", "1", 0, 4))),
+            ("twice at two places", both(entry("a", "1", 0, 4), entry("a", "1", 4, 8))),
+            ("twice at one place", both(entry("a", "2", 0, 8), entry("a", "2", 0, 8))),
+            ("no offsets", r#"{"a":{"dtype":"F32","shape":[2]}}"#.into()),
+            ("deep", "[".repeat(100_000)),
+        ] {
+            assert!(StateDict::from_bytes(&device, &file(&header, 8)).is_err(), "{what}");
+        }
+        let error = both(entry("a", "2", 0, 8), entry("a", "2", 0, 8));
+        let error = StateDict::from_bytes(&device, &file(&error, 8)).unwrap_err().to_string();
+        assert!(error.contains("names \"a\" twice"), "{error}");
+        // A length of the header that no memory holds.
+        assert!(StateDict::from_bytes(&device, &[0xff; 100]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_of_weights_says_so() {
+        let device = device();
+        let said = |bytes: &[u8]| StateDict::from_bytes(&device, bytes).unwrap_err().to_string();
+        assert!(said(b"").contains("no safetensors file"));
+        assert!(said(b"<!DOCTYPE html>").contains("no safetensors file"));
+        assert!(said(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+        assert!(said(b"\x80\x02}.").contains("none of torch.save"));
+        let mut tar = [0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        assert!(said(&tar).contains("before version 0.2"));
+        let folder = StateDict::load(&device, std::env::temp_dir()).unwrap_err().to_string();
+        assert!(folder.contains("no regular file"), "{folder}");
+        assert!(StateDict::load(&device, "no/such/file").is_err());
     }
 
     #[test]

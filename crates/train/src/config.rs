@@ -60,6 +60,17 @@ pub struct RunConfig {
     /// Train on the first so many images only; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// The file of the weights to begin with; absent for those that the seed gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// Patterns of the names that keep what the seed gives although there are weights, such as
+    /// `fc.*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Patterns of the names that training leaves as they are; norms under them stay in evaluation
+    /// mode.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
 }
 
 /// The optimizers a configuration can name.
@@ -119,6 +130,9 @@ impl Default for RunConfig {
             warmup_epochs: 0.0,
             translate: 0,
             limit: None,
+            weights: None,
+            except: Vec::new(),
+            freeze: Vec::new(),
         }
     }
 }
@@ -193,7 +207,8 @@ impl RunConfig {
     pub fn to_toml(&self) -> String {
         // TOML's integers end at 2^63 - 1, and a value that `validate` refuses must still print.
         let printable = Self { seed: self.seed.min(i64::MAX as u64), ..self.clone() };
-        toml::to_string(&printable).expect("the configuration is flat: text, numbers and names")
+        toml::to_string(&printable)
+            .expect("the configuration is flat: text, numbers, names and lists of text")
     }
 
     /// Checks what the types allow but no run can do.
@@ -201,7 +216,7 @@ impl RunConfig {
     /// # Errors
     ///
     /// For no model, zero epochs, batch size or threads, a rate that is negative or no number, a
-    /// momentum outside `[0, 1)`, a seed of 2^63 or more.
+    /// momentum outside `[0, 1)`, `except` without weights, a seed of 2^63 or more.
     ///
     /// ```
     /// use ferrotape_train::RunConfig;
@@ -246,6 +261,13 @@ impl RunConfig {
                 self.momentum
             )));
         }
+        if self.weights.is_none() && !self.except.is_empty() {
+            return Err(wrong(
+                "except leaves out a part of the weights, and there are none; give weights, or \
+                 leave except away"
+                    .into(),
+            ));
+        }
         if i64::try_from(self.seed).is_err() {
             return Err(wrong(format!("seed is {}; give a number below 2^63", self.seed)));
         }
@@ -272,8 +294,19 @@ impl RunConfig {
 
     /// Every key there is, including those that are left out of the file when absent.
     fn known_keys() -> Vec<String> {
-        let full = Self { threads: Some(1), limit: Some(1), ..Self::default() };
-        full.entries().into_iter().map(|(key, _)| key).collect()
+        Self::with_all_keys().entries().into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// A configuration that leaves no key out of its file.
+    fn with_all_keys() -> Self {
+        Self {
+            threads: Some(1),
+            limit: Some(1),
+            weights: Some("w.pth".into()),
+            except: vec!["fc.*".into()],
+            freeze: vec!["conv1.*".into(), "bn1.*".into()],
+            ..Self::default()
+        }
     }
 }
 
@@ -342,7 +375,8 @@ mod tests {
 
     #[test]
     fn every_field_is_a_known_key() {
-        let full = RunConfig { threads: Some(1), limit: Some(1), ..lenet() };
+        let full = RunConfig { model: "lenet5".into(), ..RunConfig::with_all_keys() };
+        assert_eq!(RunConfig::from_toml(&full.to_toml()).unwrap(), full);
         let json = serde_json::to_value(full).unwrap();
         let fields = json.as_object().unwrap();
         let known = RunConfig::known_keys();

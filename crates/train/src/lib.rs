@@ -59,6 +59,6 @@ pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use precision::Precision;
 pub use recipe::recipe;
 pub use record::{EpochRecord, FinalRecord, Record};
-pub use run::{Run, RunData, load_model, predict, test_loader, train_loader};
+pub use run::{Run, RunData, load_model, load_weights, predict, test_loader, train_loader};
 pub use run_folder::RunFolder;
 pub use trainer::Trainer;

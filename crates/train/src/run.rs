@@ -1,13 +1,14 @@
 //! A whole run: train, test, and write down what came of it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ferrotape_backend::{Array, DType, Device};
+use ferrotape_backend::{Array, Context, DType, Device};
 use ferrotape_data::{
     Compose, Dataset, FloatImage, Loader, LoaderOptions, Normalise, RandomTranslate, Transform,
 };
-use ferrotape_nn::{Classifier, StateDict};
+use ferrotape_nn::{Classifier, Loaded, StateDict};
 
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, evaluate};
@@ -265,6 +266,46 @@ pub fn load_model(model: &dyn Classifier, device: &Device, folder: &RunFolder) -
     let load = || model.load_state_dict(&StateDict::from_bytes(device, &bytes)?, true);
     load().map_err(|cause| Error::Weights { path: folder.path().join(MODEL), cause })?;
     Ok(())
+}
+
+/// Gives a model the weights of a file: safetensors, or a state dict that `torch.save` wrote. Names
+/// that fit one of the patterns `except` keep their values; all others must be in both.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_train::load_weights;
+/// use ferrotape_nn::Module;
+///
+/// let place = tempfile::tempdir()?;
+/// let file = place.path().join("line.safetensors");
+/// model.state_dict()?.save(&file)?;
+/// assert!(load_weights(&model, &device, &file, &[])?.missing.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A file that cannot be read or does not fit the model; a pattern that fits no name.
+pub fn load_weights(
+    model: &dyn Classifier,
+    device: &Device,
+    file: &Path,
+    except: &[String],
+) -> Result<Loaded> {
+    let dict = StateDict::load(device, file)?;
+    let except: Vec<&str> = except.iter().map(String::as_str).collect();
+    Ok(model.load_state_dict_except(&dict, &except).at(|| file.display().to_string())?)
 }
 
 /// Class probabilities of one image, `[K]`.

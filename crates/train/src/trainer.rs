@@ -5,7 +5,7 @@ use std::time::Instant;
 use ferrotape_backend::{Array, DType, Device, Rng};
 use ferrotape_data::{HostBatch, Loader};
 use ferrotape_nn::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
-use ferrotape_nn::{Classifier, Outcome, Pass};
+use ferrotape_nn::{Classifier, Frozen, Outcome, Pass};
 
 use crate::config::{OptimizerName, RunConfig, ScheduleName};
 use crate::metrics::{Confusion, RunningMean};
@@ -47,12 +47,13 @@ pub struct Trainer<'a> {
     config: &'a RunConfig,
     precision: Precision,
     optimizer: Box<dyn Optimizer>,
+    frozen: Frozen,
     batches: usize,
     step: u64,
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer at step 0. `batches` is the number of steps of an epoch, which the learning-rate
+    /// A trainer at step 0; what the configuration freezes is frozen in the model. `batches` is the number of steps of an epoch, which the learning-rate
     /// schedule counts in.
     ///
     /// ```
@@ -77,7 +78,8 @@ impl<'a> Trainer<'a> {
     /// ```
     ///
     /// # Errors
-    /// An unknown data type; a configuration that the optimizer refuses.
+    /// An unknown data type; a configuration that the optimizer refuses; a pattern to freeze that
+    /// fits nothing, or nothing left to train.
     pub fn new(
         model: &'a dyn Classifier,
         device: &Device,
@@ -86,8 +88,20 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let precision = Precision::of(config)?;
         let optimizer = optimizer(model, config)?;
+        let patterns: Vec<&str> = config.freeze.iter().map(String::as_str).collect();
+        let frozen = model.freeze_matching(&patterns)?;
+        if !patterns.is_empty() && !model.parameters().iter().any(|p| p.is_trainable()) {
+            return Err(Error::Config {
+                path: None,
+                message: format!(
+                    "freeze leaves no parameter of {} to train; let its patterns ({}) fit less",
+                    config.model,
+                    patterns.join(", ")
+                ),
+            });
+        }
         let device = device.clone();
-        Ok(Trainer { model, device, config, precision, optimizer, batches, step: 0 })
+        Ok(Trainer { model, device, config, precision, optimizer, frozen, batches, step: 0 })
     }
 
     /// The learning rate of step `step`, counted from 0.
@@ -203,7 +217,7 @@ impl<'a> Trainer<'a> {
     /// One step: forward, loss, backward, update. Gives the loss and the scores as f32.
     fn step(&mut self, batch: &HostBatch) -> Result<(f64, Vec<f32>)> {
         let rng = Rng::new(self.config.seed).step(self.step);
-        let pass = self.precision.cast(Pass::train(&self.device, rng));
+        let pass = self.precision.cast(Pass::train(&self.device, rng)).frozen(&self.frozen);
         let (images, labels) = upload(&self.device, self.precision, batch)?;
         let images = pass.input(images)?;
         let Outcome { loss, scores } = self.model.loss(&pass, &images, &labels)?;
@@ -317,6 +331,26 @@ mod tests {
         assert!(matches!(error, Error::Diverged { epoch: 2, step: 3 }), "{error}");
         let text = error.to_string();
         assert!(text.contains("step 3 in epoch 2") && text.contains("--lr"), "{text}");
+    }
+
+    #[test]
+    fn what_is_frozen_stays_and_the_rest_is_trained() {
+        let device = Device::new(Reference::new());
+        let model = model(&device);
+        let config = RunConfig { freeze: vec!["*.bias".into()], ..config() };
+        let before = model.state_dict().unwrap();
+        let loader = loader();
+        let mut trainer = Trainer::new(&model, &device, &config, loader.batches()).unwrap();
+        trainer.epoch(1, &loader, &mut ()).unwrap();
+        for (name, array) in model.state_dict().unwrap().iter() {
+            let old = before.get(name).unwrap().to_vec::<f32>().unwrap();
+            assert_eq!(array.to_vec::<f32>().unwrap() == old, name.ends_with(".bias"), "{name}");
+        }
+        for (patterns, said) in [("*", "no parameter of line"), ("nose.*", "'nose.*' fits no")] {
+            let config = RunConfig { freeze: vec![patterns.into()], ..config.clone() };
+            let error = Trainer::new(&model, &device, &config, 2).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

@@ -5,3 +5,4 @@ mod refusals;
 mod runs;
 mod support;
 mod training;
+mod weights;

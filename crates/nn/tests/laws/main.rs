@@ -2,6 +2,7 @@
 
 mod conv_norm_act;
 mod layers;
+mod loading;
 mod lookup;
 mod meta;
 mod module;
@@ -10,4 +11,5 @@ mod optim;
 mod recurrent;
 mod recurrent_fixtures;
 mod resizing;
+mod torch_files;
 mod tying;

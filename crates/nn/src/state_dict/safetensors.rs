@@ -1,0 +1,102 @@
+//! The safetensors format: a header in JSON, then the elements of all arrays.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use ferrotape_backend::{Array, DType, Device, Error, Layout, Result, Shape};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::StateDict;
+
+pub(super) fn write(dict: &StateDict) -> Result<Vec<u8>> {
+    let mut data = Vec::with_capacity(dict.len());
+    for (name, array) in dict.iter() {
+        let array = array.contiguous()?;
+        let mut bytes = vec![0; array.bytes()];
+        array.device().backend().download(&array, &mut bytes)?;
+        data.push((name, file_dtype(array.dtype()), array.shape().to_vec(), bytes));
+    }
+    let views = data.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes);
+        view.map(|view| (*name, view))
+    });
+    views
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(|e| Error::state(format!("cannot write the state dict: {e}")))
+}
+
+pub(super) fn read(device: &Device, bytes: &[u8]) -> Result<StateDict> {
+    let damaged = |e: &dyn fmt::Display| {
+        Error::state(format!(
+            "this is no safetensors file, nor one of torch.save, or a damaged one: {e}"
+        ))
+    };
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
+    // Of two tensors with one name the library keeps the last; here that is an error.
+    let (length, _) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+    serde_json::from_slice::<UniqueNames>(&bytes[8..8 + length]).map_err(|e| damaged(&e))?;
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut dict = StateDict::new();
+    for (name, view) in tensors {
+        let array = array(device, &view).map_err(|e| e.at(name.as_str()))?;
+        dict.insert(name, array);
+    }
+    Ok(dict)
+}
+
+fn file_dtype(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+        DType::BF16 => Dtype::BF16,
+        DType::F16 => Dtype::F16,
+        DType::I64 => Dtype::I64,
+        DType::U8 => Dtype::U8,
+    }
+}
+
+fn array(device: &Device, view: &TensorView<'_>) -> Result<Array> {
+    let known = DType::ALL.into_iter().find(|&dtype| file_dtype(dtype) == view.dtype());
+    let dtype = known.ok_or_else(|| {
+        Error::dtype(format!(
+            "it holds {:?}; f32, f64, bf16, f16, i64 and u8 can be read",
+            view.dtype()
+        ))
+    })?;
+    let shape = Shape::new(view.shape())?;
+    let mut array = Array::empty(device, dtype, Layout::contiguous(shape))?;
+    device.backend().upload(view.data(), &mut array)?;
+    Ok(array)
+}
+
+/// A header that names no tensor twice; what it says of them is left to the library.
+struct UniqueNames;
+
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = UniqueNames;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of tensors by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames, A::Error> {
+                let mut seen = HashSet::new();
+                while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    if seen.contains(&name) {
+                        let text = format!("the header names {name:?} twice");
+                        return Err(serde::de::Error::custom(text));
+                    }
+                    seen.insert(name);
+                }
+                Ok(UniqueNames)
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}
