@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 use crate::pointwise::Program;
+use crate::random::TruncatedNormal;
 use crate::{Array, DType, Error, Memory, Result, Rng, Taps};
 
 /// Stride, padding, dilation and groups of a two-dimensional convolution, `[vertical, horizontal]`.
@@ -225,6 +226,8 @@ pub enum Random {
         /// The standard deviation.
         std: f64,
     },
+    /// Normal between two bounds: [`TruncatedNormal::at`] of [`Rng::uniform_f64`].
+    TruncatedNormal(TruncatedNormal),
     /// `value` with probability `p` (where [`Rng::uniform_f32`] `< p`), else 0.
     Bernoulli {
         /// The probability.
