@@ -48,6 +48,13 @@ const MODELS: &[Model] = &[
         classes: 10,
         build: |init, classes| Ok(Box::new(crate::lenet5(init, classes)?)),
     },
+    Model {
+        name: "lenet5_1998",
+        source: "LeCun et al. 1998",
+        input: [1, 28, 28],
+        classes: 10,
+        build: |init, classes| Ok(Box::new(crate::lenet5_1998(init, classes)?)),
+    },
     imagenet!(alexnet, "Krizhevsky 2014"),
     imagenet!(alexnet_2012, "Krizhevsky et al. 2012"),
     imagenet!(vgg11, "Simonyan and Zisserman 2015, A"),
@@ -60,6 +67,8 @@ const MODELS: &[Model] = &[
     imagenet!(vgg16_bn, "Simonyan and Zisserman 2015, D"),
     imagenet!(vgg19, "Simonyan and Zisserman 2015, E"),
     imagenet!(vgg19_bn, "Simonyan and Zisserman 2015, E"),
+    imagenet!(googlenet, "Szegedy et al. 2015"),
+    imagenet!(googlenet_2014, "Szegedy et al. 2015"),
 ];
 
 /// Every network.

@@ -3,6 +3,8 @@
 mod beginning;
 mod facts;
 mod fixture;
+mod googlenet;
+mod lenet_1998;
 mod mistakes;
 mod parity;
 mod structure;

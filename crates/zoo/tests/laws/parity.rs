@@ -102,3 +102,8 @@ fn lenet5_computes_what_pytorch_computes() {
 fn alexnet_computes_what_torchvision_computes() {
     check("alexnet");
 }
+
+#[test]
+fn googlenet_computes_what_torchvision_computes() {
+    check("googlenet");
+}
