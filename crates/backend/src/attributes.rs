@@ -1,5 +1,6 @@
 //! The attributes of verbs: windows of convolutions and pools, kinds of reductions and draws.
 
+use crate::random::TruncatedNormal;
 use crate::{Error, Result};
 
 /// Stride, padding, dilation and groups of a two-dimensional convolution, `[vertical, horizontal]`.
@@ -221,6 +222,8 @@ pub enum Random {
         /// The standard deviation.
         std: f64,
     },
+    /// Normal between two bounds: [`TruncatedNormal::at`] of [`Rng::uniform_f64`].
+    TruncatedNormal(TruncatedNormal),
     /// `value` with probability `p` (where [`Rng::uniform_f32`] `< p`), else 0.
     Bernoulli {
         /// The probability.

@@ -8,6 +8,10 @@
 //! as 1, 2, 3*, SC 2011). The counter's first two words are the block's number, its third word is
 //! the kind of draw, so that draws of different kinds with one key never share bits.
 
+mod truncated;
+
+pub use truncated::TruncatedNormal;
+
 const PHILOX_MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const PHILOX_WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
@@ -243,6 +247,22 @@ impl Rng {
         unit_f64(self.wide(index))
     }
 
+    /// The draws `2 pair` and `2 pair + 1` of [`uniform_f64`](Rng::uniform_f64), which share their
+    /// block of bits.
+    ///
+    /// ```
+    /// use ferrotape_backend::random::Rng;
+    ///
+    /// let rng = Rng::new(5);
+    /// assert_eq!(rng.uniform_pair(3), [rng.uniform_f64(6), rng.uniform_f64(7)]);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub const fn uniform_pair(self, pair: u64) -> [f64; 2] {
+        let [first, second] = self.wide_pair(pair, STREAM_WIDE);
+        [unit_f64(first), unit_f64(second)]
+    }
+
     /// A draw from the standard normal distribution, by the method of Box and Muller (1958):
     /// √(−2 ln u) · cos 2πv for an even index, · sin 2πv for the odd one after it.
     ///
@@ -258,11 +278,25 @@ impl Rng {
     /// ```
     #[must_use]
     pub fn normal_f64(self, index: u64) -> f64 {
-        let [first, second] = self.wide_pair(index >> 1, STREAM_NORMAL);
+        self.normal_pair(index >> 1)[(index & 1) as usize]
+    }
+
+    /// The draws `2 pair` and `2 pair + 1` of [`normal_f64`](Rng::normal_f64): together they cost
+    /// what one costs.
+    ///
+    /// ```
+    /// use ferrotape_backend::random::Rng;
+    ///
+    /// let rng = Rng::new(5);
+    /// assert_eq!(rng.normal_pair(3), [rng.normal_f64(6), rng.normal_f64(7)]);
+    /// ```
+    #[must_use]
+    pub fn normal_pair(self, pair: u64) -> [f64; 2] {
+        let [first, second] = self.wide_pair(pair, STREAM_NORMAL);
         // 1 - u lies in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * libm::log(1.0 - unit_f64(first))).sqrt();
-        let angle = std::f64::consts::TAU * unit_f64(second);
-        radius * if index & 1 == 0 { libm::cos(angle) } else { libm::sin(angle) }
+        let (sine, cosine) = libm::sincos(std::f64::consts::TAU * unit_f64(second));
+        [radius * cosine, radius * sine]
     }
 
     /// A uniform integer in `0..n`, the upper half of a 128-bit product of 64 random bits and `n`.
@@ -405,6 +439,18 @@ mod tests {
         assert!(moments[2].abs() < 0.062, "third moment {}", moments[2]);
         assert!((moments[3] - 3.0).abs() < 0.155, "fourth moment {}", moments[3]);
         assert!((neighbours / count as f64).abs() < 0.023, "sine and cosine are correlated");
+    }
+
+    #[test]
+    fn sine_and_cosine_are_those_of_the_two_functions() {
+        // The draws of a pair use `sincos`; the definition names sine and cosine.
+        let rng = Rng::new(29);
+        for index in 0..20_000 {
+            let angle = std::f64::consts::TAU * rng.uniform_f64(index);
+            for angle in [angle, angle * 1e-7, angle * 1e-8, angle * 1e-9] {
+                assert_eq!(libm::sincos(angle), (libm::sin(angle), libm::cos(angle)), "{angle}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How parameters begin: a scope with a name, a device, a data type and random keys.
 
+use ferrotape_backend::random::TruncatedNormal;
 use ferrotape_backend::{
     Array, DType, Device, Error, IntoShape, Layout, Random, Result, Rng, Shape,
 };
@@ -146,6 +147,7 @@ impl Init {
             Plain::Constant(value) => Array::full(&self.device, self.dtype, shape, value),
             Plain::Uniform(low, high) => self.draw(shape, Random::Uniform { low, high }, rng),
             Plain::Normal(mean, std) => self.draw(shape, Random::Normal { mean, std }, rng),
+            Plain::Truncated(within) => self.draw(shape, Random::TruncatedNormal(within), rng),
         }
     }
 
@@ -226,6 +228,20 @@ pub enum Distribution {
         /// The standard deviation.
         std: f64,
     },
+    /// Normal between two bounds, by inversion: `mean + std Φ⁻¹(Φ(a) + u (Φ(b) - Φ(a)))` with u
+    /// uniform, a and b the bounds in standard deviations from the mean, Φ the standard normal
+    /// distribution function (`torch.nn.init.trunc_normal_`); see [`TruncatedNormal`]. The standard
+    /// deviation is that before the tails are cut off.
+    TruncatedNormal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation.
+        std: f64,
+        /// The lower bound.
+        low: f64,
+        /// The upper bound.
+        high: f64,
+    },
     /// Uniform with mean 0 and the standard deviation of a [`Scaling`].
     ScaledUniform(Scaling, f64),
     /// Normal with mean 0 and the standard deviation of a [`Scaling`].
@@ -283,6 +299,7 @@ enum Plain {
     Constant(f64),
     Uniform(f64, f64),
     Normal(f64, f64),
+    Truncated(TruncatedNormal),
 }
 
 impl Distribution {
@@ -307,6 +324,9 @@ impl Distribution {
             Distribution::Constant(value) => Plain::Constant(value),
             Distribution::Uniform { low, high } => Plain::Uniform(low, high),
             Distribution::Normal { mean, std } => Plain::Normal(mean, std),
+            Distribution::TruncatedNormal { mean, std, low, high } => {
+                Plain::Truncated(TruncatedNormal::new(mean, std, low, high)?)
+            }
             Distribution::ScaledUniform(scaling, gain) => {
                 let bound = 3f64.sqrt() * scaling.std(shape, gain)?;
                 Plain::Uniform(-bound, bound)
@@ -365,6 +385,17 @@ mod tests {
                 assert!(mean.abs() < 0.06 * std * 1.5, "{distribution:?}: mean {mean}");
             }
         }
+    }
+
+    #[test]
+    fn truncated_draws_stay_within_their_bounds_and_impossible_ones_are_errors() {
+        let within = |low, high| Distribution::TruncatedNormal { mean: 0.0, std: 0.01, low, high };
+        let (mean, std) = moments(&init().array([10_000], within(-2.0, 2.0)).unwrap());
+        assert!(mean.abs() < 5e-4 && (std - 0.01).abs() < 5e-4, "{mean} {std}");
+        let narrow = init().array([10_000], within(0.005, 0.006)).unwrap().to_f64_vec().unwrap();
+        assert!(narrow.iter().all(|value| (0.005..=0.006).contains(value)));
+        let error = init().parameter("weight", [2], within(1.0, -1.0)).unwrap_err().to_string();
+        assert!(error.starts_with("weight: "), "{error}");
     }
 
     #[test]

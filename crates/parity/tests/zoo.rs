@@ -8,10 +8,6 @@ use ferrotape::prelude::OpenDevice;
 use ferrotape_parity::{Outcome, Verdict, check};
 use serde_json::{Value, json};
 
-/// Networks of the fixture that the zoo does not have yet. Their cases fail, and must: one that
-/// passes has to leave this list.
-const NOT_YET: &[&str] = &["googlenet"];
-
 fn fixtures(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
@@ -40,8 +36,7 @@ fn outcomes(file: &Value, device: &Device, dtype: DType) -> Vec<Outcome> {
 #[test]
 fn every_network_computes_what_pytorch_computes() {
     for outcome in check(&fixtures("zoo.json"), &cpu(), DType::F64).unwrap() {
-        let name = outcome.id.rsplit('/').next().unwrap();
-        assert_eq!(outcome.passed(), !NOT_YET.contains(&name), "{outcome}");
+        assert!(outcome.passed(), "{outcome}");
     }
 }
 

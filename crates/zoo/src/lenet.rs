@@ -1,6 +1,7 @@
 //! LeNet-5 (LeCun, Bottou, Bengio, Haffner: *Gradient-based learning applied to document
 //! recognition*, 1998), in the form that is usual today: every map of C3 sees all maps of S2,
-//! subsampling has no parameters, and the output is linear.
+//! subsampling has no parameters, and the output is linear. The paper's own is
+//! [`lenet5_1998`](crate::lenet5_1998).
 
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::Result;

@@ -2,9 +2,10 @@
 //!
 //! | family | networks |
 //! | --- | --- |
-//! | [LeNet-5](LeNet5) | [`lenet5`] |
+//! | [LeNet-5](LeNet5) | [`lenet5`]; the paper's [`lenet5_1998`] |
 //! | [AlexNet] | [`alexnet`]; the paper's [`alexnet_2012`] |
 //! | [VGG](Vgg) | [`vgg11`], [`vgg13`], [`vgg16`], [`vgg19`], each with `_bn`; the paper's [`vgg_a_lrn`], [`vgg_c`] |
+//! | [GoogLeNet] | [`googlenet`]; the paper's [`googlenet_2014`] |
 //! | [ResNet] | [`resnet18`], [`resnet34`], [`resnet50`], [`resnet101`], [`resnet152`]; the paper's forms by [`ResNetConfig`] |
 //! | [ResNet for CIFAR-10](CifarResNet) | [`cifar_resnet20`], [`cifar_resnet32`], [`cifar_resnet44`], [`cifar_resnet56`], [`cifar_resnet110`]; any depth 6n + 2 by [`cifar_resnet`] |
 //!
@@ -28,7 +29,9 @@
 mod alexnet;
 pub mod blocks;
 mod cifar_resnet;
+mod googlenet;
 mod lenet;
+mod lenet_1998;
 mod registry;
 mod residual;
 mod resnet;
@@ -39,7 +42,9 @@ pub use cifar_resnet::{
     CifarResNet, cifar_resnet, cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56,
     cifar_resnet110,
 };
+pub use googlenet::{GoogLeNet, GoogLeNetConfig, googlenet, googlenet_2014};
 pub use lenet::{LeNet5, lenet5};
+pub use lenet_1998::{LeNet1998, LeNet1998Loss, lenet5_1998};
 pub use registry::{Model, build, find, models};
 pub use residual::{BlockKind, Shortcut, StrideIn};
 pub use resnet::{ResNet, ResNetConfig, resnet18, resnet34, resnet50, resnet101, resnet152};

@@ -52,6 +52,7 @@ const SMALL: [usize; 3] = [3, 32, 32];
 
 const MODELS: &[Model] = &[
     model!(lenet5, "LeCun et al. 1998", [1, 28, 28], 10, None),
+    model!(lenet5_1998, "LeCun et al. 1998", [1, 28, 28], 10, None),
     model!(alexnet, "Krizhevsky 2014", LARGE, 1000, Some(56.522)),
     model!(alexnet_2012, "Krizhevsky et al. 2012", LARGE, 1000, None),
     model!(vgg11, "Simonyan and Zisserman 2015, A", LARGE, 1000, Some(69.02)),
@@ -64,6 +65,8 @@ const MODELS: &[Model] = &[
     model!(vgg16_bn, "Simonyan and Zisserman 2015, D", LARGE, 1000, Some(73.36)),
     model!(vgg19, "Simonyan and Zisserman 2015, E", LARGE, 1000, Some(72.376)),
     model!(vgg19_bn, "Simonyan and Zisserman 2015, E", LARGE, 1000, Some(74.218)),
+    model!(googlenet, "Szegedy et al. 2015", LARGE, 1000, Some(69.778)),
+    model!(googlenet_2014, "Szegedy et al. 2015", LARGE, 1000, None),
     model!(resnet18, "He et al. 2016", LARGE, 1000, Some(69.758)),
     model!(resnet34, "He et al. 2016", LARGE, 1000, Some(73.314)),
     model!(resnet50, "He et al. 2016", LARGE, 1000, Some(76.13)),

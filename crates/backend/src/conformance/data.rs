@@ -6,6 +6,7 @@ use proptest::sample::select;
 use super::case::{Call, Expect, Facts, Maker, Mistake, any_type, maker, shape, two};
 use super::operand::{Operand, Values};
 use super::{Failure, Options, VerbReport, harness};
+use crate::random::TruncatedNormal;
 use crate::{DType, Device, ErrorKind, Random, Reduce, Rng};
 
 /// Checks [`Backend::copy`](crate::Backend::copy) between all layouts and data types.
@@ -150,7 +151,7 @@ fn refused_reductions() -> Vec<Mistake> {
 /// # Errors
 /// The simplest case that fails.
 pub fn random(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
-    let kind = select(vec![
+    let mut kinds = vec![
         Random::Uniform { low: 0.0, high: 1.0 },
         Random::Uniform { low: -0.7, high: 0.3 },
         Random::Normal { mean: 0.0, std: 1.0 },
@@ -159,23 +160,29 @@ pub fn random(device: &Device, options: &Options) -> Result<VerbReport, Failure>
         Random::Bernoulli { p: 0.9, value: 1.0 / 0.9 },
         Random::Bernoulli { p: 0.0, value: 1.0 },
         Random::Bernoulli { p: 1.0, value: 2.0 },
-    ]);
+    ];
+    let truncated =
+        [TruncatedNormal::new(0.0, 1.0, -2.0, 2.0), TruncatedNormal::new(1.0, 0.5, 1.5, 9.0)];
+    kinds.extend(truncated.into_iter().flatten().map(Random::TruncatedNormal));
+    let kind = select(kinds);
     let cases = (maker(), shape(20_000), kind, any::<u64>().no_shrink())
         .prop_map(|(mut maker, shape, kind, seed)| draw(maker.output("dst", &shape), kind, seed));
     harness::run("random", device, options, cases, Vec::new())
 }
 
 fn draw(dst: Operand, kind: Random, seed: u64) -> Call {
-    let expect = match kind {
-        Random::Normal { mean, std } => {
-            let bound = move |facts: &Facts<'_>| {
-                let one = |want: &f64| 1e-12 * (want.abs() + mean.abs() + std.abs());
-                vec![facts.expected[0].iter().map(one).collect()]
-            };
-            Expect::Within(Box::new(bound))
-        }
-        _ => Expect::Exact,
+    let scale = match kind {
+        Random::Normal { mean, std } => Some(mean.abs() + std.abs()),
+        Random::TruncatedNormal(_) => Some(1.0),
+        Random::Uniform { .. } | Random::Bernoulli { .. } => None,
     };
+    let expect = scale.map_or(Expect::Exact, |scale| {
+        let bound = move |facts: &Facts<'_>| {
+            let one = |want: &f64| 1e-12 * (want.abs() + scale);
+            vec![facts.expected[0].iter().map(one).collect()]
+        };
+        Expect::Within(Box::new(bound))
+    });
     Call::new(Vec::new(), vec![dst.of_any_rank()], expect, move |backend, _, outputs| {
         backend.random(kind, Rng::new(seed), outputs[0])
     })

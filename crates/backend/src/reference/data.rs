@@ -88,6 +88,7 @@ pub(super) fn random(kind: Random, rng: Rng, count: usize) -> Vec<f64> {
     let draw = |i: u64| match kind {
         Random::Uniform { low, high } => low + (high - low) * rng.uniform_f64(i),
         Random::Normal { mean, std } => mean + std * rng.normal_f64(i),
+        Random::TruncatedNormal(distribution) => distribution.at(rng.uniform_f64(i)),
         Random::Bernoulli { p, value } if f64::from(rng.uniform_f32(i)) < p => value,
         Random::Bernoulli { .. } => 0.0,
     };

@@ -32,19 +32,30 @@ pub(crate) fn random(cpu: &Cpu, kind: Random, rng: Rng, dst: &mut Array) -> Resu
 }
 
 fn draw<T: Element>(kind: Random, rng: Rng, first: u64, part: &mut [T]) {
-    let numbered = part.iter_mut().zip(first..);
     match kind {
-        Random::Uniform { low, high } => numbered.for_each(|(value, index)| {
-            *value = T::from_f64(low + (high - low) * rng.uniform_f64(index));
-        }),
-        Random::Normal { mean, std } => numbered.for_each(|(value, index)| {
-            *value = T::from_f64(mean + std * rng.normal_f64(index));
-        }),
+        Random::Uniform { low, high } => {
+            pairs(first, part, |pair| rng.uniform_pair(pair).map(|u| low + (high - low) * u));
+        }
+        Random::Normal { mean, std } => {
+            pairs(first, part, |pair| rng.normal_pair(pair).map(|z| mean + std * z));
+        }
+        Random::TruncatedNormal(distribution) => {
+            pairs(first, part, |pair| rng.uniform_pair(pair).map(|u| distribution.at(u)));
+        }
         Random::Bernoulli { p, value } => {
             let (hit, miss) = (T::from_f64(value), T::from_f64(0.0));
-            numbered.for_each(|(value, index)| {
+            for (value, index) in part.iter_mut().zip(first..) {
                 *value = if f64::from(rng.uniform_f32(index)) < p { hit } else { miss };
-            });
+            }
+        }
+    }
+}
+
+/// Draws two at a time, as they share their random bits. `first` is even.
+fn pairs<T: Element>(first: u64, part: &mut [T], draw: impl Fn(u64) -> [f64; 2]) {
+    for (values, pair) in part.chunks_mut(2).zip(first / 2..) {
+        for (value, drawn) in values.iter_mut().zip(draw(pair)) {
+            *value = T::from_f64(drawn);
         }
     }
 }

@@ -3,6 +3,9 @@
 mod beginning;
 mod blocks;
 mod facts;
+mod fixture;
+mod googlenet;
+mod lenet_1998;
 mod mistakes;
 mod resnet;
 mod structure;

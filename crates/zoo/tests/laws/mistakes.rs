@@ -16,7 +16,7 @@ fn a_network_without_classes_is_an_error() {
 fn images_of_other_sizes_pass_or_are_errors_in_every_mode() {
     let device = Device::new(Meta::new());
     for entry in ferrotape_zoo::models() {
-        let model = entry.build(&Init::new(&device, Rng::new(1)), 7).unwrap();
+        let model = entry.build(&Init::new(&device, Rng::new(1)), entry.classes).unwrap();
         let labels = Array::zeros(&device, DType::I64, [2]).unwrap();
         let [channels, height, width] = entry.input;
         for (shape, passes) in [

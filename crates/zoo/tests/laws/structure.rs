@@ -57,13 +57,15 @@ fn the_papers_networks_have_as_many_parameters_as_the_papers_say() {
     // The multiply-adds are counted by hand: what torchvision has for the nearest network, and the
     // layers that differ.
     for (name, parameters, work) in [
+        ("lenet5_1998", 60_000, 325_680),
         ("alexnet_2012", 60_965_224, 724_406_816),
+        ("googlenet_2014", 13_378_280, 1_582_671_872),
         ("vgg_a_lrn", 132_863_336, 7_609_090_048),
         ("vgg_c", 133_638_952, 11_770_888_192),
     ] {
-        let (device, model) = build(name);
+        let (entry, (device, model)) = (ferrotape_zoo::find(name).unwrap(), build(name));
         assert_eq!(model.count_parameters(), parameters, "{name}");
-        assert_eq!(multiply_adds(&device, &*model, &[3, 224, 224]), work, "{name}");
+        assert_eq!(multiply_adds(&device, &*model, &entry.input), work, "{name}");
     }
 }
 
