@@ -193,7 +193,7 @@ fn window_count(
     Ok(count)
 }
 
-/// Which reduction [`Backend::reduce`] computes. NaN in, NaN out for all of them.
+/// Which reduction [`Backend::reduce`](crate::Backend::reduce) computes. NaN in, NaN out for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reduce {
     /// The sum; 0 of nothing. Accumulated in f32 for 16-bit floats, f64 for f64.
@@ -204,27 +204,27 @@ pub enum Reduce {
     Min,
 }
 
-/// Which numbers [`Backend::random`] draws. Element `i`, counted in row-major order of the logical
+/// Which numbers [`Backend::random`](crate::Backend::random) draws. Element `i`, counted in row-major order of the logical
 /// indices, is draw `i` of the key, whatever the layout; it is computed in f64 and rounded once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Random {
-    /// Uniform in `low..high`: `low + (high - low) u`, u of [`Rng::uniform_f64`].
+    /// Uniform in `low..high`: `low + (high - low) u`, u of [`Rng::uniform_f64`](crate::Rng::uniform_f64).
     Uniform {
         /// Inclusive.
         low: f64,
         /// Exclusive.
         high: f64,
     },
-    /// Normal with this mean and standard deviation, of [`Rng::normal_f64`].
+    /// Normal with this mean and standard deviation, of [`Rng::normal_f64`](crate::Rng::normal_f64).
     Normal {
         /// The mean.
         mean: f64,
         /// The standard deviation.
         std: f64,
     },
-    /// Normal between two bounds: [`TruncatedNormal::at`] of [`Rng::uniform_f64`].
+    /// Normal between two bounds: [`TruncatedNormal::at`] of [`Rng::uniform_f64`](crate::Rng::uniform_f64).
     TruncatedNormal(TruncatedNormal),
-    /// `value` with probability `p` (where [`Rng::uniform_f32`] `< p`), else 0.
+    /// `value` with probability `p` (where [`Rng::uniform_f32`](crate::Rng::uniform_f32) `< p`), else 0.
     Bernoulli {
         /// The probability.
         p: f64,
@@ -233,7 +233,7 @@ pub enum Random {
     },
 }
 
-/// What [`Backend::cross_entropy`] makes of the target classes.
+/// What [`Backend::cross_entropy`](crate::Backend::cross_entropy) makes of the target classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CrossEntropy {
     /// The share `s` of the target that is spread evenly over all K classes: the target
