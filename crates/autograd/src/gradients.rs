@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ferrotape_backend::{Error, Result};
+use ferrotape_backend::{DType, Error, Result};
 
 use crate::tape::{LeafId, NodeId};
 use crate::tensor::Tensor;
@@ -111,7 +111,8 @@ impl Gradients {
         Ok(())
     }
 
-    /// The square root of the sum of all squares: `torch.nn.utils.get_total_norm`.
+    /// The square root of the sum of all squares, in f64, where no square of an f32 overflows:
+    /// `torch.nn.utils.get_total_norm`.
     ///
     /// # Errors
     /// The device failed.
@@ -119,7 +120,7 @@ impl Gradients {
         let mut sum = 0.0;
         for gradient in self.leaves.values() {
             let gradient = gradient.detach();
-            let wide = gradient.cast(gradient.dtype().accumulator())?;
+            let wide = gradient.cast(DType::F64)?;
             sum += wide.square()?.sum_all()?.item()?;
         }
         Ok(sum.sqrt())

@@ -3,7 +3,7 @@
 use ferrotape_autograd::{
     Backward, BackwardOptions, Forward, InputGrads, LeafId, Op, Tape, Tensor,
 };
-use ferrotape_backend::{Array, Device, Error, ErrorKind, Result, reference::Reference};
+use ferrotape_backend::{Array, DType, Device, Error, ErrorKind, Result, reference::Reference};
 use ferrotape_cpu::{Cpu, CpuOptions};
 use ferrotape_gradcheck::strategy::{Values, inputs};
 use ferrotape_gradcheck::{Options, check_op};
@@ -170,4 +170,23 @@ fn a_float_result_without_a_gradient_is_an_error_and_no_silence() -> Result<()> 
     assert_eq!(error.kind(), ErrorKind::Gradient);
     assert!(error.to_string().contains("detach() the input if that is meant"), "{error}");
     Ok(())
+}
+
+#[test]
+fn clipping_scales_gradients_of_any_size_to_the_norm() {
+    for device in devices() {
+        for size in [3e-30f32, 3.0, 3e30] {
+            let factor = Array::from_slice(&device, &[size, 4.0 / 3.0 * size], [2]).unwrap();
+            let x = Array::zeros(&device, DType::F32, [2]).unwrap();
+            let x = Tape::new().variable(x).unwrap();
+            let y = x.mul(&factor.into()).unwrap().sum_all().unwrap();
+            let mut gradients = y.backward().unwrap();
+            let norm = gradients.norm().unwrap();
+            assert!((norm / (f64::from(size) / 3.0 * 5.0) - 1.0).abs() < 1e-6, "{norm}");
+            gradients.clip_norm(norm / 2.0).unwrap();
+            let clipped = gradients.norm().unwrap();
+            assert!(clipped <= norm / 2.0 * (1.0 + 1e-6), "{clipped}");
+            assert!(clipped > 0.0 || size < 1e-20, "{clipped}");
+        }
+    }
 }
