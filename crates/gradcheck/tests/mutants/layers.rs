@@ -15,6 +15,7 @@ enum Mistake {
     DetachedInput,
     WrongPath,
     StateInEval,
+    StateInTrackedEval,
     ForgottenState,
     HiddenParameter,
     SharedClone,
@@ -68,7 +69,8 @@ impl Layer for Scale {
                 Mistake::DetachedWeight => weight = weight.detach(),
                 Mistake::DetachedInput => x = x.detach(),
                 Mistake::DependentBatch => x = x.sub(&x.mean(&[0], true)?)?,
-                Mistake::StateInEval => {
+                Mistake::StateInTrackedEval if cx.is_training(&self.path) || !cx.tracks() => {}
+                Mistake::StateInEval | Mistake::StateInTrackedEval => {
                     let device = x.device().clone();
                     cx.effect(&self.level, |level: &mut Array| device.backend().fill(level, 0.5))?;
                 }
@@ -121,6 +123,11 @@ fn a_state_that_is_not_saved_is_caught() {
 #[test]
 fn a_state_that_changes_in_evaluation_is_caught() {
     assert_eq!(broken(Mistake::StateInEval), Some(Law::EvalKeeps));
+}
+
+#[test]
+fn a_state_that_changes_in_evaluation_with_gradients_alone_is_caught() {
+    assert_eq!(broken(Mistake::StateInTrackedEval), Some(Law::EvalKeeps));
 }
 
 #[test]
