@@ -96,7 +96,8 @@ fn a_class_may_be_called_train() {
 
 #[test]
 fn every_mistake_in_a_folder_has_a_sentence() {
-    let cases: [(fn(&Path), &str); 12] = [
+    type Make = fn(&Path);
+    let cases: [(Make, &str); 12] = [
         (|_| (), "it is empty"),
         (|at| fs::write(at.join("a.csv"), "").unwrap(), "it holds a.csv, which is no form"),
         (|at| GrayImage::new(2, 2).save(at.join("a.png")).unwrap(), "lie in no class folder"),
