@@ -8,7 +8,7 @@ use ferrotape::train::progress::for_console;
 use ferrotape::train::report::Environment;
 use ferrotape::train::{Precision, Run, RunConfig, RunFolder, recipe};
 
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::{data, model, summary};
 
 /// Flags of `train`. Those that are not given are the model's recipe.
@@ -93,7 +93,14 @@ pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
         started,
     };
     run.execute(&data, &mut folder, &mut *reporter)?;
-    Ok(())
+    match reporter.failure() {
+        None => Ok(()),
+        Some(cause) => Err(Failure::Said(format!(
+            "the run is finished and in {}, but not all of its progress could be written to the \
+             standard output: {cause}; free some space, or let the output go elsewhere",
+            folder.path().display()
+        ))),
+    }
 }
 
 fn environment(config: &RunConfig) -> Environment {
