@@ -3,50 +3,157 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ferrotape::data::{Dataset, InMemory, Normalise, Split, Subset, mnist_folder};
-use ferrotape::train::RunData;
+use ferrotape::backend::Rng;
+use ferrotape::data::{Dataset, Form, Normalise, Parts, Subset, Synthetic, form_of, open_folder};
+use ferrotape::prelude::zoo;
+use ferrotape::train::{RunConfig, RunData, test_loader};
 
 use crate::error::{Failure, Result};
 
-/// What `--data` is unless given: the digits that the command carries.
-pub(crate) const BUNDLED: &str = "mnist";
+/// The digits that the command carries.
+const BUNDLED: &str = "mnist";
+/// Images that are made up.
+const SYNTHETIC: &str = "synthetic";
+/// How many of them there are, to train and to test on, or as many as it takes to have two of each
+/// class, and one.
+const SYNTHETIC_IMAGES: [usize; 2] = [2000, 500];
+/// Of how many images the mean and deviation are taken that those of a folder are normalised by.
+const MEASURED: usize = 1000;
 
-/// Loads training and test data by the name or folder that `--data` gives.
-pub(crate) fn load(name: &str, limit: Option<usize>) -> Result<RunData> {
-    let (train, test) = match name {
-        BUNDLED if !Path::new(BUNDLED).is_dir() => bundled()?,
-        folder => (mnist_folder(folder, Split::Train)?, mnist_folder(folder, Split::Test)?),
-    };
-    if train.classes() != test.classes() {
-        return Err(Failure::Said(format!(
-            "the test data of {name} have {} classes and the training data {}; check that both \
-             are of one set",
-            test.classes().len(),
-            train.classes().len()
-        )));
-    }
-    let train: Arc<dyn Dataset> = match limit {
-        Some(count) if count < train.len() => Arc::new(Subset::take(train, count)),
-        _ => Arc::new(train),
-    };
-    Ok(RunData { train, test: Arc::new(test), normalise: normalise() })
+/// Flags that say which images to use.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Source {
+    /// `mnist` for the digits that the command carries, `synthetic` for made-up images of the
+    /// model's size, or a folder: of class folders of pictures (DIR/CLASS/*.png, or in DIR/train and
+    /// DIR/test), MNIST's four IDX files, or CIFAR's binary files [default: what the run was trained
+    /// on, otherwise mnist].
+    #[arg(long, value_name = "DATA")]
+    pub(crate) data: Option<String>,
+    /// The form of the folder, if its files leave it open.
+    #[arg(long, requires = "data", value_parser = Form::ALL.map(Form::name))]
+    pub(crate) format: Option<String>,
 }
 
-/// The mean and standard deviation that the MNIST recipes normalise by.
-pub(crate) fn normalise() -> Normalise {
-    Normalise { mean: vec![0.130_660_48], std: vec![0.308_107_8] }
+impl Source {
+    /// The configuration with the data that the flags name, if they name any.
+    pub(crate) fn over(&self, config: RunConfig) -> RunConfig {
+        match &self.data {
+            Some(data) => RunConfig { data: data.clone(), format: self.format.clone(), ..config },
+            None => config,
+        }
+    }
+}
+
+/// Loads training and test data as a configuration says, and notes the form of a folder there.
+///
+/// Images are normalised by `normalise`, or else: MNIST and its relatives by MNIST's constants,
+/// pictures by ImageNet's in colour and by their own in grey, all others by their own.
+pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Result<RunData> {
+    let entry = zoo::find(&config.model)?;
+    let name = config.data.clone();
+    let is_named = [BUNDLED, SYNTHETIC].contains(&name.as_str()) && !Path::new(&name).is_dir();
+    if let (true, Some(format)) = (is_named, &config.format) {
+        return Err(Failure::Said(format!(
+            "--format {format} is about a folder, and {name} is none; leave --format away"
+        )));
+    }
+    let parts = match name.as_str() {
+        BUNDLED if is_named => bundled()?,
+        SYNTHETIC if is_named => {
+            let [train, test] = SYNTHETIC_IMAGES;
+            let classes = entry.classes;
+            let images = Synthetic::new(entry.input, classes, train.max(2 * classes), config.seed)?;
+            let test = Arc::new(images.others(test.max(classes)));
+            Parts { train: Arc::new(images), test, notes: Vec::new() }
+        }
+        folder => {
+            let form = match &config.format {
+                Some(name) => name.parse()?,
+                None => form_of(folder)?,
+            };
+            config.format = Some(form.name().into());
+            open_folder(folder, form, entry.input, config.seed)?
+        }
+    };
+    let is_folder = config.format.as_deref() == Some(Form::Folder.name());
+    for note in &parts.notes {
+        eprintln!("note: {note}");
+    }
+    let normalise = match normalise {
+        Some(normalise) => normalise,
+        None if is_folder && entry.input[0] == 3 => Normalise::imagenet(),
+        None if is_folder => Normalise::of(&*parts.train, MEASURED)?,
+        None if name == BUNDLED && is_named
+            || config.format.as_deref() == Some(Form::Idx.name()) =>
+        {
+            Normalise::mnist()
+        }
+        None => Normalise::of(&*parts.train, usize::MAX)?,
+    };
+    let train = match config.limit {
+        Some(count) if count < parts.train.len() => {
+            // A folder's pictures are sorted by class: the first ones would be of one alone.
+            let indices = if is_folder {
+                let rng = Rng::new(config.seed).path("limit");
+                rng.permutation(parts.train.len())[..count].to_vec()
+            } else {
+                (0..count).collect()
+            };
+            Arc::new(Subset::new(parts.train, indices)?)
+        }
+        _ => parts.train,
+    };
+    Ok(RunData { train, test: parts.test, normalise })
+}
+
+/// Reads every picture of the test part of a folder once: a broken one is then known before hours
+/// of training, at whose end they are needed, and not after.
+pub(crate) fn check_test_pictures(data: &RunData, config: &RunConfig) -> Result<()> {
+    if config.format.as_deref() == Some(Form::Folder.name()) {
+        for batch in test_loader(data, config)?.epoch(0) {
+            batch?;
+        }
+    }
+    Ok(())
+}
+
+/// What images are normalised by where no run says it: MNIST's constants in grey, ImageNet's in
+/// colour, as weights that others publish expect it.
+pub(crate) fn usual(channels: usize) -> Normalise {
+    if channels == 3 { Normalise::imagenet() } else { Normalise::mnist() }
+}
+
+/// Refuses data of other classes than those that a run tells apart.
+pub(crate) fn check_classes(config: &RunConfig, data: &RunData) -> Result<()> {
+    let (run, images) = (config.classes.as_slice(), data.test.classes());
+    // Runs of before the names were noted have none.
+    if run.is_empty() || run == images {
+        return Ok(());
+    }
+    let few = |names: &[String]| match names {
+        [a, b, c, _, ..] => format!("{a}, {b}, {c} and {} more", names.len() - 3),
+        names => names.join(", "),
+    };
+    Err(Failure::Said(format!(
+        "the run tells apart the classes {}, but those of {} are {}; give data with the same \
+         classes (--data)",
+        few(run),
+        config.data,
+        few(images)
+    )))
 }
 
 #[cfg(feature = "bundled-mnist")]
-fn bundled() -> Result<(InMemory, InMemory)> {
-    Ok(ferrotape_mnist::train_and_test()?)
+fn bundled() -> Result<Parts> {
+    let (train, test) = ferrotape_mnist::train_and_test()?;
+    Ok(Parts { train: Arc::new(train), test: Arc::new(test), notes: Vec::new() })
 }
 
 #[cfg(not(feature = "bundled-mnist"))]
-fn bundled() -> Result<(InMemory, InMemory)> {
+fn bundled() -> Result<Parts> {
     Err(Failure::Said(
-        "this build carries no data; give --data DIR with the four MNIST files, or build with the \
-         feature bundled-mnist"
+        "this build carries no data; give --data synthetic, or --data DIR with pictures or the \
+         four MNIST files, or build with the feature bundled-mnist"
             .into(),
     ))
 }

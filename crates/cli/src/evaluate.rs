@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use ferrotape::train::{RunFolder, evaluate, format, recipe, test_loader};
+use ferrotape::prelude::zoo;
+use ferrotape::train::{RunConfig, RunFolder, evaluate, format, recipe, test_loader};
 use serde_json::json;
 
 use crate::error::Result;
@@ -16,10 +17,8 @@ pub(crate) struct Arguments {
     run: PathBuf,
     #[command(flatten)]
     weights: model::Weights,
-    /// `mnist` or a folder with the four MNIST files [default: what the run was trained on, or with
-    /// --weights what the model is trained on].
-    #[arg(long, value_name = "DATA")]
-    data: Option<String>,
+    #[command(flatten)]
+    source: data::Source,
     #[command(flatten)]
     machine: model::Machine,
     /// Print one JSON object.
@@ -32,13 +31,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (weights, machine) = (&arguments.weights, &arguments.machine);
     let name = weights.weights.is_some().then(|| arguments.run.to_string_lossy());
     let saved = match &name {
-        Some(name) => {
-            ferrotape::zoo::find(name)?;
-            recipe(name)
-        }
+        Some(name) => recipe(name),
         None => RunFolder::open(&arguments.run)?.read_config()?,
     };
-    let data = data::load(arguments.data.as_deref().unwrap_or(&saved.data), None)?;
+    let channels = zoo::find(&saved.model)?.input[0];
+    let normalise = saved.normalise().unwrap_or_else(|| data::usual(channels));
+    let mut source = arguments.source.over(RunConfig { limit: None, ..saved });
+    let data = data::load(&mut source, Some(normalise))?;
+    data::check_classes(&source, &data)?;
+    model::check_images(&source, &data)?;
     let classes = data.train.classes().len();
     let (config, device, network) = match &name {
         Some(name) => model::with_weights(name, weights, machine, classes)?,

@@ -40,12 +40,8 @@ pub(crate) fn open(name: &str, threads: Option<usize>) -> Result<Device> {
     Ok(Device::open_with(name, DeviceOptions { threads })?)
 }
 
-/// A freshly initialised model for the data.
-pub(crate) fn build(
-    config: &RunConfig,
-    device: &Device,
-    data: &RunData,
-) -> Result<Box<dyn Classifier>> {
+/// Refuses images of another size than the model takes.
+pub(crate) fn check_images(config: &RunConfig, data: &RunData) -> Result<()> {
     let entry = zoo::find(&config.model)?;
     for (which, images) in [("training", &data.train), ("test", &data.test)] {
         let (wants, has) = (entry.input, images.image_shape());
@@ -57,10 +53,21 @@ pub(crate) fn build(
             )));
         }
     }
+    Ok(())
+}
+
+/// A freshly initialised model for the data.
+pub(crate) fn build(
+    config: &RunConfig,
+    device: &Device,
+    data: &RunData,
+) -> Result<Box<dyn Classifier>> {
+    check_images(config, data)?;
     blank(config, device, data.train.classes().len())
 }
 
-/// A model of a number of classes, with the weights that the seed gives.
+/// A model of a number of classes, with the weights that the seed gives; if others are to follow from
+/// a file, as torchvision's constructor makes it for them.
 pub(crate) fn blank(
     config: &RunConfig,
     device: &Device,
@@ -68,7 +75,11 @@ pub(crate) fn blank(
 ) -> Result<Box<dyn Classifier>> {
     let dtype = Precision::of(config)?.parameters;
     let init = Init::new(device, Rng::new(config.seed)).dtype(dtype);
-    Ok(zoo::build(&config.model, &init, classes)?)
+    let entry = zoo::find(&config.model)?;
+    Ok(match config.weights {
+        Some(_) => entry.build_for_weights(&init, classes)?,
+        None => entry.build(&init, classes)?,
+    })
 }
 
 /// Flags that say which weights a model begins with.
@@ -127,6 +138,20 @@ fn advised(error: ferrotape::train::Error, network: &dyn Classifier) -> Failure 
     ))
 }
 
+/// Says so if the weights are those of a run, whose folder tells more than its weights alone do.
+fn note_run(weights: &Weights) {
+    let folder = weights.weights.as_deref().and_then(Path::parent);
+    if let Some(folder) = folder
+        && RunFolder::open(folder).and_then(|run| run.read_config()).is_ok()
+    {
+        eprintln!(
+            "note: these are the weights of a run; name its folder, {}, instead of a model to have \
+             its classes and its normalisation too",
+            folder.display()
+        );
+    }
+}
+
 /// A model of the zoo with the weights of a file, on this call's machine.
 pub(crate) fn with_weights(
     name: &str,
@@ -135,6 +160,7 @@ pub(crate) fn with_weights(
     classes: usize,
 ) -> Result<(RunConfig, Device, Box<dyn Classifier>)> {
     zoo::find(name)?;
+    note_run(weights);
     let recipe = recipe(name);
     let config = RunConfig {
         threads: machine.threads,

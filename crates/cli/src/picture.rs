@@ -1,52 +1,35 @@
-//! Pictures of any size and colour, made into what a model of digits was trained on.
+//! Pictures of any size and colour, made into what a model was trained on.
 
 use std::path::Path;
 
-use ferrotape::data::FloatImage;
+use ferrotape::data::{FloatImage, Picture};
 use image::imageops::{FilterType, resize};
-use image::{DynamicImage, GrayImage, Luma, Rgba};
+use image::{GrayImage, Luma};
 
 use crate::error::{Failure, Result};
 
 /// Pixels brighter than this, on black ground, belong to the figure.
 const INK: u8 = 40;
 
-/// Reads a picture and makes it a grey one of `height` x `width`, light on dark.
+/// Reads a picture for a model of digits and makes it a grey one of `height` x `width`, light on dark.
 ///
 /// A picture of that very size is taken as it is, but for the colours. In any other the figure is
 /// cut out, scaled to five sevenths of the size and centred by its mass, as MNIST's makers did.
-pub(crate) fn read(path: &Path, height: usize, width: usize) -> Result<FloatImage> {
-    let said = |problem: String| Failure::Said(format!("{}: {problem}", path.display()));
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|e| said(format!("cannot read it: {e}")))?;
-    let mut reader = reader;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(20_000);
-    limits.max_image_height = Some(20_000);
-    limits.max_alloc = Some(1 << 29);
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|e| {
-        said(format!("this is no picture that can be read ({e}); use PNG, JPEG, WebP, BMP or GIF"))
-    })?;
-    let grey = light_on_dark(&over_white(&picture));
+pub(crate) fn read_digit(path: &Path, height: usize, width: usize) -> Result<FloatImage> {
+    let picture = Picture::read(path)?;
+    let [rows, columns] = picture.size().map(|side| side as u32);
+    let grey = GrayImage::from_raw(columns, rows, picture.grey().pixels().to_vec())
+        .expect("a grey picture has one byte a pixel");
+    let grey = light_on_dark(&grey);
     let (w, h) = (width as u32, height as u32);
     let fitted = if grey.dimensions() == (w, h) { grey } else { fit(&grey, w, h) };
     let pixels = fitted.pixels().map(|p| f32::from(p[0]) / 255.0).collect();
     FloatImage::new(pixels, [1, height, width]).map_err(Failure::from)
 }
 
-/// Transparent parts shine through to white paper.
-fn over_white(picture: &DynamicImage) -> GrayImage {
-    let mut rgba = picture.to_rgba8();
-    for Rgba([r, g, b, a]) in rgba.pixels_mut() {
-        for channel in [r, g, b] {
-            let mixed = u32::from(*channel) * u32::from(*a) + 255 * (255 - u32::from(*a));
-            *channel = (mixed / 255) as u8;
-        }
-        *a = 255;
-    }
-    DynamicImage::ImageRgba8(rgba).to_luma8()
+/// Reads a picture as those of a folder of classes are read for a model.
+pub(crate) fn read(path: &Path, shape: [usize; 3]) -> Result<FloatImage> {
+    Ok(FloatImage::from_bytes(&Picture::read(path)?.fit(shape)?))
 }
 
 /// Inverts a picture whose border is bright: ink on paper.
@@ -116,7 +99,7 @@ mod tests {
         }
         let file = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
         page.save(file.path()).unwrap();
-        let image = read(file.path(), 28, 28).unwrap();
+        let image = read_digit(file.path(), 28, 28).unwrap();
         let bright: Vec<(usize, usize)> =
             (0..28 * 28).filter(|i| image.pixels()[*i] > 0.5).map(|i| (i / 28, i % 28)).collect();
         let rows: Vec<usize> = bright.iter().map(|p| p.0).collect();
@@ -128,7 +111,7 @@ mod tests {
     fn a_picture_that_is_none_is_an_error_that_names_it() {
         let file = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
         std::fs::write(file.path(), b"not a picture").unwrap();
-        let error = read(file.path(), 28, 28).unwrap_err().to_string();
+        let error = read_digit(file.path(), 28, 28).unwrap_err().to_string();
         assert!(error.contains("no picture") && error.contains(".png"), "{error}");
     }
 

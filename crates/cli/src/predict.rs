@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use ferrotape::data::Form;
 use ferrotape::prelude::zoo;
-use ferrotape::train::{RunFolder, format, predict};
+use ferrotape::train::{RunFolder, format, predict, recipe};
 use serde_json::json;
 
 use crate::error::Result;
@@ -15,7 +16,9 @@ use crate::{data, model, picture};
 pub(crate) struct Arguments {
     /// The run's folder, or with --weights a model, such as lenet5.
     run: PathBuf,
-    /// Pictures of any size and colour: PNG, JPEG, WebP, BMP or GIF.
+    /// Pictures of any size and colour: PNG, JPEG, WebP, BMP or GIF. They are normalised as those of
+    /// the run were; with --weights by MNIST's mean and deviation for a grey model, by ImageNet's for
+    /// one in colour.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     #[command(flatten)]
@@ -25,41 +28,62 @@ pub(crate) struct Arguments {
     classes: Option<usize>,
     #[command(flatten)]
     machine: model::Machine,
-    /// Print one JSON object a line, with the probabilities of all classes.
+    /// Print one JSON object a line, with the names and probabilities of all classes.
     #[arg(long)]
     json: bool,
 }
 
+/// How many classes are shown of a model that tells more apart.
+const SHOWN: usize = 10;
+
 /// Prints the class probabilities of each picture.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (weights, machine) = (&arguments.weights, &arguments.machine);
-    let name = match weights.weights {
-        Some(_) => arguments.run.to_string_lossy().into_owned(),
-        None => RunFolder::open(&arguments.run)?.read_config()?.model,
+    let saved = match weights.weights {
+        Some(_) => recipe(&arguments.run.to_string_lossy()),
+        None => RunFolder::open(&arguments.run)?.read_config()?,
     };
-    let entry = zoo::find(&name)?;
-    let [_, height, width] = entry.input;
-    let classes = arguments.classes.unwrap_or(entry.classes);
+    let entry = zoo::find(&saved.model)?;
+    let [channels, height, width] = entry.input;
+    let known = if saved.classes.is_empty() { entry.classes } else { saved.classes.len() };
+    let classes = arguments.classes.unwrap_or(known);
     let (config, device, network) = match weights.weights {
-        Some(_) => model::with_weights(&name, weights, machine, classes)?,
+        Some(_) => model::with_weights(&saved.model, weights, machine, classes)?,
         None => model::restore(&arguments.run, machine, classes)?,
     };
+    let normalise = config.normalise().unwrap_or_else(|| data::usual(channels));
+    // What was trained on pictures sees them as it did then; models of digits expect digits.
+    let is_of_pictures = config.format.as_deref() == Some(Form::Folder.name());
     // All pictures are read before the first answer: a wrong path is then the only output.
-    let images = arguments.images.iter().map(|path| picture::read(path, height, width));
+    let images = arguments.images.iter().map(|path| match channels {
+        1 if !is_of_pictures => picture::read_digit(path, height, width),
+        _ => picture::read(path, entry.input),
+    });
     let images = images.collect::<Result<Vec<_>>>()?;
+    let name = |class: usize| config.classes.get(class).cloned().unwrap_or(class.to_string());
+    let names: Vec<String> = (0..classes).map(name).collect();
     let mut out = std::io::stdout().lock();
     for (path, image) in arguments.images.iter().zip(images) {
-        let probabilities = predict(&*network, &device, &config, image, &data::normalise())?;
+        let probabilities = predict(&*network, &device, &config, image, &normalise)?;
+        let mut ranked: Vec<(&String, f32)> =
+            names.iter().zip(probabilities.iter().copied()).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         if arguments.json {
-            let line = json!({ "image": path, "probabilities": probabilities });
+            let class = ranked.first().map(|(class, _)| class);
+            let line = json!({
+                "image": path,
+                "class": class,
+                "classes": names,
+                "probabilities": probabilities,
+            });
             writeln!(out, "{line}")?;
             continue;
         }
-        let mut ranked: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         writeln!(out, "{}:", path.display())?;
+        ranked.truncate(SHOWN);
+        let wide = ranked.iter().map(|(class, _)| class.chars().count()).max().unwrap_or(0);
         for (class, probability) in ranked {
-            writeln!(out, "  {class}  {:>8}", format::percent(f64::from(probability)))?;
+            writeln!(out, "  {class:<wide$}  {:>8}", format::percent(f64::from(probability)))?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use ferrotape::train::progress::for_console;
 use ferrotape::train::report::Environment;
 use ferrotape::train::{Precision, Run, RunConfig, RunFolder, recipe};
 
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::{data, model, summary};
 
 /// Flags of `train`. Those that are not given are the model's recipe.
@@ -16,10 +16,8 @@ use crate::{data, model, summary};
 pub(crate) struct Arguments {
     /// The model, such as lenet5.
     model: String,
-    /// `mnist` for the digits that the command carries, or a folder with
-    /// train-images-idx3-ubyte[.gz] and the three files that go with it.
-    #[arg(long, value_name = "DATA")]
-    data: Option<String>,
+    #[command(flatten)]
+    source: data::Source,
     /// Folder to write to, missing or empty [default: runs/MODEL-N].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -35,7 +33,7 @@ pub(crate) struct Arguments {
     /// Seed of weights, data order and augmentation.
     #[arg(long)]
     seed: Option<u64>,
-    /// Train on the first so many images only.
+    /// Train on the first so many images only; of class folders, on so many that the seed draws.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
     #[command(flatten)]
@@ -53,9 +51,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     fn config(&self) -> Result<RunConfig> {
-        let recipe = recipe(&self.model);
+        let recipe = self.source.over(recipe(&self.model));
         let config = RunConfig {
-            data: self.data.clone().unwrap_or(recipe.data),
             epochs: self.epochs.unwrap_or(recipe.epochs),
             batch_size: self.batch_size.unwrap_or(recipe.batch_size),
             learning_rate: self.lr.unwrap_or(recipe.learning_rate),
@@ -79,11 +76,12 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
     // The model's name is checked first: it is the likeliest thing to be mistyped.
     zoo::find(&arguments.model)?;
-    let config = arguments.config()?;
+    let mut config = arguments.config()?;
     let device = model::open(&config.device, config.threads)?;
-    let data = data::load(&config.data, config.limit)?;
+    let data = data::load(&mut config, None)?;
     let network = model::build(&config, &device, &data)?;
     model::load_weights(&*network, &device, &config)?;
+    data::check_test_pictures(&data, &config)?;
     let mut folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
     let mut reporter = for_console(arguments.json);
     let run = Run {
@@ -95,7 +93,14 @@ pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
         started,
     };
     run.execute(&data, &mut folder, &mut *reporter)?;
-    Ok(())
+    match reporter.failure() {
+        None => Ok(()),
+        Some(cause) => Err(Failure::Said(format!(
+            "the run is finished and in {}, but not all of its progress could be written to the \
+             standard output: {cause}; free some space, or let the output go elsewhere",
+            folder.path().display()
+        ))),
+    }
 }
 
 fn environment(config: &RunConfig) -> Environment {

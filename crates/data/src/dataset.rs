@@ -148,6 +148,12 @@ pub trait Dataset: Send + Sync {
 
     /// The shape `[C, H, W]` of the images.
     fn image_shape(&self) -> [usize; 3];
+
+    /// Whether a sample takes work, such as decoding, so that batches are better prepared by other
+    /// threads than the one that trains. No, unless a dataset says so.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -165,6 +171,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn image_shape(&self) -> [usize; 3] {
         (**self).image_shape()
+    }
+
+    fn is_slow(&self) -> bool {
+        (**self).is_slow()
     }
 }
 
@@ -240,5 +250,9 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn image_shape(&self) -> [usize; 3] {
         self.dataset.image_shape()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.dataset.is_slow()
     }
 }

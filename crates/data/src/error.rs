@@ -33,9 +33,9 @@ pub enum Error {
     },
     /// The folder that should hold a dataset is not there.
     #[error(
-        "there is no folder {}: {source}; name the folder that holds the MNIST files \
-         train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
-         t10k-labels-idx1-ubyte, plain or with .gz",
+        "there is no folder {}: {source}; name one with a folder of pictures for every class, or \
+         with the MNIST files train-images-idx3-ubyte, train-labels-idx1-ubyte, \
+         t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or with .gz",
         folder.display()
     )]
     Folder {
@@ -80,6 +80,14 @@ pub enum Error {
         labels: PathBuf,
         /// How many labels it holds.
         label_count: usize,
+    },
+    /// A file or folder is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Unusable {
+        /// The file or folder in question.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
     },
     /// A file of labels names a class that does not exist.
     #[error(
@@ -150,6 +158,13 @@ pub enum Error {
         /// The batch that was waited for.
         batch: usize,
     },
+}
+
+impl Error {
+    /// Says what is wrong with a file or folder.
+    pub(crate) fn unusable(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Unusable { path: path.into(), problem: problem.into() }
+    }
 }
 
 /// What is wrong with one IDX file.

@@ -21,20 +21,30 @@
 //! ```
 
 mod augment;
+mod cifar;
 mod dataset;
 mod epoch;
 mod error;
+mod folder;
 pub mod idx;
+mod image_folder;
 mod in_memory;
 mod loader;
 mod mnist;
+mod picture;
+mod synthetic;
 mod transform;
 
 pub use augment::{RandomAffine, RandomTranslate};
+pub use cifar::{cifar10_folder, cifar100_folder};
 pub use dataset::{Dataset, Image, Sample, Subset};
 pub use epoch::Epoch;
 pub use error::{Error, IdxProblem, Result};
+pub use folder::{Form, Parts, form_of, open_folder};
+pub use image_folder::ImageFolder;
 pub use in_memory::InMemory;
 pub use loader::{HostBatch, Loader, LoaderOptions};
 pub use mnist::{Split, mnist_folder, mnist_pair};
+pub use picture::Picture;
+pub use synthetic::Synthetic;
 pub use transform::{Compose, FloatImage, Normalise, Transform};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrotape_backend::Rng;
 
-use crate::dataset::{Image, volume};
+use crate::dataset::{Dataset, Image, volume};
 use crate::error::{Error, Result};
 
 /// An image of 32-bit floating-point numbers of the shape `[C, H, W]`.
@@ -209,6 +209,83 @@ pub struct Normalise {
     pub mean: Vec<f32>,
     /// The standard deviation of each channel.
     pub std: Vec<f32>,
+}
+
+impl Normalise {
+    /// The constants of MNIST: the mean and the deviation of its training images.
+    ///
+    /// ```
+    /// assert_eq!(ferrotape_data::Normalise::mnist().mean, [0.130_660_48]);
+    /// ```
+    #[must_use]
+    pub fn mnist() -> Self {
+        Self { mean: vec![0.130_660_48], std: vec![0.308_107_8] }
+    }
+
+    /// The constants of ImageNet, by which torchvision's published weights were trained.
+    ///
+    /// ```
+    /// assert_eq!(ferrotape_data::Normalise::imagenet().std, [0.229, 0.224, 0.225]);
+    /// ```
+    #[must_use]
+    pub fn imagenet() -> Self {
+        Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
+    }
+
+    /// The mean and the deviation of each channel over the images of a dataset, in `[0, 1]`; of at
+    /// most `most` images, which are then spread evenly over it. The sums are exact.
+    ///
+    /// A channel that is the same everywhere has a deviation of 0 and gets 1, so that it becomes 0.
+    ///
+    /// # Errors
+    ///
+    /// If there are no images, or one cannot be read or has another shape.
+    ///
+    /// ```
+    /// use ferrotape_data::{InMemory, Normalise};
+    ///
+    /// let data = InMemory::new(vec![0, 255], [1, 1, 1], vec![0, 1], InMemory::numbered_classes(2))?;
+    /// assert_eq!(Normalise::of(&data, 1000)?, Normalise { mean: vec![0.5], std: vec![0.5] });
+    /// # Ok::<(), ferrotape_data::Error>(())
+    /// ```
+    pub fn of(dataset: &dyn Dataset, most: usize) -> Result<Self> {
+        let (len, shape) = (dataset.len(), dataset.image_shape());
+        let read = len.min(most);
+        if read == 0 || volume(shape).is_none_or(|size| size == 0) {
+            return Err(Error::Dataset("there are no pixels to take the mean of".into()));
+        }
+        // Sums of a channel's bytes and of their squares.
+        let mut sums = vec![(0_u128, 0_u128); shape[0]];
+        for number in 0..read {
+            // Without overflow for every length that a vector can have.
+            let index = (number as u128 * len as u128 / read as u128) as usize;
+            let sample = dataset.sample(index);
+            let sample =
+                sample.map_err(|source| Error::Sample { index, source: Box::new(source) })?;
+            if sample.image.shape() != shape {
+                return Err(Error::Dataset(format!(
+                    "image {index} has the shape [C, H, W] = {:?} and not {shape:?}",
+                    sample.image.shape()
+                )));
+            }
+            let planes = sample.image.pixels().chunks_exact(shape[1] * shape[2]);
+            for (plane, (sum, squares)) in planes.zip(&mut sums) {
+                let bytes = plane.iter().map(|&byte| u64::from(byte));
+                *sum += u128::from(bytes.clone().sum::<u64>());
+                *squares += u128::from(bytes.map(|byte| byte * byte).sum::<u64>());
+            }
+        }
+        let count = (read * shape[1] * shape[2]) as u128;
+        let mut normalise = Self { mean: Vec::new(), std: Vec::new() };
+        for (sum, squares) in sums {
+            let mean = sum as f64 / count as f64;
+            // The difference is one of integers, so that what is the same everywhere gives 0.
+            let std = ((count * squares - sum * sum) as f64).sqrt() / count as f64 / 255.0;
+            normalise.mean.push((mean / 255.0) as f32);
+            normalise.std.push(if std > 0.0 { std as f32 } else { 1.0 });
+        }
+        Ok(normalise)
+    }
 }
 
 impl Transform for Normalise {

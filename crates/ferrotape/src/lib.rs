@@ -39,6 +39,8 @@ pub use open::{DeviceOptions, OpenDevice, device_names};
 mod pages {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../../docs/own-images.md")]
+    struct OwnImages;
     #[doc = include_str!("../../../docs/tour.md")]
     struct Tour;
     #[doc = include_str!("../../../docs/weights.md")]

@@ -135,7 +135,7 @@ struct Readme;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ferrotape_data::Dataset;
+    use ferrotape_data::{Dataset, Normalise};
     use sha2::{Digest, Sha256};
 
     #[test]
@@ -176,5 +176,10 @@ mod tests {
         let mean = expectation(&|pixel| pixel);
         let deviation = expectation(&|pixel| (pixel - mean).powi(2)).sqrt();
         assert_eq!((mean as f32, deviation as f32), (MEAN, STD));
+        let known = Normalise { mean: vec![MEAN], std: vec![STD] };
+        assert_eq!(
+            (&Normalise::of(&train, usize::MAX).unwrap(), &Normalise::mnist()),
+            (&known, &known)
+        );
     }
 }

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use ferrotape_data::{Form, Normalise};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -27,8 +28,12 @@ use crate::{Error, Result};
 pub struct RunConfig {
     /// Name of the model in the zoo.
     pub model: String,
-    /// The data: `mnist` for the bundled digits, otherwise a folder.
+    /// The data: `mnist` for the bundled digits, `synthetic` for made-up images, otherwise a folder.
     pub data: String,
+    /// The form of the data in the folder, by the name of a [`Form`](ferrotape_data::Form); absent
+    /// if it is to be told from the files, or there is no folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
     /// The device, by the name that opens it, such as `cpu`.
     pub device: String,
     /// The type that convolutions and matrix products compute in: `f32`, `bf16` and so on.
@@ -71,6 +76,17 @@ pub struct RunConfig {
     /// mode.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<String>,
+    /// The mean of each channel, in `[0, 1]`, by which the run's images are normalised. A
+    /// [run](crate::Run) writes it down; a run of before it did so had MNIST's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f32>,
+    /// The standard deviation of each channel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub std: Vec<f32>,
+    /// The names of the classes, in the order of the model's scores. A [run](crate::Run) writes them
+    /// down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// The optimizers a configuration can name.
@@ -116,6 +132,7 @@ impl Default for RunConfig {
         Self {
             model: String::new(),
             data: "mnist".into(),
+            format: None,
             device: "cpu".into(),
             dtype: "f32".into(),
             threads: None,
@@ -133,6 +150,9 @@ impl Default for RunConfig {
             weights: None,
             except: Vec::new(),
             freeze: Vec::new(),
+            mean: Vec::new(),
+            std: Vec::new(),
+            classes: Vec::new(),
         }
     }
 }
@@ -216,7 +236,8 @@ impl RunConfig {
     /// # Errors
     ///
     /// For no model, zero epochs, batch size or threads, a rate that is negative or no number, a
-    /// momentum outside `[0, 1)`, `except` without weights, a seed of 2^63 or more.
+    /// momentum outside `[0, 1)`, `except` without weights, a seed of 2^63 or more, a form of data
+    /// that there is not, means and deviations that nothing can be normalised by.
     ///
     /// ```
     /// use ferrotape_train::RunConfig;
@@ -268,10 +289,39 @@ impl RunConfig {
                     .into(),
             ));
         }
+        if let Some(format) = &self.format {
+            format.parse::<Form>().map_err(|error| wrong(format!("format: {error}")))?;
+        }
+        let is_usable = |std: &f32| std.is_finite() && *std > 0.0;
+        if self.mean.len() != self.std.len()
+            || !self.mean.iter().all(|mean| mean.is_finite())
+            || !self.std.iter().all(is_usable)
+        {
+            return Err(wrong(format!(
+                "mean is {:?} and std is {:?}; give a number and a positive number for each \
+                 channel, or leave both away",
+                self.mean, self.std
+            )));
+        }
         if i64::try_from(self.seed).is_err() {
             return Err(wrong(format!("seed is {}; give a number below 2^63", self.seed)));
         }
         Ok(())
+    }
+
+    /// The mean and deviation that a run has written down, if it has.
+    ///
+    /// ```
+    /// use ferrotape_data::Normalise;
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// let config = RunConfig::from_toml("model = 'lenet5'\nmean = [0.5]\nstd = [0.25]").unwrap();
+    /// assert_eq!(config.normalise(), Some(Normalise { mean: vec![0.5], std: vec![0.25] }));
+    /// assert_eq!(RunConfig::default().normalise(), None);
+    /// ```
+    pub fn normalise(&self) -> Option<Normalise> {
+        let written = !self.mean.is_empty();
+        written.then(|| Normalise { mean: self.mean.clone(), std: self.std.clone() })
     }
 
     /// The keys and values as text, in the order of the file, for a table of them.
@@ -305,6 +355,10 @@ impl RunConfig {
             weights: Some("w.pth".into()),
             except: vec!["fc.*".into()],
             freeze: vec!["conv1.*".into(), "bn1.*".into()],
+            format: Some("idx".into()),
+            mean: vec![0.130_660_48, 0.1],
+            std: vec![0.308_107_8, f32::MIN_POSITIVE],
+            classes: vec!["a \"cat\" = [\n".into(), "dog".into()],
             ..Self::default()
         }
     }
@@ -413,6 +467,10 @@ mod tests {
             (RunConfig { warmup_epochs: f64::INFINITY, ..lenet() }, "warmup_epochs"),
             (RunConfig { momentum: 1.0, ..lenet() }, "momentum"),
             (RunConfig { seed: 1 << 63, ..lenet() }, "seed"),
+            (RunConfig { format: Some("tar".into()), ..lenet() }, "format"),
+            (RunConfig { mean: vec![0.5], ..lenet() }, "mean"),
+            (RunConfig { mean: vec![0.5], std: vec![0.0], ..lenet() }, "mean"),
+            (RunConfig { mean: vec![f32::NAN], std: vec![0.1], ..lenet() }, "mean"),
         ] {
             let text = bad.validate().unwrap_err().to_string();
             assert!(text.starts_with(key), "{text}");

@@ -42,6 +42,18 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The folder asked for holds a run without a model.
+    #[error(
+        "the folder {} holds a run that is not finished: it is under way, or it was ended before it \
+         had a model and cannot be gone on with; wait for it, remove the folder, or choose another \
+         (--out)",
+        path.display()
+    )]
+    UnfinishedRun {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+
     /// The path asked for is a file, or something else that is no folder.
     #[error("{} is not a folder; name a folder that holds, or is to hold, a run", path.display())]
     NotAFolder {

@@ -25,7 +25,8 @@ use crate::{EpochRecord, FinalRecord};
 /// Someone who is told how a run is going.
 ///
 /// Every method does nothing unless it is implemented, so a reporter says only what it cares for.
-/// None can fail: a run goes on when nobody reads its progress any more.
+/// None can fail: a run goes on when its progress cannot be told any more. What was the reason is
+/// asked for [at the end](Self::failure).
 ///
 /// ```
 /// use ferrotape_train::EpochRecord;
@@ -69,6 +70,22 @@ pub trait Reporter {
     /// Something worth saying at any time, as a sentence.
     fn message(&mut self, text: &str) {
         let _ = text;
+    }
+
+    /// Why something was lost that should have been said, such as a disk that is full; the first
+    /// reason, once. A reader that went away is none.
+    fn failure(&mut self) -> Option<io::Error> {
+        None
+    }
+}
+
+/// Keeps the first failure to write that is worth telling.
+fn note(failed: &mut Option<io::Error>, written: io::Result<()>) {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && failed.is_none() => {
+            *failed = Some(error);
+        }
+        _ => {}
     }
 }
 

@@ -114,7 +114,13 @@ impl Run<'_> {
         folder: &mut RunFolder,
         reporter: &mut dyn Reporter,
     ) -> Result<FinalRecord> {
-        let config = self.config;
+        // What the model must be shown images with, and calls them, is as much a part of the run.
+        let config = &RunConfig {
+            mean: data.normalise.mean.clone(),
+            std: data.normalise.std.clone(),
+            classes: data.train.classes().to_vec(),
+            ..self.config.clone()
+        };
         folder.write_config(config)?;
         let loader = train_loader(data, config)?;
         let mut trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
@@ -189,9 +195,8 @@ pub fn train_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
     let options = LoaderOptions {
         batch_size: config.batch_size,
         shuffle: true,
-        seed: config.seed,
         transform: Some(Arc::new(Compose(steps))),
-        ..LoaderOptions::default()
+        ..options(&*data.train, config)
     };
     Ok(Loader::new(Arc::clone(&data.train), options)?)
 }
@@ -221,14 +226,34 @@ pub fn train_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
 /// # Errors
 /// None today; a loader can refuse its options.
 pub fn test_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
+    // Nothing is kept of a batch for a backward pass, so there is room for more images than in
+    // training, as long as they are small.
+    let volume = data.test.image_shape().iter().product::<usize>().max(1);
+    let room = (TEST_BATCH_VALUES / volume).min(TEST_BATCH_IMAGES);
     let options = LoaderOptions {
-        batch_size: config.batch_size.max(250),
+        batch_size: config.batch_size.max(room),
         shuffle: false,
-        seed: config.seed,
         transform: Some(Arc::new(data.normalise.clone())),
-        ..LoaderOptions::default()
+        ..options(&*data.test, config)
     };
     Ok(Loader::new(Arc::clone(&data.test), options)?)
+}
+
+/// How many images a batch of the test has room for, and how many values.
+const TEST_BATCH_IMAGES: usize = 250;
+const TEST_BATCH_VALUES: usize = 1 << 22;
+
+/// More threads than this prepare batches faster than any model learns from them, and each keeps some
+/// in memory.
+const MOST_WORKERS: usize = 8;
+
+/// What the batches of training and test have in common. Images that take work to get are prepared
+/// by other threads, as many as compute.
+fn options(dataset: &dyn Dataset, config: &RunConfig) -> LoaderOptions {
+    let threads =
+        || config.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+    let workers = if dataset.is_slow() { threads().unwrap_or(1).min(MOST_WORKERS) } else { 0 };
+    LoaderOptions { seed: config.seed, workers, ..LoaderOptions::default() }
 }
 
 /// Loads a run's weights into a model.

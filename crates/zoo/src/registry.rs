@@ -3,6 +3,8 @@
 use ferrotape_backend::{Error, Result};
 use ferrotape_nn::{Classifier, Init};
 
+use crate::{GoogLeNet, GoogLeNetConfig};
+
 /// A network that can be made by name.
 #[derive(Debug, Clone, Copy)]
 pub struct Model {
@@ -29,6 +31,35 @@ impl Model {
     /// No classes; out of memory.
     pub fn build(&self, init: &Init, classes: usize) -> Result<Box<dyn Classifier>> {
         (self.build)(init, classes)
+    }
+
+    /// The network with new parameters that is to be given weights from a file, as torchvision's
+    /// constructor makes it when it is told of weights: [`googlenet`](crate::googlenet) brings its
+    /// images to mean and deviation 0.5 then
+    /// ([`transform_input`](crate::GoogLeNetConfig::transform_input)), which the published weights were
+    /// trained with. All others are as [`build`](Self::build) makes them.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    ///
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+    /// let model = ferrotape_zoo::find("googlenet")?.build_for_weights(&init, 1000)?;
+    /// assert_eq!(model.count_parameters(), 13_004_888);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_for_weights(&self, init: &Init, classes: usize) -> Result<Box<dyn Classifier>> {
+        match self.name {
+            "googlenet" => {
+                let config =
+                    GoogLeNetConfig { transform_input: true, ..GoogLeNetConfig::new(classes) };
+                Ok(Box::new(GoogLeNet::new(init, config)?))
+            }
+            _ => self.build(init, classes),
+        }
     }
 }
 

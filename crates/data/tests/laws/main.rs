@@ -1,4 +1,5 @@
 //! The laws of readers and of the loader.
 
+mod folder;
 mod idx;
 mod loader;

@@ -1,13 +1,13 @@
 //! Progress as JSON, for a program that watches the run.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::pace::Pace;
-use super::{BatchDone, EpochStart, Reporter};
+use super::{BatchDone, EpochStart, Reporter, note};
 use crate::{EpochRecord, FinalRecord};
 
 /// At most one progress event within an epoch in this time.
@@ -38,6 +38,7 @@ pub struct JsonLines<W> {
     pace: Pace,
     /// When, in the epoch's time, the last progress event was written.
     last: Duration,
+    failed: Option<io::Error>,
 }
 
 #[derive(Serialize)]
@@ -68,7 +69,7 @@ enum Event<'a> {
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Writes to `out`; what it refuses is lost, and the run goes on.
+    /// Writes to `out`; what it refuses is lost, and the run goes on (see [`Reporter::failure`]).
     ///
     /// ```
     /// use ferrotape_train::progress::JsonLines;
@@ -76,14 +77,15 @@ impl<W: Write> JsonLines<W> {
     /// let events = JsonLines::new(std::io::stdout());
     /// ```
     pub fn new(out: W) -> Self {
-        Self { out, pace: Pace::default(), last: Duration::ZERO }
+        Self { out, pace: Pace::default(), last: Duration::ZERO, failed: None }
     }
 
     fn send(&mut self, event: &Event<'_>) {
         let mut line = serde_json::to_string(event).expect("an event is numbers and text");
         line.push('\n');
-        // A closed pipe is no reason to stop training, and there is nobody to tell.
-        let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+        // Neither a closed pipe nor a full disk is a reason to stop training.
+        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+        note(&mut self.failed, written);
     }
 }
 
@@ -122,6 +124,10 @@ impl<W: Write> Reporter for JsonLines<W> {
 
     fn message(&mut self, text: &str) {
         self.send(&Event::Message { text });
+    }
+
+    fn failure(&mut self) -> Option<io::Error> {
+        self.failed.take()
     }
 }
 

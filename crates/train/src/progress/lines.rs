@@ -1,11 +1,11 @@
 //! Progress as plain lines, for a log file or a pipe.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::{BatchDone, EpochStart, Reporter, words};
+use super::{BatchDone, EpochStart, Reporter, note, words};
 use crate::format::count;
 use crate::{EpochRecord, FinalRecord};
 
@@ -31,10 +31,11 @@ pub struct Lines<W> {
     pace: Pace,
     /// When, in the epoch's time, the last line was written.
     last: Duration,
+    failed: Option<io::Error>,
 }
 
 impl<W: Write> Lines<W> {
-    /// Writes to `out`; what it refuses is lost, and the run goes on.
+    /// Writes to `out`; what it refuses is lost, and the run goes on (see [`Reporter::failure`]).
     ///
     /// ```
     /// use ferrotape_train::progress::Lines;
@@ -42,12 +43,13 @@ impl<W: Write> Lines<W> {
     /// let lines = Lines::new(std::io::stdout());
     /// ```
     pub fn new(out: W) -> Self {
-        Self { out, pace: Pace::default(), last: Duration::ZERO }
+        Self { out, pace: Pace::default(), last: Duration::ZERO, failed: None }
     }
 
     fn say(&mut self, line: &str) {
-        // A closed pipe is no reason to stop training, and there is nobody to tell.
-        let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+        // Neither a closed pipe nor a full disk is a reason to stop training.
+        let written = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+        note(&mut self.failed, written);
     }
 }
 
@@ -85,6 +87,10 @@ impl<W: Write> Reporter for Lines<W> {
 
     fn message(&mut self, text: &str) {
         self.say(text);
+    }
+
+    fn failure(&mut self) -> Option<io::Error> {
+        self.failed.take()
     }
 }
 
@@ -151,5 +157,15 @@ mod tests {
         let mut lines = Lines::new(Closed);
         lines.message("unheard");
         lines.finished(&FinalRecord::default(), Path::new("runs/x-1"));
+        assert!(lines.failure().is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_when_asked() {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut lines = Lines::new(full);
+        lines.message("lost");
+        assert_eq!(lines.failure().unwrap().kind(), io::ErrorKind::StorageFull);
     }
 }

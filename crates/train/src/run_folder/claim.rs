@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DEFAULT_BASE, METRICS, RunFolder, names_in};
+use super::{DEFAULT_BASE, METRICS, MODEL, RunFolder, names_in};
 use crate::{Error, Result};
 
 /// What a [`RunFolder`] brought into being and answers for until it is kept.
@@ -38,7 +38,7 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If `out` is a file or holds anything, `name` is no plain file name, or the folder cannot be
+    /// If `out` is a file or holds anything (a run that was ended early is called one), `name` is no plain file name, or the folder cannot be
     /// made or written. Nothing is left behind then.
     ///
     /// ```
@@ -102,7 +102,7 @@ impl RunFolder {
         make_folders(path, &mut made)?;
         let mut entries = fs::read_dir(path).map_err(|e| Error::io("read", path, e))?;
         if entries.next().is_some() {
-            return Err(Error::FolderNotEmpty { path: path.into() });
+            return Err(not_empty(path.into()));
         }
         Self::claim(path.into(), made)
     }
@@ -115,9 +115,7 @@ impl RunFolder {
                 made.files.push(file);
                 Ok(Self { path, metrics: Some(metrics), made: Some(made) })
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::FolderNotEmpty { path })
-            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(not_empty(path)),
             Err(e) => Err(Error::io("write into", path, e)),
         }
     }
@@ -140,6 +138,14 @@ impl RunFolder {
             made.files.clear();
             made.folders.clear();
         }
+    }
+}
+
+/// Says what holds a folder that should be empty: somebody's files, or what Ctrl-C left of a run.
+fn not_empty(path: PathBuf) -> Error {
+    match (path.join(METRICS).exists(), path.join(MODEL).exists()) {
+        (true, false) => Error::UnfinishedRun { path },
+        _ => Error::FolderNotEmpty { path },
     }
 }
 
@@ -234,7 +240,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let first = RunFolder::create(Some(place.path()), "x").unwrap();
         let second = RunFolder::create(Some(place.path()), "x");
-        assert!(matches!(second, Err(Error::FolderNotEmpty { .. })));
+        assert!(matches!(second, Err(Error::UnfinishedRun { .. })));
         assert_eq!(names(first.path()), ["metrics.jsonl"], "the refused one touched nothing");
     }
 

@@ -92,6 +92,24 @@ fn transformed_input_is_that_of_mean_and_deviation_one_half() {
 }
 
 #[test]
+fn the_network_that_weights_are_for_transforms_its_input_and_no_other_does() {
+    let device = Device::new(Cpu::new(CpuOptions::default()).unwrap());
+    let init = Init::new(&device, Rng::new(3)).dtype(DType::F64);
+    let scores = |model: &dyn Classifier| {
+        crate::fixture::fill(model, &device);
+        model.scores(&Pass::eval(&device), &Tensor::from(images(&device))).unwrap().to_f64_vec()
+    };
+    let of = |transform_input| {
+        let config = GoogLeNetConfig { transform_input, ..GoogLeNetConfig::new(5) };
+        scores(&GoogLeNet::new(&init, config).unwrap()).unwrap()
+    };
+    let entry = ferrotape_zoo::find("googlenet").unwrap();
+    assert_eq!(scores(&*entry.build_for_weights(&init, 5).unwrap()).unwrap(), of(true));
+    assert_eq!(scores(&*entry.build(&init, 5).unwrap()).unwrap(), of(false));
+    assert_ne!(of(true), of(false));
+}
+
+#[test]
 fn the_papers_heads_say_what_images_they_are_for() {
     let device = Device::new(Meta::new());
     let model = ferrotape_zoo::googlenet_2014(&Init::new(&device, Rng::new(1)), 5).unwrap();
