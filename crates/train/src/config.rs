@@ -30,7 +30,7 @@ pub struct RunConfig {
     pub model: String,
     /// The data: `mnist` for the bundled digits, `synthetic` for made-up images, otherwise a folder.
     pub data: String,
-    /// The form of the data in the folder, by the name of a [`Form`](ferrotape_data::Form); absent
+    /// The form of the data in the folder, by the name of a [`Form`]; absent
     /// if it is to be told from the files, or there is no folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
