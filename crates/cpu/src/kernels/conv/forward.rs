@@ -58,9 +58,10 @@ impl Kernel for Forward<'_> {
             // SAFETY: `fits` says that all windows lie in the band; the weights are those of as many
             // vectors as `width` says.
             unsafe {
-                match (S::PANEL, width / LANES) {
-                    (2, 2) => panel.tiles::<S, 2>(simd),
-                    _ => panel.tiles::<S, 1>(simd),
+                if const { S::PANEL == 2 } && width == 2 * LANES {
+                    panel.tiles::<S, 2>(simd);
+                } else {
+                    panel.tiles::<S, 1>(simd);
                 }
             }
         }
@@ -105,7 +106,7 @@ impl Panel<'_> {
         let [rows, pixels] = self.size;
         // SAFETY: the caller's; a row has as many pixels as a tile asks for.
         unsafe {
-            if S::TILE < 14 {
+            if const { S::TILE < 14 } {
                 return match best_length(pixels, 1, S::TILE) {
                     6 => self.rows::<S, 1, 6, V>(simd, 0, rows),
                     5 => self.rows::<S, 1, 5, V>(simd, 0, rows),

@@ -91,9 +91,10 @@ impl Kernel for WeightGrad<'_> {
                     count: (gy.channels - first).min(width),
                     sums: self.sums.as_mut_ptr().add(first * w.taps()),
                 };
-                match (S::PANEL, width / LANES) {
-                    (2, 2) => panel.add_runs::<S, 2>(simd),
-                    _ => panel.add_all::<S>(simd),
+                if const { S::PANEL == 2 } && width == 2 * LANES {
+                    panel.add_runs::<S, 2>(simd);
+                } else {
+                    panel.add_all::<S>(simd);
                 }
             }
         }
@@ -146,23 +147,66 @@ impl Panel<'_> {
             for tap in (0..self.w.run).step_by(part) {
                 // SAFETY: the caller's; the run has as many floats from `tap` on as are added.
                 unsafe {
-                    match part.min(self.w.run - tap) {
-                        14 => self.add::<S, 1, 14, V>(simd, run, tap),
-                        13 => self.add::<S, 1, 13, V>(simd, run, tap),
-                        12 => self.add::<S, 1, 12, V>(simd, run, tap),
-                        11 => self.add::<S, 1, 11, V>(simd, run, tap),
-                        10 => self.add::<S, 1, 10, V>(simd, run, tap),
-                        9 => self.add::<S, 1, 9, V>(simd, run, tap),
-                        8 => self.add::<S, 1, 8, V>(simd, run, tap),
-                        7 => self.add::<S, 1, 7, V>(simd, run, tap),
-                        6 => self.add::<S, 1, 6, V>(simd, run, tap),
-                        5 => self.add::<S, 1, 5, V>(simd, run, tap),
-                        4 => self.add::<S, 1, 4, V>(simd, run, tap),
-                        3 => self.add::<S, 1, 3, V>(simd, run, tap),
-                        2 => self.add::<S, 1, 2, V>(simd, run, tap),
-                        _ => self.add::<S, 1, 1, V>(simd, run, tap),
+                    let count = part.min(self.w.run - tap);
+                    if const { S::TILE < 14 } {
+                        self.add_few::<S, V>(simd, run, tap, count);
+                    } else {
+                        self.add_many::<S, V>(simd, run, tap, count);
                     }
                 }
+            }
+        }
+    }
+
+    /// Adds to `count` floats of a run, 6 at most.
+    ///
+    /// # Safety
+    /// As [`Panel::add`].
+    #[inline(always)]
+    unsafe fn add_few<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        run: usize,
+        tap: usize,
+        count: usize,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            match count {
+                6 => self.add::<S, 1, 6, V>(simd, run, tap),
+                5 => self.add::<S, 1, 5, V>(simd, run, tap),
+                4 => self.add::<S, 1, 4, V>(simd, run, tap),
+                3 => self.add::<S, 1, 3, V>(simd, run, tap),
+                2 => self.add::<S, 1, 2, V>(simd, run, tap),
+                _ => self.add::<S, 1, 1, V>(simd, run, tap),
+            }
+        }
+    }
+
+    /// Adds to `count` floats of a run, 14 at most.
+    ///
+    /// # Safety
+    /// As [`Panel::add`].
+    #[inline(always)]
+    unsafe fn add_many<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        run: usize,
+        tap: usize,
+        count: usize,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            match count {
+                14 => self.add::<S, 1, 14, V>(simd, run, tap),
+                13 => self.add::<S, 1, 13, V>(simd, run, tap),
+                12 => self.add::<S, 1, 12, V>(simd, run, tap),
+                11 => self.add::<S, 1, 11, V>(simd, run, tap),
+                10 => self.add::<S, 1, 10, V>(simd, run, tap),
+                9 => self.add::<S, 1, 9, V>(simd, run, tap),
+                8 => self.add::<S, 1, 8, V>(simd, run, tap),
+                7 => self.add::<S, 1, 7, V>(simd, run, tap),
+                _ => self.add_few::<S, V>(simd, run, tap, count),
             }
         }
     }
