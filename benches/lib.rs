@@ -1,78 +1,37 @@
 //! Shared parts of the benchmarks.
 //!
-//! A benchmark is a file in this folder with a `[[bench]]` entry in the manifest; `cargo xtask bench`
-//! finds it through criterion. The id is `phase/model/bBATCH/dtype` for whole models and begins with
-//! the verb's name for the rest. What the benchmark declares as its throughput is what its rate is
-//! counted in: `Throughput::Elements` means images under `train/`, `infer/` and `loader/` and
-//! floating-point operations elsewhere, `Throughput::Bytes` means memory traffic.
+//! A benchmark program is a file in the folder `benches` beside this one, with a `[[bench]]` entry
+//! in the manifest; `cargo xtask bench` finds it through criterion. Its rows are those of a
+//! [`Session`]: each has a name, the [`Work`] of one iteration, a setup that runs only if the row
+//! does, and a step that is timed.
+//!
+//! | rows | what is measured |
+//! | --- | --- |
+//! | `infer/<model>/b<batch>/<dtype>` | a forward pass in evaluation mode, without gradients |
+//! | `train/<model>/b<batch>/<dtype>` | forward, cross entropy, backward, a step of SGD with momentum |
+//! | `conv2d/<model>.<layer>/b<batch>/<dtype>/<direction>` | the verbs of convolution |
+//! | `linear/<model>.<layer>/b<batch>/<dtype>/<direction>` | matrix products as linear layers have them |
+//! | `gemm/n<size>/<dtype>` | a square matrix product |
+//! | `pool/..`, `norm/..`, `pointwise/..`, `softmax/..` | the other verbs at the shapes of the zoo |
+//! | `optim/<rule>/<model>` | an optimizer's step |
+//! | `tape/..` | what recording costs, by the operation |
+//! | `loader/..` | batches from a dataset |
+//! | `ceiling/..` | what this machine can do at all |
+//!
+//! What a row declares as its throughput is what its rate is counted in. `Throughput::Elements`
+//! means images under `train/`, `infer/` and `loader/`, recorded operations under `tape/`, and
+//! floating-point operations elsewhere; `Throughput::Bytes` means memory traffic.
+//!
+//! The variables that `cargo xtask bench` hands on are [`device::THREADS`], [`device::NAME`] and
+//! [`facts::FILE`].
 
-use ferrotape::prelude::*;
+pub mod ceilings;
+pub mod device;
+pub mod facts;
+pub mod memory;
+mod session;
+pub mod shapes;
+pub mod zoo;
 
-/// The variable in which `cargo xtask bench --threads N` hands the number of threads on.
-pub const THREADS: &str = "FERROTAPE_BENCH_THREADS";
-
-/// The number of threads that the device under test is to use; `None` leaves it to the device.
-///
-/// ```
-/// assert_eq!(ferrotape_benches::threads(), Ok(None));
-/// ```
-///
-/// # Errors
-/// The variable [`THREADS`] is set to something else than a number above 0.
-pub fn threads() -> Result<Option<usize>, String> {
-    std::env::var(THREADS).ok().map(|value| parse(&value)).transpose()
-}
-
-fn parse(value: &str) -> Result<usize, String> {
-    match value.parse() {
-        Ok(threads) if threads > 0 => Ok(threads),
-        _ => Err(format!("{THREADS} is \"{value}\"; set it to a number above 0 or unset it")),
-    }
-}
-
-/// The device under test: the CPU with [`threads`].
-///
-/// # Panics
-/// The device cannot be opened: there is nothing to measure then.
-pub fn device() -> Device {
-    let threads = threads().unwrap_or_else(|problem| panic!("{problem}"));
-    Device::open_with("cpu", DeviceOptions { threads }).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Normal numbers.
-///
-/// # Panics
-/// The device has no room.
-pub fn normal(device: &Device, shape: &[usize]) -> Array {
-    Init::new(device, Rng::new(7)).normal(shape, 0.0, 1.0).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Images of normal numbers, channels-last.
-///
-/// # Panics
-/// The device has no room.
-pub fn images(device: &Device, shape: [usize; 4]) -> Array {
-    normal(device, &shape).channels_last().unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Classes in turn.
-///
-/// # Panics
-/// The device has no room.
-pub fn labels(device: &Device, count: usize, classes: usize) -> Array {
-    let labels: Vec<i64> = (0..count).map(|i| (i % classes) as i64).collect();
-    Array::from_slice(device, &labels, [count]).unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_are_a_number_above_zero() {
-        assert_eq!(parse("2"), Ok(2));
-        for bad in ["0", "-1", "two", ""] {
-            assert!(parse(bad).unwrap_err().contains(THREADS), "{bad}");
-        }
-    }
-}
+pub use facts::Work;
+pub use session::{Run, Session};

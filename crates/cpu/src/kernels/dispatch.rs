@@ -4,7 +4,7 @@ use ferrotape_backend::Result;
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Plain, Simd};
+use super::simd::{LANES, Plain, Simd};
 use crate::Level;
 
 /// A level that this machine has: holding one is the proof.
@@ -19,6 +19,20 @@ impl Available {
 
     pub(crate) fn level(self) -> Level {
         self.0
+    }
+
+    /// Outputs of a panel, see [`Simd::PANEL`].
+    pub(crate) fn panel(self) -> usize {
+        struct Panel;
+        impl Kernel for Panel {
+            type Output = usize;
+
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::PANEL * LANES
+            }
+        }
+        self.run_kernel(Panel)
     }
 
     /// Runs the loop as compiled for this level.

@@ -14,6 +14,12 @@ pub(crate) trait Simd: Copy {
     /// How many vectors fit in registers, with a few left for operands.
     const ACCUMULATORS: usize;
 
+    /// Vectors of a panel of outputs that a convolution computes at a time.
+    const PANEL: usize;
+
+    /// Pixels that a convolution computes at a time, at most: as many as have registers for a panel.
+    const TILE: usize = Self::ACCUMULATORS / Self::PANEL;
+
     /// The same number in every lane.
     fn splat(self, value: f32) -> Self::V;
 
@@ -56,6 +62,7 @@ impl Simd for Plain {
     type V = [f32; LANES];
 
     const ACCUMULATORS: usize = 3;
+    const PANEL: usize = 1;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
@@ -135,6 +142,7 @@ mod x86 {
         type V = [__m256; 2];
 
         const ACCUMULATORS: usize = 6;
+        const PANEL: usize = 1;
 
         #[inline(always)]
         fn splat(self, value: f32) -> Self::V {
@@ -211,6 +219,7 @@ mod x86 {
         type V = __m512;
 
         const ACCUMULATORS: usize = 28;
+        const PANEL: usize = 2;
 
         #[inline(always)]
         fn splat(self, value: f32) -> Self::V {

@@ -3,7 +3,8 @@
 
 use ferrotape_backend::{Error, Result};
 
-use super::direct::Windows;
+use super::panels::Weights;
+use super::windows::Windows;
 use crate::kernels::dispatch::Kernel;
 use crate::kernels::simd::{LANES, Simd};
 
@@ -20,15 +21,18 @@ pub(crate) fn packed_len(windows: &Windows, outputs: usize) -> usize {
     windows.runs.len() * outputs * padded_run(windows.run)
 }
 
-/// Weights `[taps, outputs]`, row-major, as `[runs, outputs, run]`, runs padded with zeros to whole
-/// vectors.
-pub(crate) fn pack_runs(windows: &Windows, weights: &[f32], outputs: usize, packed: &mut [f32]) {
+/// Weights as `[runs, outputs, run]`, runs padded with zeros to whole vectors.
+pub(crate) fn pack_runs(windows: &Windows, weights: &Weights<'_>, packed: &mut [f32]) {
     packed.fill(0.0);
+    let [outputs, inputs] = weights.channels;
     let padded = padded_run(windows.run);
-    for (tap, row) in weights.chunks_exact(outputs.max(1)).enumerate() {
-        let (run, tap) = (tap / windows.run, tap % windows.run);
-        for (output, &weight) in row.iter().enumerate() {
-            packed[(run * outputs + output) * padded + tap] = weight;
+    for (element, &at) in windows.elements.iter().enumerate() {
+        for input in 0..inputs {
+            let tap = element * inputs + input;
+            let (run, tap) = (tap / windows.run, tap % windows.run);
+            for output in 0..outputs {
+                packed[(run * outputs + output) * padded + tap] = weights.get(output, input, at);
+            }
         }
     }
 }
@@ -51,10 +55,10 @@ impl Kernel for InputGrad<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
         let w = self.windows;
-        let pixels = self.rows * w.pixels;
+        let pixels = self.rows * w.out[1];
         let fits = pixels > 0
             && (1..=LONGEST_RUN).contains(&w.run)
-            && w.reach(self.rows) <= self.band.len()
+            && w.reach(self.rows, w.out[1]) <= self.band.len()
             && packed_len(w, self.outputs) <= self.weights.len()
             && self.outputs <= self.gy_pitch
             && (pixels - 1) * self.gy_pitch + self.outputs <= self.gy.len();
@@ -118,10 +122,10 @@ impl Runs<'_> {
         let w = self.windows;
         for row in 0..self.rows {
             let mut pixel = 0;
-            while pixel < w.pixels {
+            while pixel < w.out[1] {
                 // SAFETY: as many pixels of the row are left as are added.
                 pixel += unsafe {
-                    match w.pixels - pixel >= P {
+                    match w.out[1] - pixel >= P {
                         true => self.add_pixels::<S, P, R, V>(simd, run, row, pixel),
                         false => self.add_pixels::<S, 1, R, V>(simd, run, row, pixel),
                     }
@@ -147,7 +151,7 @@ impl Runs<'_> {
         let mut sums = [[[simd.splat(0.0); V]; R]; P];
         // SAFETY: the pixels' gradients, the runs' weights and their places in the band are there.
         unsafe {
-            let gy = self.gy.add((row * w.pixels + pixel) * self.gy_pitch);
+            let gy = self.gy.add((row * w.out[1] + pixel) * self.gy_pitch);
             let weights = self.weights.add(run * self.outputs * V * LANES);
             for output in 0..self.outputs {
                 let weights = weights.add(output * V * LANES);

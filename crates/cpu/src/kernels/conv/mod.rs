@@ -1,9 +1,12 @@
 //! Convolutions over channels-last images.
 
 pub(crate) mod columns;
-pub(crate) mod direct;
+pub(crate) mod forward;
 pub(crate) mod input_grad;
+pub(crate) mod outputs;
+pub(crate) mod panels;
 pub(crate) mod weight_grad;
+pub(crate) mod windows;
 
 use ferrotape_backend::check::ConvShapes;
 use ferrotape_backend::{Conv2d, Layout};
@@ -63,6 +66,15 @@ impl Geometry {
     pub(crate) fn products(&self) -> usize {
         let channels = self.outputs.saturating_mul(self.params.groups);
         self.pixels().saturating_mul(channels).saturating_mul(self.taps())
+    }
+
+    /// The same convolution of a single row of pixels, where each is by itself.
+    pub(crate) fn flat(mut self) -> Self {
+        if self.is_pointwise() {
+            let pixels = self.pixels();
+            (self.n, self.size, self.out) = (1, [1, pixels], [1, pixels]);
+        }
+        self
     }
 
     /// Whether an output pixel sees just the input pixel at its own place.

@@ -1,21 +1,55 @@
-//! The gradient of a direct convolution in its weight: each tap's sixteen outputs stay in registers
-//! while all pixels of a band pass by.
+//! The gradient of a convolution in its weight: registers hold some floats of a window by a panel of
+//! outputs, while all pixels of a band pass by.
 
 use ferrotape_backend::{Error, Result};
 
-use super::direct::Windows;
+use super::panels::{packed_len, panel_width};
+use super::windows::Windows;
 use crate::kernels::dispatch::Kernel;
 use crate::kernels::simd::{LANES, Simd};
 
-/// Adds the products of the windows and output gradients of some rows of one image.
+/// The gradients of a band's pixels, panel after panel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gradients<'a> {
+    /// From the first channel of the first pixel on.
+    pub(crate) data: &'a [f32],
+    /// Floats from one pixel to the next.
+    pub(crate) pitch: usize,
+    /// Floats from one panel to the next.
+    pub(crate) panel_step: usize,
+    /// Channels in all.
+    pub(crate) channels: usize,
+}
+
+impl Gradients<'_> {
+    /// The first `pixels` of them, copied to lie panel by panel without gaps.
+    pub(crate) fn packed<'a>(
+        self,
+        pixels: usize,
+        panel: usize,
+        room: &'a mut [f32],
+    ) -> Gradients<'a> {
+        let rows = self.data.chunks(self.pitch.max(1)).take(pixels);
+        for (pixel, row) in rows.enumerate() {
+            for (at, from) in row[..self.channels].chunks(panel).enumerate() {
+                let to = (at * pixels + pixel) * panel;
+                room[to..to + from.len()].copy_from_slice(from);
+            }
+        }
+        Gradients { data: room, pitch: panel, panel_step: pixels * panel, channels: self.channels }
+    }
+}
+
+/// Adds the products of windows and gradients to the sums of a weight.
 pub(crate) struct WeightGrad<'a> {
     pub(crate) windows: &'a Windows,
-    pub(crate) rows: usize,
     pub(crate) band: &'a [f32],
-    pub(crate) gy: &'a [f32],
-    pub(crate) gy_pitch: usize,
-    pub(crate) outputs: usize,
-    /// `[blocks of sixteen outputs, taps, 16]`.
+    /// Where the first window of each row lies in the band.
+    pub(crate) rows: &'a [usize],
+    /// Pixels of a row.
+    pub(crate) pixels: usize,
+    pub(crate) gy: Gradients<'a>,
+    /// As [`pack_panel`](super::panels::pack_panel) has weights.
     pub(crate) sums: &'a mut [f32],
 }
 
@@ -24,32 +58,42 @@ impl Kernel for WeightGrad<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let w = self.windows;
-        let pixels = self.rows * w.pixels;
-        let blocks = self.outputs.div_ceil(LANES);
-        let fits = pixels > 0
-            && w.reach(self.rows) <= self.band.len()
-            && blocks * w.taps() * LANES <= self.sums.len()
-            && self.outputs <= self.gy_pitch
-            && (pixels - 1) * self.gy_pitch + self.outputs <= self.gy.len();
+        let (w, gy) = (self.windows, self.gy);
+        let pixels = self.rows.len() * self.pixels;
+        if pixels * gy.channels == 0 {
+            return Ok(());
+        }
+        let widest = S::PANEL * LANES;
+        let farthest = self.rows.iter().copied().max().unwrap_or(0);
+        let panels = gy.channels.div_ceil(widest);
+        let fits = farthest.saturating_add(w.reach(1, self.pixels)) <= self.band.len()
+            && packed_len(w.taps(), gy.channels) <= self.sums.len()
+            && (0..panels).all(|panel| {
+                let count = (gy.channels - panel * widest).min(widest);
+                panel * gy.panel_step + (pixels - 1) * gy.pitch + count <= gy.data.len()
+            });
         if !fits {
             return Err(Error::argument("a convolution's band does not fit its windows"));
         }
-        for block in 0..blocks {
-            let channel = block * LANES;
-            let count = LANES.min(self.outputs - channel);
-            // SAFETY: a block has `count` outputs from `channel` on and its `taps * 16` sums; what
-            // is read of band and gradient was checked above.
+        for first in (0..gy.channels).step_by(widest) {
+            let width = panel_width(gy.channels, first, widest);
+            // SAFETY: the panels before this one have `first` outputs together, so its sums and its
+            // gradients begin where these are said to, and `fits` says that they are all there, and
+            // so are all windows.
             unsafe {
-                let gy = self.gy.as_ptr().add(channel);
-                let sums = self.sums.as_mut_ptr().add(block * w.taps() * LANES);
-                let (rows, band) = (self.rows, self.band.as_ptr());
-                let taps = Taps { w, rows, band, gy, pitch: self.gy_pitch, count };
-                match (S::ACCUMULATORS, w.runs.len(), w.run) {
-                    (28, 5, 5) => taps.add::<S, 5, 5>(simd, 0, 0, sums),
-                    (28, 3, 9) => taps.add::<S, 3, 9>(simd, 0, 0, sums),
-                    (28, 3, 3) => taps.add::<S, 3, 3>(simd, 0, 0, sums),
-                    _ => taps.add_runs(simd, sums),
+                let panel = Panel {
+                    w,
+                    band: self.band.as_ptr(),
+                    rows: self.rows,
+                    pixels: self.pixels,
+                    gy: gy.data.as_ptr().add(first / widest * gy.panel_step),
+                    pitch: gy.pitch,
+                    count: (gy.channels - first).min(width),
+                    sums: self.sums.as_mut_ptr().add(first * w.taps()),
+                };
+                match (S::PANEL, width / LANES) {
+                    (2, 2) => panel.add_runs::<S, 2>(simd),
+                    _ => panel.add_all::<S>(simd),
                 }
             }
         }
@@ -57,114 +101,128 @@ impl Kernel for WeightGrad<'_> {
     }
 }
 
-/// What is the same for all taps of a block of outputs.
-struct Taps<'a> {
+/// What is the same for all floats of the windows.
+struct Panel<'a> {
     w: &'a Windows,
-    rows: usize,
     band: *const f32,
+    rows: &'a [usize],
+    pixels: usize,
     gy: *const f32,
     pitch: usize,
+    /// Outputs of the panel.
     count: usize,
+    sums: *mut f32,
 }
 
-impl Taps<'_> {
-    /// Adds all taps, some adjacent ones of a run at a time.
+impl Panel<'_> {
+    /// As [`Panel::add_runs`] for a panel of one vector; windows of few floats are added whole.
     ///
     /// # Safety
-    /// As [`Taps::add`].
+    /// As [`Panel::add`].
     #[inline(always)]
-    unsafe fn add_runs<S: Simd>(&self, simd: S, sums: *mut f32) {
-        for run in 0..self.w.runs.len() {
-            let mut tap = 0;
-            while tap < self.w.run {
-                let left = self.w.run - tap;
-                // SAFETY: the caller's; `tap` and those added with it are in the run.
-                tap += unsafe {
-                    match (S::ACCUMULATORS, left) {
-                        (28, 15..) => self.add_some::<S, 15>(simd, run, tap, sums),
-                        (28, 8..) => self.add_some::<S, 8>(simd, run, tap, sums),
-                        (6.., 5..) => self.add_some::<S, 5>(simd, run, tap, sums),
-                        (_, 3..) => self.add_some::<S, 3>(simd, run, tap, sums),
-                        _ => self.add_some::<S, 1>(simd, run, tap, sums),
-                    }
-                };
+    unsafe fn add_all<S: Simd>(&self, simd: S) {
+        // SAFETY: the caller's; the runs are as many and as long as the numbers say.
+        unsafe {
+            match (S::ACCUMULATORS, self.w.runs.len(), self.w.run) {
+                (28, 5, 5) => self.add::<S, 5, 5, 1>(simd, 0, 0),
+                (28, 3, 9) => self.add::<S, 3, 9, 1>(simd, 0, 0),
+                (28, 3, 3) => self.add::<S, 3, 3, 1>(simd, 0, 0),
+                _ => self.add_runs::<S, 1>(simd),
             }
         }
     }
 
-    /// Adds `T` adjacent taps of a run, and says how many that were.
+    /// Adds to all floats of the windows, some adjacent ones of a run at a time.
     ///
     /// # Safety
-    /// As [`Taps::add`].
+    /// As [`Panel::add`].
     #[inline(always)]
-    unsafe fn add_some<S: Simd, const T: usize>(
-        &self,
-        simd: S,
-        run: usize,
-        tap: usize,
-        sums: *mut f32,
-    ) -> usize {
-        // SAFETY: the caller's.
-        unsafe { self.add::<S, 1, T>(simd, run, tap, sums) };
-        T
+    unsafe fn add_runs<S: Simd, const V: usize>(&self, simd: S) {
+        let longest = S::TILE.min(14);
+        // Parts of equal length, so that none is too short to fill the arithmetic units.
+        let parts = self.w.run.div_ceil(longest).max(1);
+        let part = self.w.run.div_ceil(parts).max(1);
+        for run in 0..self.w.runs.len() {
+            for tap in (0..self.w.run).step_by(part) {
+                // SAFETY: the caller's; the run has as many floats from `tap` on as are added.
+                unsafe {
+                    match part.min(self.w.run - tap) {
+                        14 => self.add::<S, 1, 14, V>(simd, run, tap),
+                        13 => self.add::<S, 1, 13, V>(simd, run, tap),
+                        12 => self.add::<S, 1, 12, V>(simd, run, tap),
+                        11 => self.add::<S, 1, 11, V>(simd, run, tap),
+                        10 => self.add::<S, 1, 10, V>(simd, run, tap),
+                        9 => self.add::<S, 1, 9, V>(simd, run, tap),
+                        8 => self.add::<S, 1, 8, V>(simd, run, tap),
+                        7 => self.add::<S, 1, 7, V>(simd, run, tap),
+                        6 => self.add::<S, 1, 6, V>(simd, run, tap),
+                        5 => self.add::<S, 1, 5, V>(simd, run, tap),
+                        4 => self.add::<S, 1, 4, V>(simd, run, tap),
+                        3 => self.add::<S, 1, 3, V>(simd, run, tap),
+                        2 => self.add::<S, 1, 2, V>(simd, run, tap),
+                        _ => self.add::<S, 1, 1, V>(simd, run, tap),
+                    }
+                }
+            }
+        }
     }
 
-    /// Adds the taps `tap..tap + T` of the runs `run..run + R`.
+    /// Adds to the floats `tap..tap + T` of the runs `run..run + R`.
     ///
     /// # Safety
-    /// The runs exist and have these taps; the band holds all windows of the rows, `gy` all their
-    /// gradients, and `sums` sixteen floats a tap.
+    /// The runs exist and have these floats; the band holds all windows of the rows, `gy` all their
+    /// gradients, and `sums` `V` vectors for each float of a window.
     #[inline(always)]
-    unsafe fn add<S: Simd, const R: usize, const T: usize>(
+    unsafe fn add<S: Simd, const R: usize, const T: usize, const V: usize>(
         &self,
         simd: S,
         run: usize,
         tap: usize,
-        sums: *mut f32,
     ) {
         let w = self.w;
-        let mut products = [[simd.splat(0.0); T]; R];
+        let mut products = [[[simd.splat(0.0); V]; T]; R];
         let runs: [usize; R] = std::array::from_fn(|r| w.runs[run + r] + tap);
-        for row in 0..self.rows {
-            for pixel in 0..w.pixels {
-                // SAFETY: pixel and taps are in the band, as the caller vouches.
-                unsafe {
-                    let gy = self.gy.add((row * w.pixels + pixel) * self.pitch);
-                    let gy = match self.count == LANES {
-                        true => simd.load(gy),
-                        false => simd.load_part(gy, self.count),
-                    };
-                    let x = self.band.add(row * w.row_step + pixel * w.pixel_step);
+        let whole = self.count == V * LANES;
+        let mut gy = self.gy;
+        for &row in self.rows {
+            // SAFETY: pixels and floats are in the band, as the caller vouches.
+            unsafe {
+                let mut x = self.band.add(row);
+                for _ in 0..self.pixels {
+                    let mut gradient = [simd.splat(0.0); V];
+                    for (v, gradient) in gradient.iter_mut().enumerate() {
+                        *gradient = match whole {
+                            true => simd.load(gy.add(v * LANES)),
+                            false => {
+                                let count = self.count.saturating_sub(v * LANES).min(LANES);
+                                simd.load_part(gy.wrapping_add(v * LANES), count)
+                            }
+                        };
+                    }
                     for (products, run) in products.iter_mut().zip(runs) {
-                        for (t, product) in products.iter_mut().enumerate() {
+                        for (t, products) in products.iter_mut().enumerate() {
                             let value = simd.splat(*x.add(run + t));
-                            *product = simd.mul_add(value, gy, *product);
+                            for (product, &gradient) in products.iter_mut().zip(&gradient) {
+                                *product = simd.mul_add(value, gradient, *product);
+                            }
                         }
                     }
+                    x = x.wrapping_add(w.pixel_step);
+                    gy = gy.wrapping_add(self.pitch);
                 }
             }
         }
         for (r, products) in products.into_iter().enumerate() {
-            for (t, product) in products.into_iter().enumerate() {
-                // SAFETY: tap `tap + t` of run `run + r` has its sixteen sums.
-                unsafe {
-                    let sum = sums.add(((run + r) * w.run + tap + t) * LANES);
-                    simd.store(sum, simd.add(simd.load(sum), product));
+            for (t, products) in products.into_iter().enumerate() {
+                let float = (run + r) * w.run + tap + t;
+                for (v, product) in products.into_iter().enumerate() {
+                    // SAFETY: the float of the window has its sums.
+                    unsafe {
+                        let sum = self.sums.add((float * V + v) * LANES);
+                        simd.store(sum, simd.add(simd.load(sum), product));
+                    }
                 }
             }
-        }
-    }
-}
-
-/// Undoes [`pack_outputs`](super::direct::pack_outputs), adding to `weights`, `[taps, outputs]`.
-pub(crate) fn add_unpacked(packed: &[f32], outputs: usize, weights: &mut [f32]) {
-    let taps = weights.len() / outputs.max(1);
-    for (block, packed) in packed.chunks_exact((taps * LANES).max(1)).enumerate() {
-        let first = block * LANES;
-        let count = LANES.min(outputs - first);
-        for (from, to) in packed.chunks_exact(LANES).zip(weights.chunks_exact_mut(outputs)) {
-            let to = &mut to[first..first + count];
-            to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
         }
     }
 }

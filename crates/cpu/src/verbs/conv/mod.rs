@@ -1,7 +1,10 @@
 //! Convolution and its gradients.
 
 mod columns;
-mod direct;
+mod cut;
+mod forward;
+mod input_grad;
+mod weight_grad;
 
 use ferrotape_backend::{Array, Conv2d, DType, Result, check};
 
@@ -24,19 +27,19 @@ pub(crate) fn conv2d(
     }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
-    let w = w.cast(dtype)?;
-    let weight = columns::weight_matrix(&w, params.groups)?;
+    let w = input(w, dtype, Form::Contiguous)?;
     let has_bias = bias.is_some();
     let bias = input(bias.unwrap_or(&w), dtype, Form::Contiguous)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
         let geometry = Geometry::new(&shapes, params, x.layout(), y.layout());
-        open([&*x, &weight, &*bias], [&*y], |[x, w, bias], [y]| {
+        let direct = dtype == DType::F32 && forward::takes(&geometry);
+        let own = (!direct).then(|| columns::weight_matrix(&w, params.groups)).transpose()?;
+        let w = own.as_ref().unwrap_or(&w);
+        open([&*x, w, &*bias], [&*y], |[x, w, bias], [y]| {
             let bias = has_bias.then_some(bias);
             match dtype {
                 DType::F64 => columns::forward::<f64>(cpu, &geometry, [x, w], bias, y),
-                _ if direct::takes_forward(&geometry) => {
-                    direct::forward(cpu, &geometry, [x, w], bias, y)
-                }
+                _ if direct => forward::forward(cpu, &geometry, [x, w], bias, y),
                 _ => columns::forward::<f32>(cpu, &geometry, [x, w], bias, y),
             }
         })
@@ -57,14 +60,15 @@ pub(crate) fn conv2d_input_grad(
     }
     let dtype = gy.dtype().accumulator();
     let gy = input(gy, dtype, Form::Images)?;
-    let weight = columns::weight_matrix(&w.cast(dtype)?, params.groups)?;
+    let w = input(w, dtype, Form::Contiguous)?;
     output(gx, dtype, Form::Images, Before::Ignored, |gx| {
         let geometry = Geometry::new(&shapes, params, gx.layout(), gy.layout());
-        open([&*gy, &weight], [&*gx], |[gy, w], [gx]| match dtype {
+        let direct = dtype == DType::F32 && input_grad::takes(&geometry);
+        let own = (!direct).then(|| columns::weight_matrix(&w, params.groups)).transpose()?;
+        let w = own.as_ref().unwrap_or(&w);
+        open([&*gy, w], [&*gx], |[gy, w], [gx]| match dtype {
             DType::F64 => columns::input_grad::<f64>(cpu, &geometry, [gy, w], gx),
-            _ if direct::takes_input_grad(&geometry) => {
-                direct::input_grad(cpu, &geometry, [gy, w], gx)
-            }
+            _ if direct => input_grad::input_grad(cpu, &geometry, [gy, w], gx),
             _ => columns::input_grad::<f32>(cpu, &geometry, [gy, w], gx),
         })
     })
@@ -85,13 +89,17 @@ pub(crate) fn conv2d_weight_grad(
     let dtype = x.dtype().accumulator();
     let (x, gy) = (input(x, dtype, Form::Images)?, input(gy, dtype, Form::Images)?);
     let geometry = Geometry::new(&shapes, params, x.layout(), gy.layout());
+    if dtype == DType::F32 && weight_grad::takes(&geometry) {
+        return output(gw, dtype, Form::Contiguous, Before::Ignored, |gw| {
+            open([&*x, &*gy], [&*gw], |[x, gy], [gw]| {
+                weight_grad::weight_grad(cpu, &geometry, [x, gy], gw)
+            })
+        });
+    }
     // The gradient in the order of the kernels, then copied to where and how it is wanted.
     let matrix = columns::empty_weight_matrix(gw, dtype, params.groups)?;
     open([&*x, &*gy], [&matrix], |[x, gy], [gw]| match dtype {
         DType::F64 => columns::weight_grad::<f64>(cpu, &geometry, [x, gy], gw),
-        _ if direct::takes_weight_grad(&geometry) => {
-            direct::weight_grad(cpu, &geometry, [x, gy], gw)
-        }
         _ => columns::weight_grad::<f32>(cpu, &geometry, [x, gy], gw),
     })?;
     columns::store_weight_matrix(&matrix, gw)

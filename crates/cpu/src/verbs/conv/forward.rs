@@ -1,0 +1,128 @@
+//! Convolution of f32 images, straight from channels-last memory.
+
+use ferrotape_backend::Result;
+
+use crate::Cpu;
+use crate::cpu::Workspace;
+use crate::kernels::conv::Geometry;
+use crate::kernels::conv::forward::Forward;
+use crate::kernels::conv::outputs::{Outputs, Place};
+use crate::kernels::conv::panels::{Weights, pack_panel, packed_len};
+use crate::kernels::conv::windows::{Frame, Windows};
+use crate::kernels::split::{Chunks, for_each_part};
+use crate::memory::{In, Out};
+
+use super::cut::{channels_of_task, pixels_of_task, rows_of_task};
+
+/// Whether a convolution is done here.
+pub(crate) fn takes(geometry: &Geometry) -> bool {
+    geometry.params.groups == 1 && geometry.products() > 0
+}
+
+/// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous.
+pub(crate) fn forward(
+    cpu: &Cpu,
+    geometry: &Geometry,
+    [x, w]: [In<'_>; 2],
+    bias: Option<In<'_>>,
+    mut y: Out<'_>,
+) -> Result<()> {
+    let (x, w) = (x.span::<f32>()?, w.span::<f32>()?);
+    let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
+    let geometry = &geometry.flat();
+    let [kh, kw] = geometry.kernel;
+    let frame = Frame::of_input(geometry);
+    let windows = Windows::new(geometry, &frame);
+    let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]);
+    let packed = pack(cpu, &weights, &windows)?;
+
+    let [h, width] = windows.out;
+    let (taps, products) = (windows.taps(), geometry.products());
+    let channels = channels_of_task(cpu, taps, geometry.outputs);
+    let block = match h {
+        1 => [1, pixels_of_task(&frame, taps * channels)],
+        _ => [rows_of_task(&windows, taps * channels * width), width],
+    };
+    let sizes = [geometry.n, h, width, geometry.outputs];
+    let parts =
+        Outputs::new(y.span::<f32>()?, sizes, geometry.y_pitch, [block[0], block[1], channels])?;
+    let frames = Frames::new(cpu, geometry.n, &frame, x, channels < geometry.outputs)?;
+    for_each_part(cpu.team_for(products), &parts, |index, y| {
+        let place = parts.place(index);
+        let weights = &packed.as_slice()[place.channels[0] * taps..];
+        let bias = bias.map(|bias| &bias[place.channels[0]..][..place.channels[1]]);
+        frames.with_band(cpu, &windows, &place, |band| {
+            cpu.level.run_kernel(Forward { windows: &windows, band, weights, bias, y })
+        })
+    })
+}
+
+/// All panels of a weight.
+pub(super) fn pack(cpu: &Cpu, weights: &Weights<'_>, windows: &Windows) -> Result<Workspace<f32>> {
+    let taps = windows.taps();
+    let mut packed = cpu.workspace::<f32>(packed_len(taps, weights.channels[0]))?;
+    let panel = cpu.level.panel();
+    let len = packed.as_slice().len();
+    if len > 0 {
+        let panels = Chunks::new(packed.as_mut_slice(), taps * panel);
+        for_each_part(cpu.team_for(len), &panels, |index, to| {
+            pack_panel(weights, &windows.elements, index * panel, to);
+            Ok(())
+        })?;
+    }
+    Ok(packed)
+}
+
+/// The frames of a batch: the images themselves, copies of all that were made once, or copies of
+/// bands that each task makes for itself.
+pub(super) struct Frames<'a> {
+    images: &'a [f32],
+    frame: &'a Frame,
+    copies: Option<Workspace<f32>>,
+}
+
+impl<'a> Frames<'a> {
+    /// `shared`: several tasks see each row.
+    pub(super) fn new(
+        cpu: &Cpu,
+        n: usize,
+        frame: &'a Frame,
+        images: &'a [f32],
+        shared: bool,
+    ) -> Result<Self> {
+        let mut copies = None;
+        if shared && !frame.is_image() {
+            let size = frame.rows() * frame.row();
+            let mut own = cpu.workspace::<f32>(n * size)?;
+            let parts = Chunks::new(own.as_mut_slice(), size);
+            for_each_part(cpu.team_for(n * size), &parts, |image, to| {
+                frame.copy(&images[image * frame.image_len()..], 0, to);
+                Ok(())
+            })?;
+            copies = Some(own);
+        }
+        Ok(Frames { images, frame, copies })
+    }
+
+    /// Calls `f` with the rows and pixels that the windows of a place see.
+    pub(super) fn with_band<T>(
+        &self,
+        cpu: &Cpu,
+        windows: &Windows,
+        place: &Place,
+        f: impl FnOnce(&[f32]) -> Result<T>,
+    ) -> Result<T> {
+        let (frame, [first, rows]) = (self.frame, place.rows);
+        let start = first * windows.row_step + place.pixels[0] * windows.pixel_step;
+        if frame.is_image() {
+            return f(&self.images[place.image * frame.image_len() + start..]);
+        }
+        if let Some(copies) = &self.copies {
+            return f(&copies.as_slice()[place.image * frame.rows() * frame.row() + start..]);
+        }
+        let mut band = cpu.workspace::<f32>(windows.band_rows(rows) * frame.row())?;
+        let image = &self.images[place.image * frame.image_len()..];
+        frame.copy(image, first * windows.down, band.as_mut_slice());
+        f(&band.as_slice()[place.pixels[0] * windows.pixel_step..])
+    }
+}

@@ -1,0 +1,191 @@
+//! The gradient of a convolution of f32 images in its weight.
+
+use std::ops::Range;
+
+use ferrotape_backend::Result;
+
+use crate::Cpu;
+use crate::kernels::conv::Geometry;
+use crate::kernels::conv::panels::{packed_len, store_panel};
+use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
+use crate::kernels::conv::windows::{Frame, Windows};
+use crate::kernels::split::{Chunks, for_each_part};
+use crate::memory::{In, Out};
+
+/// Multiply-adds of a task, at least.
+const TASK_PRODUCTS: usize = 1 << 19;
+
+/// Tasks, at most: what is enough for many threads.
+const MOST_TASKS: usize = 64;
+
+/// The most partial sums, and the most floats of all of them.
+const MOST_PARTIALS: usize = 32;
+const MOST_PARTIAL_FLOATS: usize = 1 << 22;
+
+/// Floats of sums that stay in a core's cache while bands pass by: 512 KiB.
+const RESIDENT_SUMS: usize = 1 << 17;
+
+/// Floats of a band that stay in a core's first cache, about, and the pixels that a band has at
+/// least, so that sums are not fetched and stored too often.
+const RESIDENT_BAND: usize = 1 << 14;
+const BAND_PIXELS: usize = 96;
+
+/// Floats of a window from which on it pays to lay gradients out by panels.
+const PACKING_TAPS: usize = 64;
+
+/// Whether a gradient in the weight is computed here.
+pub(crate) fn takes(geometry: &Geometry) -> bool {
+    geometry.params.groups == 1 && geometry.products() > 0
+}
+
+/// How the work is cut into tasks: by outputs first, because then nothing has to be added up.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    /// Outputs of a task.
+    channels: usize,
+    /// Rows of output pixels, of all images, of a task.
+    rows: usize,
+    /// Rows of output pixels of a band.
+    band: usize,
+}
+
+impl Cut {
+    fn new(cpu: &Cpu, geometry: &Geometry, windows: &Windows) -> Self {
+        let (taps, panel) = (windows.taps(), cpu.level.panel());
+        let panels = geometry.outputs.div_ceil(panel);
+        let resident = (RESIDENT_SUMS / (taps * panel)).max(1);
+        let groups = panels.div_ceil(resident);
+        let channels = panels.div_ceil(groups) * panel;
+        let tasks = (geometry.products() / TASK_PRODUCTS).clamp(1, MOST_TASKS);
+        let partials = tasks
+            .div_ceil(groups)
+            .min(MOST_PARTIALS)
+            .min(MOST_PARTIAL_FLOATS / packed_len(taps, geometry.outputs).max(1))
+            .max(1);
+        let all = geometry.n * geometry.out[0];
+        let band =
+            (RESIDENT_BAND / windows.row_step.max(1)).max(BAND_PIXELS.div_ceil(windows.out[1]));
+        Cut { channels, rows: all.div_ceil(partials), band }
+    }
+}
+
+/// `gw`, `[O, C, KH, KW]`, contiguous.
+pub(crate) fn weight_grad(
+    cpu: &Cpu,
+    geometry: &Geometry,
+    [x, gy]: [In<'_>; 2],
+    mut gw: Out<'_>,
+) -> Result<()> {
+    let (x, gy, gw) = (x.span::<f32>()?, gy.span::<f32>()?, gw.span::<f32>()?);
+    let frame = Frame::of_input(geometry);
+    let windows = Windows::new(geometry, &frame);
+    let (taps, outputs) = (windows.taps(), geometry.outputs);
+    let cut = Cut::new(cpu, geometry, &windows);
+    let rows = geometry.n * geometry.out[0];
+    let partials = rows.div_ceil(cut.rows);
+    let size = packed_len(taps, outputs);
+    let groups = outputs.div_ceil(cut.channels);
+    let mut sums = cpu.workspace::<f32>(partials * size)?;
+    let parts = Chunks::grouped(sums.as_mut_slice(), size, cut.channels * taps);
+    let pass = Bands { cpu, geometry, frame: &frame, windows: &windows, cut, x, gy };
+    for_each_part(cpu.team_for(geometry.products()), &parts, |task, sums| {
+        let (first, start) = (task % groups * cut.channels, task / groups * cut.rows);
+        sums.fill(0.0);
+        let rows = start..(start + cut.rows).min(rows);
+        pass.add(rows, first..(first + cut.channels).min(outputs), sums)
+    })?;
+
+    let sums = sums.as_slice();
+    let panel = cpu.level.panel();
+    let [kh, kw] = geometry.kernel;
+    let parts = Chunks::new(gw, taps * panel);
+    for_each_part(cpu.team_for(sums.len()), &parts, |index, rows| {
+        let from = index * panel * taps;
+        let len = (size - from).min(panel * taps);
+        let panels: Vec<_> = sums.chunks_exact(size).map(|sums| &sums[from..][..len]).collect();
+        store_panel(&panels, geometry.inputs, kh * kw, rows);
+        Ok(())
+    })
+}
+
+/// What is the same for all tasks.
+struct Bands<'a> {
+    cpu: &'a Cpu,
+    geometry: &'a Geometry,
+    frame: &'a Frame,
+    windows: &'a Windows,
+    cut: Cut,
+    x: &'a [f32],
+    gy: &'a [f32],
+}
+
+impl Bands<'_> {
+    /// Adds rows of output pixels, numbered through all images, to the sums of some outputs.
+    fn add(&self, rows: Range<usize>, channels: Range<usize>, sums: &mut [f32]) -> Result<()> {
+        let windows = self.windows;
+        let pixels = windows.out[1];
+        let mut frames = Vec::new();
+        let copied = match self.frame.is_image() {
+            true => 0,
+            false => {
+                let images = self.cut.band.div_ceil(windows.out[0]) + 1;
+                let height = self.cut.band * windows.down + images * windows.height;
+                height * self.frame.row()
+            }
+        };
+        let mut copies = self.cpu.workspace::<f32>(copied)?;
+        let packs = windows.taps() >= PACKING_TAPS;
+        let panel = self.cpu.level.panel();
+        let width = channels.len().next_multiple_of(panel);
+        let packed = if packs { self.cut.band.min(rows.len()) * pixels * width } else { 0 };
+        let mut packed = self.cpu.workspace::<f32>(packed)?;
+        for start in rows.clone().step_by(self.cut.band) {
+            let band = start..(start + self.cut.band).min(rows.end);
+            self.find_windows(band.clone(), copies.as_mut_slice(), &mut frames);
+            let first = start * pixels * self.geometry.y_pitch + channels.start;
+            let gy = Gradients {
+                data: &self.gy[first..],
+                pitch: self.geometry.y_pitch,
+                panel_step: panel,
+                channels: channels.len(),
+            };
+            let gy = match packs {
+                true => gy.packed(band.len() * pixels, panel, packed.as_mut_slice()),
+                false => gy,
+            };
+            self.cpu.level.run_kernel(WeightGrad {
+                windows,
+                band: if self.frame.is_image() { self.x } else { copies.as_slice() },
+                rows: &frames,
+                pixels,
+                gy,
+                sums,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Where the first window of each row lies: in the images, or in copies of their rows.
+    fn find_windows(&self, rows: Range<usize>, copies: &mut [f32], starts: &mut Vec<usize>) {
+        let (frame, windows) = (self.frame, self.windows);
+        let [height, _] = windows.out;
+        starts.clear();
+        let mut used = 0;
+        let mut row = rows.start;
+        while row < rows.end {
+            let (image, first) = (row / height, row % height);
+            let count = (height - first).min(rows.end - row);
+            let start = if frame.is_image() {
+                image * frame.image_len() + first * windows.row_step
+            } else {
+                let len = windows.band_rows(count) * frame.row();
+                let to = &mut copies[used..used + len];
+                frame.copy(&self.x[image * frame.image_len()..], first * windows.down, to);
+                used += len;
+                used - len
+            };
+            starts.extend((0..count).map(|i| start + i * windows.row_step));
+            row += count;
+        }
+    }
+}
