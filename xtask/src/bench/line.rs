@@ -269,6 +269,8 @@ pub(super) mod tests {
 
     /// A line with the least that reports need.
     pub(in super::super) fn line(peer: &str, mode: &str, name: &str, value: f64) -> Line {
+        // The fastest sample of a ceiling is what counts, so it is the figure given.
+        let fastest = if name.starts_with("ceiling/") { 1e3 } else { 0.9e3 };
         let unit = if name.starts_with("ceiling/copy") { "GB/s" } else { "img/s" };
         Line {
             peer: peer.to_owned(),
@@ -277,7 +279,7 @@ pub(super) mod tests {
             value: Some(value),
             unit: unit.to_owned(),
             median_ms: Some(1e3 / value),
-            min_ms: Some(0.9e3 / value),
+            min_ms: Some(fastest / value),
             max_ms: Some(1.1e3 / value),
             runs: Some(5),
             ..Line::default()

@@ -33,7 +33,8 @@ every peer once in turn, so that a machine's drift hits all alike. A figure is t
 best peer is the mode with the largest median.
 
 The *floor* of a row is max(operations / peak, bytes / bandwidth): no time of this algorithm can be below
-it. Operations are two for each multiply-add of the direct algorithm; bytes count each operand read once
+it. Peak and bandwidth are those of the fastest sample of a ceiling, since other work can only make a
+sample slower. Operations are two for each multiply-add of the direct algorithm; bytes count each operand read once
 and each result written once. bf16 is held against the peak of tile products where the processor has them.
 ";
 
@@ -128,7 +129,8 @@ fn image(file: &str, picture: &Option<String>) -> String {
 fn ceiling_table(entries: &[Entry]) -> Table {
     let mut table = Table::new(&["ceiling", "rate"], &[0]);
     for entry in entries.iter().filter(|e| e.is_ours() && e.name.starts_with(ROOM)) {
-        let rate = format!("{} {}", or_blank(entry.value), entry.unit.replace("GF/s", "GFLOP/s"));
+        let unit = entry.unit.replace("GF/s", "GFLOP/s");
+        let rate = format!("{} {unit}", or_blank(Ceilings::best(entry)));
         table.row(vec![format!("`{}`", entry.name), rate]);
     }
     table
