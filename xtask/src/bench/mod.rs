@@ -155,7 +155,12 @@ fn check(args: &Args) -> Result<()> {
 /// The lines of a file that the filter selects, and the ceilings.
 fn stored(file: &Path, filter: Option<&str>) -> Result<Vec<Line>> {
     let lines = line::read(file)?;
-    let names: Vec<_> = lines.iter().map(|line| line.name.clone()).collect();
+    let mut names: Vec<String> = Vec::new();
+    for line in &lines {
+        if !names.contains(&line.name) {
+            names.push(line.name.clone());
+        }
+    }
     let selected = select::select(&names, filter)?;
     let is_wanted =
         |line: &Line| line.name.starts_with(ceilings::ROOM) || selected.contains(&line.name);
@@ -166,6 +171,13 @@ fn stored(file: &Path, filter: Option<&str>) -> Result<Vec<Line>> {
 fn measured(args: &Args, peers: Option<&[Peer]>, metadata: &Metadata) -> Result<Vec<Line>> {
     let threads = args.threads.map(NonZeroUsize::get);
     let machine = Machine::here(&metadata.workspace_root, threads, &args.device, args.quick)?;
+    let programs = Programs::build(metadata)?;
+    let all = programs.rows();
+    let selected = select::select(&all, args.filter.as_deref())?;
+    let harnesses = peers
+        .map(|peers| Harnesses::prepare(peers, metadata, args.python.as_deref(), !args.no_compile))
+        .transpose()?;
+    // Nothing is replaced before it is known that there is something to measure.
     let mut log = match (&args.json, peers) {
         (Some(path), Some(_)) => Log::resume(path)?,
         (path, _) => Log::replace(path.as_deref())?,
@@ -173,12 +185,6 @@ fn measured(args: &Args, peers: Option<&[Peer]>, metadata: &Metadata) -> Result<
     if let Some(path) = &args.json {
         machine.can_continue(&log.lines, path)?;
     }
-    let programs = Programs::build(metadata)?;
-    let all = programs.rows();
-    let selected = select::select(&all, args.filter.as_deref())?;
-    let harnesses = peers
-        .map(|peers| Harnesses::prepare(peers, metadata, args.python.as_deref(), !args.no_compile))
-        .transpose()?;
     let is_ceiling = |name: &String| name.starts_with(ceilings::ROOM);
     // Another device has other ceilings, which nothing here knows.
     let mut own: Vec<_> =

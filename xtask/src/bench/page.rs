@@ -36,6 +36,10 @@ The *floor* of a row is max(operations / peak, bytes / bandwidth): no time of th
 it. Peak and bandwidth are those of the fastest sample of a ceiling, since other work can only make a
 sample slower. Operations are two for each multiply-add of the direct algorithm; bytes count each operand read once
 and each result written once. bf16 is held against the peak of tile products where the processor has them.
+
+To see what a change does, keep the rows before it with `--save NAME` and run again with `--compare NAME`. A row
+is marked as faster or slower only where its median moved by more than the noise: half of the sum of both
+spreads, each (max - min) / median.
 ";
 
 /// Writes the page and its pictures, and lists the page in the book's table of contents.
@@ -86,10 +90,15 @@ fn page(lines: &[Line], pictures: &Pictures, notes: &str) -> String {
     let verdicts = Verdict::all(&entries);
     let mut page = format!(
         "# Performance\n\n`cargo xtask bench --page` wrote this page from a run with {}.\n\n\
-         ## Method\n{METHOD}",
-        Machine::of(lines)
+         ## Method\n{METHOD}{}",
+        Machine::of(lines),
+        peers(lines),
     );
     page += &section("The machine's ceilings", "", &ceiling_table(&entries));
+    let disturbed = report::disturbed(&entries, &ceilings);
+    if !disturbed.is_empty() {
+        page += &format!("\n**{}.**\n", disturbed.trim_end());
+    }
     page += &section(
         "Whole networks",
         &image(BARS, &pictures.bars),
@@ -112,6 +121,21 @@ fn page(lines: &[Line], pictures: &Pictures, notes: &str) -> String {
         page += &format!("\n{}\n", notes.trim());
     }
     page
+}
+
+/// The peers with their versions.
+fn peers(lines: &[Line]) -> String {
+    let mut peers: Vec<_> = lines
+        .iter()
+        .filter(|line| !line.is_ours() && !line.version.is_empty())
+        .map(|line| match line.peer.as_str() {
+            "crates" => format!("{} {}", line.mode, line.version),
+            peer => format!("{peer} {}", line.version),
+        })
+        .collect();
+    peers.sort();
+    peers.dedup();
+    if peers.is_empty() { String::new() } else { format!("\nThe peers: {}.\n", peers.join(", ")) }
 }
 
 /// A section, or nothing where the run has no row for it.
@@ -242,7 +266,10 @@ mod tests {
             train,
             convolution,
             ours("pool/x", 10.0),
-            line("torch", "compile", "train/x/b1/f32", torch),
+            Line {
+                version: "2.15.0".to_owned(),
+                ..line("torch", "compile", "train/x/b1/f32", torch)
+            },
         ]
     }
 
@@ -266,6 +293,7 @@ mod tests {
     #[test]
     fn every_row_where_a_peer_wins_is_listed() {
         let page = written(125.0, "");
+        assert!(page.contains("\nThe peers: torch 2.15.0.\n"), "{page}");
         assert!(page.contains("| `train/x/b1/f32` | torch compile | 1.25 |"), "{page}");
         assert!(!page.contains("No peer is faster"), "{page}");
     }

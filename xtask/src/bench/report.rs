@@ -12,6 +12,7 @@ pub(super) fn report(lines: &[Line]) -> String {
     let ceilings = Ceilings::of(lines);
     let mut text = rows(&entries, &ceilings).to_string();
     text += &format!("{}\n", Machine::of(lines));
+    text += &disturbed(&entries, &ceilings);
     let verdicts = Verdict::all(&entries);
     if !verdicts.is_empty() {
         text += &format!("\n{}", beside_peers(&verdicts));
@@ -21,6 +22,23 @@ pub(super) fn report(lines: &[Line]) -> String {
         text += &format!("\nactivations and workspace of a training step\n{memory}");
     }
     text
+}
+
+/// A warning where a row computes clearly faster than the peak allows. Traffic says nothing of the kind,
+/// since a small row lives in the caches.
+pub(super) fn disturbed(entries: &[Entry], ceilings: &Ceilings) -> String {
+    const CLEARLY: f64 = 1.05;
+    let is_above = |entry: &&Entry| {
+        let pair = entry.work().gflops().zip(ceilings.peak(&entry.name));
+        entry.is_ours() && pair.is_some_and(|(rate, peak)| rate > peak * CLEARLY)
+    };
+    match entries.iter().filter(is_above).count() {
+        0 => String::new(),
+        count => format!(
+            "{count} of the rows are above the peak of arithmetic, so the machine was busy while that was \
+             measured; measure again when nothing else runs\n"
+        ),
+    }
 }
 
 /// Our rows: time, spread, rate, and what that is of the machine's ceilings.
@@ -149,6 +167,14 @@ mod tests {
         let expected = "train/x/b1/f32 10.0 ms 20.0 % 5 100 img/s 100 50 % 2.00 25 %";
         assert_eq!(row.join(" "), expected);
         assert!(text.contains("2 threads of"), "{text}");
+    }
+
+    #[test]
+    fn a_row_above_the_peak_is_a_warning_about_the_peak() {
+        let mut lines = lines();
+        assert!(!report(&lines).contains("was busy"));
+        lines[2].flops = Some(3e9);
+        assert!(report(&lines).contains("1 of the rows are above"), "{}", report(&lines));
     }
 
     #[test]

@@ -60,11 +60,15 @@ impl Roofline {
             .x_label_formatter(&label)
             .y_label_formatter(&label)
             .draw()?;
-        for (name, peak) in [("FMA, f32", self.ceilings.fma), ("tiles, bf16", self.ceilings.amx)] {
+        for (name, peak, colour) in [
+            ("tiles, bf16", self.ceilings.amx, RGBColor(140, 140, 140)),
+            ("FMA, f32", self.ceilings.fma, BLACK),
+        ] {
             let Some(peak) = peak else { continue };
-            let legend = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], BLACK);
+            let style = colour.stroke_width(2);
+            let legend = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], style);
             chart
-                .draw_series(LineSeries::new(self.ceiling(peak, x), BLACK.stroke_width(2)))?
+                .draw_series(LineSeries::new(self.ceiling(peak, x), style))?
                 .label(format!("{name}: {peak:.0} GFLOP/s"))
                 .legend(legend);
         }
@@ -94,7 +98,8 @@ impl Roofline {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            // No mark can be above the bandwidth's slope, so nothing is hidden there.
+            .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE)
             .border_style(BLACK)
             .draw()?;
