@@ -31,7 +31,7 @@ enum Command {
     /// Check the house rules that the compiler does not know.
     Tidy,
     /// Run the benchmarks and print medians, spreads and rates.
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     /// Hold operators, optimizers and schedules against the numbers of another framework.
     Parity(parity::Args),
     /// Run the laws of all operators and write what they prove to docs/coverage.md.

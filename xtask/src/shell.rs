@@ -51,6 +51,16 @@ impl Call {
         self.check(status)
     }
 
+    /// Runs the call in `folder` with its output on our standard error, so that ours stays readable.
+    ///
+    /// # Errors
+    /// As for [`Call::run`].
+    pub(crate) fn run_beside(&self, folder: &Path) -> Result<()> {
+        let mut command = self.command(folder);
+        let status = command.stdout(std::io::stderr()).status();
+        self.check(status.map_err(|error| self.cannot_start(&error.to_string()))?)
+    }
+
     /// Runs the call in `folder` and returns what it wrote to its standard output.
     ///
     /// # Errors
@@ -66,7 +76,8 @@ impl Call {
             .map_err(|_| format!("`{self}` wrote something that is not UTF-8."))?)
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    /// The process that the call means, not yet started.
+    pub(crate) fn command(&self, folder: &Path) -> Command {
         // The cargo that runs us is the one whose toolchain was chosen, so it is asked first.
         let program = match std::env::var_os("CARGO") {
             Some(cargo) if self.program == "cargo" => cargo,
@@ -78,7 +89,8 @@ impl Call {
         command
     }
 
-    fn cannot_start(&self, error: &str) -> String {
+    /// What to say when the program cannot be started.
+    pub(crate) fn cannot_start(&self, error: &str) -> String {
         format!("`{}` could not be started ({error}); is it installed?", self.program)
     }
 

@@ -18,14 +18,17 @@ impl Rate {
     /// The rate of a benchmark whose iteration takes `ms` milliseconds.
     ///
     /// Bytes give GB/s and elements GF/s, or img/s where a whole model or the loader is measured. A
-    /// benchmark that declares no work is reported by its time.
+    /// benchmark that declares no work is reported by its time, and the tape by the nanoseconds of one
+    /// of its operations.
     pub(super) fn new(name: &str, work: Option<Work>, ms: f64) -> Self {
         let seconds = ms / 1e3;
         let per_second = |count: u64| count as f64 / seconds;
         match work {
             Some(Work::Elements(count) | Work::ElementsAndBytes { elements: count }) => {
                 let room = name.split('/').next().unwrap_or_default();
-                if COUNTED_IN_IMAGES.contains(&room) {
+                if room == "tape" {
+                    Self { value: ms * 1e6 / count as f64, unit: "ns/op" }
+                } else if COUNTED_IN_IMAGES.contains(&room) {
                     Self { value: per_second(count), unit: "img/s" }
                 } else {
                     Self { value: per_second(count) / 1e9, unit: "GF/s" }
@@ -54,6 +57,7 @@ mod tests {
             ("copy", Some(Work::Bytes(2_000_000)), 1.0, "GB/s"),
             ("copy", Some(Work::Bits(16_000_000)), 1.0, "GB/s"),
             ("tape", None, 2.0, "ms"),
+            ("tape/recorded", Some(Work::Elements(1000)), 2000.0, "ns/op"),
         ] {
             assert_eq!(Rate::new(name, work, 2.0), Rate { value, unit }, "{name}");
         }

@@ -1,167 +1,205 @@
-//! The results as people and as programs read them.
+//! The results as people read them on a terminal.
 
-use std::num::NonZeroUsize;
+use super::ceilings::Ceilings;
+use super::line::Line;
+use super::machine::Machine;
+use super::passes::{Entry, Verdict};
+use super::text::{Table, or_blank, percent, three_digits};
 
-use serde::Serialize;
-
-use super::criterion::Measurement;
-use super::rate::Rate;
-use crate::Result;
-
-/// One benchmark's line. The fields are those that the harnesses of other frameworks write, so that
-/// the files can be read side by side.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Row {
-    peer: &'static str,
-    mode: &'static str,
-    name: String,
-    value: f64,
-    unit: &'static str,
-    median_ms: f64,
-    min_ms: f64,
-    max_ms: f64,
-    runs: usize,
-    threads: NonZeroUsize,
-    version: &'static str,
+/// Everything that a run has to say: the rows, and the peers where some were measured.
+pub(super) fn report(lines: &[Line]) -> String {
+    let entries = Entry::all(lines);
+    let ceilings = Ceilings::of(lines);
+    let mut text = rows(&entries, &ceilings).to_string();
+    text += &format!("{}\n", Machine::of(lines));
+    text += &disturbed(&entries, &ceilings);
+    let verdicts = Verdict::all(&entries);
+    if !verdicts.is_empty() {
+        text += &format!("\n{}", beside_peers(&verdicts));
+    }
+    let memory = memory(&verdicts);
+    if !memory.is_empty() {
+        text += &format!("\nactivations and workspace of a training step\n{memory}");
+    }
+    text
 }
 
-impl Row {
-    /// The line of a measurement that was made with so many threads.
-    pub(super) fn new(measurement: Measurement, threads: NonZeroUsize) -> Self {
-        let times = &measurement.times_ms;
-        let median_ms = median(times);
-        let rate = Rate::new(&measurement.name, measurement.work, median_ms);
-        Self {
-            peer: "ferrotape",
-            mode: "default",
-            value: rate.value,
-            unit: rate.unit,
-            median_ms,
-            min_ms: times.first().copied().unwrap_or(f64::NAN),
-            max_ms: times.last().copied().unwrap_or(f64::NAN),
-            runs: times.len(),
-            threads,
-            // All members share one version, this program included.
-            version: env!("CARGO_PKG_VERSION"),
-            name: measurement.name,
-        }
-    }
-
-    /// (max - min) / median, as a percentage.
-    fn spread(&self) -> f64 {
-        (self.max_ms - self.min_ms) / self.median_ms * 100.0
+/// A warning where a row computes clearly faster than the peak allows. Traffic says nothing of the kind,
+/// since a small row lives in the caches.
+pub(super) fn disturbed(entries: &[Entry], ceilings: &Ceilings) -> String {
+    const CLEARLY: f64 = 1.05;
+    let is_above = |entry: &&Entry| {
+        let pair = entry.work().gflops().zip(ceilings.peak(&entry.name));
+        entry.is_ours() && pair.is_some_and(|(rate, peak)| rate > peak * CLEARLY)
+    };
+    match entries.iter().filter(is_above).count() {
+        0 => String::new(),
+        count => format!(
+            "{count} of the rows are above the peak of arithmetic, so the machine was busy while that was \
+             measured; measure again when nothing else runs\n"
+        ),
     }
 }
 
-/// The middle of ascending values, or the mean of the two in the middle.
-fn median(times: &[f64]) -> f64 {
-    let middle = times.len() / 2;
-    match times.len() % 2 {
-        _ if times.is_empty() => f64::NAN,
-        1 => times[middle],
-        _ => (times[middle - 1] + times[middle]) / 2.0,
-    }
-}
-
-/// The table for a terminal: a line a benchmark, figures right-aligned.
-pub(super) fn table(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("name".len());
-    let mut table = format!(
-        "{:width$}  {:>11}  {:>8}  {:>5}  {:>16}\n",
-        "name", "median", "spread", "runs", "rate"
-    );
-    for row in rows {
-        // A benchmark without declared work has no rate but its time, which stands there already.
-        let rate = match row.unit {
-            "ms" => String::new(),
-            unit => format!("{} {unit:<5}", three_digits(row.value)),
+/// Our rows: time, spread, rate, and what that is of the machine's ceilings.
+fn rows(entries: &[Entry], ceilings: &Ceilings) -> Table {
+    let heads =
+        &["name", "median", "spread", "runs", "rate", "GFLOP/s", "of peak", "GB/s", "of copy"];
+    let mut table = Table::new(heads, &[0]);
+    for entry in entries.iter().filter(|entry| entry.is_ours()) {
+        let work = entry.work();
+        let rate = match (entry.value, entry.unit.as_str()) {
+            // A benchmark without declared work has no rate but its time, which stands there already.
+            (_, "ms") | (None, _) => String::new(),
+            (Some(value), unit) => format!("{} {unit:<5}", three_digits(value)),
         };
-        let median = format!("{} ms", three_digits(row.median_ms));
-        let line = format!(
-            "{:width$}  {median:>11}  {:>6.1} %  {:>5}  {rate:>16}",
-            row.name,
-            row.spread(),
-            row.runs,
-        );
-        table.push_str(line.trim_end());
-        table.push('\n');
+        table.row(vec![
+            entry.name.clone(),
+            entry.median_ms.map_or_else(String::new, |ms| format!("{} ms", three_digits(ms))),
+            entry.spread().map_or_else(String::new, |s| format!("{:.1} %", s * 100.0)),
+            entry.runs.to_string(),
+            rate,
+            or_blank(work.gflops()),
+            percent(work.gflops(), ceilings.peak(&entry.name)),
+            or_blank(work.gbytes()),
+            percent(work.gbytes(), ceilings.copy),
+        ]);
     }
     table
 }
 
-/// The rows as JSON, one object a line.
-///
-/// # Errors
-/// A figure is not finite, which a measurement cannot be.
-pub(super) fn json_lines(rows: &[Row]) -> Result<String> {
-    let mut lines = String::new();
-    for row in rows {
-        lines.push_str(&serde_json::to_string(row)?);
-        lines.push('\n');
+/// Ours beside the best peer. Where that is faster, the line says so.
+pub(super) fn beside_peers(verdicts: &[Verdict<'_>]) -> Table {
+    let heads = &["name", "ours", "best peer", "", "ours / best", "passes", "verdict"];
+    let mut table = Table::new(heads, &[0, 3, 6]);
+    for verdict in verdicts {
+        let ours = verdict.ours;
+        let (value, who, said) = match verdict.best() {
+            Some(best) => {
+                let who = format!("{} {}", best.peer, best.mode);
+                let said = match verdict.is_slower() {
+                    true => format!("{} is faster", best.peer),
+                    false => String::new(),
+                };
+                (or_blank(best.value), who, said)
+            }
+            None => (String::new(), String::new(), "no peer could be measured".to_owned()),
+        };
+        table.row(vec![
+            ours.name.clone(),
+            format!("{} {}", or_blank(ours.value), ours.unit),
+            value,
+            who,
+            verdict.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+            ours.passes.to_string(),
+            said,
+        ]);
     }
-    Ok(lines)
+    table
 }
 
-/// The figure with at least three digits that count.
-fn three_digits(value: f64) -> String {
-    let whole = value.abs().max(1e-9).log10().floor();
-    let decimals = (2.0 - whole).clamp(0.0, 6.0) as usize;
-    format!("{value:.decimals$}")
+/// Activations and workspace in MiB, ours and those of the fastest mode of each peer.
+pub(super) fn memory(verdicts: &[Verdict<'_>]) -> Table {
+    let mut table = Table::new(&["name", "ours MiB", "peer MiB", "peer", "ours / peer"], &[0, 3]);
+    for verdict in verdicts {
+        let Some(ours) = verdict.ours.working_mib else { continue };
+        for peer in &verdict.peers {
+            let Some(theirs) = peer.working_mib else { continue };
+            table.row(vec![
+                verdict.ours.name.clone(),
+                three_digits(ours),
+                three_digits(theirs),
+                format!("{} {}", peer.peer, peer.mode),
+                if theirs > 0.0 { format!("{:.2}", ours / theirs) } else { String::new() },
+            ]);
+        }
+    }
+    table
+}
+
+/// Modes that could not be measured, each with the reason.
+pub(super) fn failures(verdicts: &[Verdict<'_>]) -> Table {
+    let mut table = Table::new(&["name", "peer", "why"], &[0, 1, 2]);
+    for entry in verdicts.iter().flat_map(|verdict| &verdict.failed) {
+        table.row(vec![
+            entry.name.clone(),
+            format!("{} {}", entry.peer, entry.mode),
+            entry.error.clone().unwrap_or_default().replace('|', "/"),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::criterion::Work;
+    use super::super::line::tests::line;
     use super::*;
 
-    fn row() -> Row {
-        let times_ms = vec![1.0, 2.0, 2.0, 3.0];
-        let name = "train/lenet5/b64/f32".to_owned();
-        let two = NonZeroUsize::new(2).unwrap();
-        Row::new(Measurement { name, work: Some(Work::Elements(64)), times_ms }, two)
+    fn words(text: &str, start: &str) -> Vec<String> {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn lines() -> Vec<Line> {
+        let ceiling = |name: &str, value| line("ferrotape", "default", name, value);
+        let mut ours = line("ferrotape", "default", "train/x/b1/f32", 100.0);
+        // 10 ms: 1 GFLOP and 20 MB are 100 GFLOP/s and 2 GB/s.
+        ours.flops = Some(1e9);
+        ours.bytes = Some(2e7);
+        ours.peak_rss_mib = Some(150.0);
+        ours.rss_before_mib = Some(40.0);
+        ours.grad_and_momentum_mib = Some(10.0);
+        let mut theirs = line("torch", "compile", "train/x/b1/f32", 125.0);
+        theirs.peak_rss_mib = Some(300.0);
+        theirs.rss_before_mib = Some(90.0);
+        theirs.grad_and_momentum_mib = Some(10.0);
+        let mut failed = line("candle", "default", "train/x/b1/f32", 1.0);
+        failed.value = None;
+        failed.error = Some("no backward".to_owned());
+        let fma = Line { threads: Some(2), ..ceiling("ceiling/fma/f32", 200.0) };
+        vec![fma, ceiling("ceiling/copy", 8.0), ours, theirs, failed]
     }
 
     #[test]
-    fn a_row_has_the_fields_of_the_other_harnesses() {
-        let expected = serde_json::json!({
-            "peer": "ferrotape",
-            "mode": "default",
-            "name": "train/lenet5/b64/f32",
-            "value": 32_000.0,
-            "unit": "img/s",
-            "median_ms": 2.0,
-            "min_ms": 1.0,
-            "max_ms": 3.0,
-            "runs": 4,
-            "threads": 2,
-            "version": env!("CARGO_PKG_VERSION"),
-        });
-        assert_eq!(serde_json::to_value(row()).unwrap(), expected);
+    fn a_row_shows_its_time_its_rate_and_its_share_of_the_ceilings() {
+        let text = report(&lines());
+        let row = words(&text, "train/x/b1/f32");
+        let expected = "train/x/b1/f32 10.0 ms 20.0 % 5 100 img/s 100 50 % 2.00 25 %";
+        assert_eq!(row.join(" "), expected);
+        assert!(text.contains("2 threads of"), "{text}");
     }
 
     #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
-        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
+    fn a_row_above_the_peak_is_a_warning_about_the_peak() {
+        let mut lines = lines();
+        assert!(!report(&lines).contains("was busy"));
+        lines[2].flops = Some(3e9);
+        assert!(report(&lines).contains("1 of the rows are above"), "{}", report(&lines));
     }
 
     #[test]
-    fn the_table_shows_median_spread_and_rate() {
-        let table = table(&[row()]);
-        let line = table.lines().nth(1).unwrap();
-        let words: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(
-            words,
-            ["train/lenet5/b64/f32", "2.00", "ms", "100.0", "%", "4", "32000", "img/s"]
-        );
+    fn a_row_without_known_work_has_blank_cells() {
+        let text = report(&[line("ferrotape", "default", "tape/x", 100.0)]);
+        assert_eq!(words(&text, "tape/x").join(" "), "tape/x 10.0 ms 20.0 % 5 100 img/s");
+        assert!(!text.contains("best peer"), "{text}");
     }
 
     #[test]
-    fn small_and_large_figures_keep_three_digits() {
-        for (value, text) in
-            [(0.001234, "0.00123"), (1.234, "1.23"), (12.34, "12.3"), (12345.6, "12346")]
-        {
-            assert_eq!(three_digits(value), text);
-        }
+    fn where_a_peer_is_faster_the_table_says_so() {
+        let lines = lines();
+        let entries = Entry::all(&lines);
+        let verdicts = Verdict::all(&entries);
+        let text = beside_peers(&verdicts).to_string();
+        assert!(text.contains("torch compile") && text.contains("0.80"), "{text}");
+        assert!(text.contains("torch is faster"), "{text}");
+        assert!(failures(&verdicts).to_string().contains("no backward"));
+    }
+
+    #[test]
+    fn memory_is_held_against_each_peer() {
+        let lines = lines();
+        let entries = Entry::all(&lines);
+        let text = memory(&Verdict::all(&entries)).to_string();
+        assert_eq!(words(&text, "train/").join(" "), "train/x/b1/f32 100 200 torch compile 0.50");
     }
 }
