@@ -165,13 +165,17 @@ pub struct Pooling {
 /// A network that cannot be passed through.
 pub fn poolings() -> Result<Vec<Pooling>> {
     let mut seen = Seen::default();
+    let mut before = None;
     each_row(|network, row| {
-        let kind = match row.kind {
-            "MaxPool2d" => PoolKind::Maximum,
-            "AvgPool2d" | "AdaptiveAvgPool2d" => PoolKind::Average,
+        // What an operation between layers reads is what the row before it gives.
+        let before = before.replace(row.shape);
+        let (kind, x) = match row.kind {
+            "MaxPool2d" => (PoolKind::Maximum, row.input),
+            "AvgPool2d" | "AdaptiveAvgPool2d" => (PoolKind::Average, row.input),
+            "avg_pool2d" => (PoolKind::Average, before),
             _ => return Ok(None),
         };
-        let (x, y) = (image_input(row)?, row.shape.nchw()?);
+        let (x, y) = (x.ok_or_else(|| unknown_input(row))?.nchw()?, row.shape.nchw()?);
         let params = match row.window {
             Some(window) => pool_params(&window, x, y)?,
             None => Pool2d::new([x[2] / y[2].max(1), x[3] / y[3].max(1)]),
@@ -253,13 +257,20 @@ fn each_row<T>(mut pick: impl FnMut(&Network, &Row) -> Result<Option<T>>) -> Res
     Ok(picked)
 }
 
+/// The network and the layer's path; for an operation of the network itself, the operation's name.
 fn layer(network: &Network, row: &Row) -> String {
-    format!("{}.{}", network.name, row.path)
+    match row.path.as_str() {
+        "" => format!("{}.{}", network.name, row.kind),
+        path => format!("{}.{path}", network.name),
+    }
 }
 
 fn image_input(row: &Row) -> Result<[usize; 4]> {
-    let unknown = || Error::shape(format!("the summary does not say what {} reads", row.path));
-    row.input.ok_or_else(unknown)?.nchw()
+    row.input.ok_or_else(|| unknown_input(row))?.nchw()
+}
+
+fn unknown_input(row: &Row) -> Error {
+    Error::shape(format!("the summary does not say what {} reads", row.path))
 }
 
 fn moved(row: &Row) -> Result<Window> {
@@ -344,8 +355,12 @@ mod tests {
         let find = |name: &str| poolings.iter().find(|pooling| pooling.layer == name).unwrap();
         assert!(find("googlenet.maxpool1").params.ceil_mode);
         assert!(!find("resnet18.maxpool").params.ceil_mode);
-        let last = find("resnet18.avgpool");
-        assert_eq!((last.kind, last.params.kernel), (PoolKind::Average, [7, 7]));
+        // ResNet's last pooling is no layer; GoogLeNet's is.
+        for (name, channels) in [("resnet18.avg_pool2d", 512), ("googlenet.avgpool", 1024)] {
+            let last = find(name);
+            assert_eq!((last.kind, last.params.kernel), (PoolKind::Average, [7, 7]));
+            assert_eq!(last.x[1], channels);
+        }
         // AlexNet's and VGG's adaptive pools leave 6x6 and 7x7 as they are.
         assert!(
             !poolings.iter().any(|p| p.layer == "alexnet.avgpool" || p.layer == "vgg16.avgpool")

@@ -15,13 +15,15 @@ fn main() -> Result<()> {
     let mut session = Session::from_args();
     let [a, b] = [0, 1].map(Expr::input);
     let (zero, one) = (Expr::constant(0.0), Expr::constant(1.0));
-    let relu = ("relu", a.maximum(&zero));
-    // The output is positive where the input was.
-    let relu_grad = ("relu_grad", zero.select(Compare::Lt, &b, &a, &zero));
+    // As the activation has it: a NaN goes the way of positive numbers. The gradient is that by the
+    // output, which is positive where the input was.
+    let relu = ("relu", a.select(Compare::Le, &zero, &zero, &a));
+    let relu_grad = ("relu_grad", &a * b.select(Compare::Le, &zero, &zero, &one));
     let tanh = ("tanh", a.tanh());
     let tanh_grad = ("tanh_grad", &a * (&one - &b * &b));
     let add = ("add", &a + &b);
-    let add_relu = ("add_relu", (&a + &b).maximum(&zero));
+    let sum = &a + &b;
+    let add_relu = ("add_relu", sum.select(Compare::Le, &zero, &zero, &sum));
     for (layer, programs) in [
         ("lenet5.conv1", vec![tanh, tanh_grad]),
         ("vgg16.features.0", vec![relu.clone(), relu_grad.clone()]),
