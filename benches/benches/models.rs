@@ -2,7 +2,9 @@
 //!
 //! Training is forward, cross entropy, backward and a step of SGD with momentum 0.9, in training mode
 //! with dropout on, always on the same batch. In bf16 convolutions and linear layers compute in bf16
-//! and parameters are f32 (`torch.autocast`). The memory that a row needs is told with its facts.
+//! and parameters are f32 (`torch.autocast`). The memory that a row needs is told with its facts. The
+//! pass before that count is a clone's, which goes: so bf16 copies of weights, which a model keeps from
+//! one pass to the next, count as memory that the row needs.
 
 use criterion::Bencher;
 use ferrotape::Result;
@@ -84,7 +86,7 @@ struct Inferring {
 impl Inferring {
     fn new(setting: &Setting<'_>) -> Result<Self> {
         let (model, images) = (setting.network.build(setting.device)?, setting.images()?);
-        setting.infer(&*model, &images)?;
+        setting.infer(&*model.clone(), &images)?;
         Ok(Inferring { model, images, count: Count::start(setting.device), usage: None })
     }
 }
@@ -133,7 +135,7 @@ impl Trainer {
         let config = SgdConfig { lr: 0.01, momentum: 0.9, ..SgdConfig::default() };
         let sgd = Sgd::new(model.parameters(), config)?;
         let cx = setting.training_pass(0).without_grad();
-        model.scores(&cx, &cx.input(images.clone())?)?;
+        model.clone().scores(&cx, &cx.input(images.clone())?)?;
         drop(cx);
         let count = Count::start(setting.device);
         Ok(Trainer { model, images, labels, sgd, step: 0, count, usage: None })

@@ -123,7 +123,7 @@ fn portable(rounds: usize, factor: f32, summand: f32) -> f32 {
 mod x86 {
     use std::arch::x86_64::{
         _mm256_fmadd_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-        _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
     };
     use std::hint::black_box;
 
@@ -140,11 +140,14 @@ mod x86 {
                 *sum = _mm512_fmadd_ps(*sum, factor, summand);
             }
         }
-        let mut total = 0.0;
-        for sum in sums {
-            total += _mm512_reduce_add_ps(sum);
+        // By way of memory: additions of parts of these registers would confine them all to the lower
+        // sixteen, as AVX-512 F alone has no shorter vectors in the others.
+        let mut lanes = [[0.0; 16]; MANY];
+        for (sum, lanes) in sums.into_iter().zip(&mut lanes) {
+            // SAFETY: `lanes` has room for the sixteen numbers, and the store wants no alignment.
+            unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
         }
-        total
+        lanes.as_flattened().iter().sum()
     }
 
     /// # Safety
