@@ -2,21 +2,24 @@
 
 use ferrotape_backend::Result;
 
-use crate::Cpu;
 use crate::cpu::Workspace;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::{Outputs, Place};
 use crate::kernels::conv::panels::{Weights, pack_panel, packed_len};
 use crate::kernels::conv::windows::{Frame, Windows};
+use crate::kernels::simd::LANES;
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
+use crate::{Cpu, Level};
 
 use super::cut::{channels_of_task, pixels_of_task, rows_of_task};
 
-/// Whether a convolution is done here.
-pub(crate) fn takes(geometry: &Geometry) -> bool {
-    geometry.params.groups == 1 && geometry.products() > 0
+/// Whether a convolution is done here; without vector instructions of its own, the library for
+/// matrix products is faster where there are many outputs.
+pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
+    let suits = geometry.outputs <= 4 * LANES || cpu.level() != Level::Portable;
+    geometry.params.groups == 1 && geometry.products() > 0 && suits
 }
 
 /// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous.

@@ -7,7 +7,6 @@
 
 use ferrotape_backend::Result;
 
-use crate::Cpu;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::input_grad::{InputGrad, LONGEST_RUN, pack_runs, packed_len};
@@ -16,13 +15,21 @@ use crate::kernels::conv::panels::Weights;
 use crate::kernels::conv::windows::{Frame, Windows};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
+use crate::{Cpu, Level};
 
 use super::cut::{channels_of_task, pixels_of_task, rows_of_task};
 use super::forward::{Frames, pack};
 
-/// Whether a gradient in the input is computed here.
-pub(crate) fn takes(geometry: &Geometry) -> bool {
-    geometry.params.groups == 1 && geometry.products() > 0
+/// Whether a gradient in the input is computed here; see [`forward::takes`](super::forward::takes).
+pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
+    let suits = adds(geometry) || cpu.level() != Level::Portable;
+    geometry.params.groups == 1 && geometry.products() > 0 && suits
+}
+
+/// Whether windows are short enough to be added.
+fn adds(geometry: &Geometry) -> bool {
+    let windows = Windows::new(geometry, &Frame::of_dense_input(geometry));
+    windows.run <= LONGEST_RUN && geometry.kernel != [1, 1]
 }
 
 /// `gx`; `w` is `[O, C, KH, KW]`, contiguous.
@@ -32,9 +39,7 @@ pub(crate) fn input_grad(
     operands: [In<'_>; 2],
     gx: Out<'_>,
 ) -> Result<()> {
-    let windows = Windows::new(geometry, &Frame::of_dense_input(geometry));
-    let adds = windows.run <= LONGEST_RUN && geometry.kernel != [1, 1];
-    match adds {
+    match adds(geometry) {
         true => add_windows(cpu, geometry, operands, gx),
         false => by_phases(cpu, &geometry.flat(), operands, gx),
     }

@@ -32,7 +32,7 @@ pub(crate) fn conv2d(
     let bias = input(bias.unwrap_or(&w), dtype, Form::Contiguous)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
         let geometry = Geometry::new(&shapes, params, x.layout(), y.layout());
-        let direct = dtype == DType::F32 && forward::takes(&geometry);
+        let direct = dtype == DType::F32 && forward::takes(cpu, &geometry);
         let own = (!direct).then(|| columns::weight_matrix(&w, params.groups)).transpose()?;
         let w = own.as_ref().unwrap_or(&w);
         open([&*x, w, &*bias], [&*y], |[x, w, bias], [y]| {
@@ -63,7 +63,7 @@ pub(crate) fn conv2d_input_grad(
     let w = input(w, dtype, Form::Contiguous)?;
     output(gx, dtype, Form::Images, Before::Ignored, |gx| {
         let geometry = Geometry::new(&shapes, params, gx.layout(), gy.layout());
-        let direct = dtype == DType::F32 && input_grad::takes(&geometry);
+        let direct = dtype == DType::F32 && input_grad::takes(cpu, &geometry);
         let own = (!direct).then(|| columns::weight_matrix(&w, params.groups)).transpose()?;
         let w = own.as_ref().unwrap_or(&w);
         open([&*gy, w], [&*gx], |[gy, w], [gx]| match dtype {
@@ -89,7 +89,7 @@ pub(crate) fn conv2d_weight_grad(
     let dtype = x.dtype().accumulator();
     let (x, gy) = (input(x, dtype, Form::Images)?, input(gy, dtype, Form::Images)?);
     let geometry = Geometry::new(&shapes, params, x.layout(), gy.layout());
-    if dtype == DType::F32 && weight_grad::takes(&geometry) {
+    if dtype == DType::F32 && forward::takes(cpu, &geometry) {
         return output(gw, dtype, Form::Contiguous, Before::Ignored, |gw| {
             open([&*x, &*gy], [&*gw], |[x, gy], [gw]| {
                 weight_grad::weight_grad(cpu, &geometry, [x, gy], gw)

@@ -33,11 +33,6 @@ const BAND_PIXELS: usize = 96;
 /// Floats of a window from which on it pays to lay gradients out by panels.
 const PACKING_TAPS: usize = 64;
 
-/// Whether a gradient in the weight is computed here.
-pub(crate) fn takes(geometry: &Geometry) -> bool {
-    geometry.params.groups == 1 && geometry.products() > 0
-}
-
 /// How the work is cut into tasks: by outputs first, because then nothing has to be added up.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
