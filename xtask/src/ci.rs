@@ -20,6 +20,9 @@ pub(crate) struct Args {
     steps: Vec<Step>,
 }
 
+/// The rows of [`Step::Benches`], as criterion selects rows.
+const SMALL_ROWS: &str = "lenet5|^gemm/n256/|^tape/|^loader/1x28x28/|^ceiling/fma/";
+
 /// One named step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Step {
@@ -35,6 +38,8 @@ enum Step {
     Alone,
     /// All tests pass, those in the documentation included, and prove every operator.
     Test,
+    /// The smallest rows of every benchmark program run, each once and untimed.
+    Benches,
     /// The main job runs on a slice of the data and leaves what it promises.
     Smoke,
 }
@@ -90,6 +95,9 @@ impl Step {
                     .run(root)?;
                 matrix::check(root, &record)
             }
+            Self::Benches => Call::cargo("test --quiet --locked -p ferrotape-benches --benches --")
+                .arg(SMALL_ROWS)
+                .run(root),
             Self::Smoke => smoke::run(root),
         }
     }
