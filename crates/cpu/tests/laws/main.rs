@@ -1,6 +1,7 @@
 //! What holds for the CPU backend at every level and with any number of threads.
 
 mod conformance;
+mod extremes;
 mod threads;
 
 use ferrotape_backend::Device;

@@ -68,6 +68,22 @@ impl Geometry {
         self.pixels().saturating_mul(channels).saturating_mul(self.taps())
     }
 
+    /// Whether an image with everything that windows reach over, and all steps within it, can be
+    /// counted and laid out: paddings, strides and dilations may be any numbers.
+    pub(crate) fn is_bounded(&self) -> bool {
+        const MOST_FLOATS: usize = 1 << 31;
+        let params = &self.params;
+        let extent = |axis: usize| {
+            let reach = self.kernel[axis].saturating_sub(1).saturating_mul(params.dilation[axis]);
+            [2, params.stride[axis], self.size[axis], self.out[axis]]
+                .into_iter()
+                .fold(params.padding[axis].saturating_mul(2), usize::saturating_add)
+                .saturating_add(reach)
+        };
+        let pitch = self.x_pitch.max(self.y_pitch).max(self.inputs).max(self.outputs);
+        extent(0).saturating_mul(extent(1)).saturating_mul(pitch) <= MOST_FLOATS
+    }
+
     /// The same convolution of a single row of pixels, where each is by itself.
     pub(crate) fn flat(mut self) -> Self {
         if self.is_pointwise() {

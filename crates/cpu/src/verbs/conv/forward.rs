@@ -19,7 +19,7 @@ use super::cut::{channels_of_task, pixels_of_task, rows_of_task};
 /// matrix products is faster where there are many outputs.
 pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
     let suits = geometry.outputs <= 4 * LANES || cpu.level() != Level::Portable;
-    geometry.params.groups == 1 && geometry.products() > 0 && suits
+    geometry.params.groups == 1 && geometry.products() > 0 && geometry.is_bounded() && suits
 }
 
 /// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous.

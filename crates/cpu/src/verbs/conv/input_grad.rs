@@ -22,8 +22,8 @@ use super::forward::{Frames, pack};
 
 /// Whether a gradient in the input is computed here; see [`forward::takes`](super::forward::takes).
 pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
-    let suits = adds(geometry) || cpu.level() != Level::Portable;
-    geometry.params.groups == 1 && geometry.products() > 0 && suits
+    let some = geometry.params.groups == 1 && geometry.products() > 0 && geometry.is_bounded();
+    some && (cpu.level() != Level::Portable || adds(geometry))
 }
 
 /// Whether windows are short enough to be added.

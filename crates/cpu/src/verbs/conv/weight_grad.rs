@@ -123,8 +123,9 @@ impl Bands<'_> {
         let copied = match self.frame.is_image() {
             true => 0,
             false => {
-                let images = self.cut.band.div_ceil(windows.out[0]) + 1;
-                let height = self.cut.band * windows.down + images * windows.height;
+                let band = self.cut.band.min(rows.len());
+                let images = band.div_ceil(windows.out[0]) + 1;
+                let height = band * windows.down + images * windows.height;
                 height * self.frame.row()
             }
         };
