@@ -1,0 +1,78 @@
+//! The arguments of a kernel, packed as a launch takes them.
+
+use smallvec::SmallVec;
+
+/// Values one after the other, each with its place. Built in the order of the kernel's parameters.
+#[derive(Debug, Default)]
+pub(crate) struct Args {
+    /// Eight bytes hold the alignment of every parameter type.
+    words: SmallVec<[u64; 64]>,
+    starts: SmallVec<[usize; 32]>,
+}
+
+impl Args {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn push(mut self, words: &[u64]) -> Self {
+        self.starts.push(self.words.len());
+        self.words.extend_from_slice(words);
+        self
+    }
+
+    /// A pointer to device memory.
+    pub(crate) fn pointer(self, address: u64) -> Self {
+        self.push(&[address])
+    }
+
+    /// An `i64`.
+    pub(crate) fn long(self, value: i64) -> Self {
+        self.push(&[value as u64])
+    }
+
+    /// An `i64` from a size, which a shape keeps below 2^63.
+    pub(crate) fn size(self, value: usize) -> Self {
+        self.push(&[value as u64])
+    }
+
+    /// A `u64`.
+    pub(crate) fn bits(self, value: u64) -> Self {
+        self.push(&[value])
+    }
+
+    /// An `int`.
+    pub(crate) fn int(self, value: i32) -> Self {
+        self.push(&[u64::from(value as u32)])
+    }
+
+    /// A `float`.
+    pub(crate) fn float(self, value: f32) -> Self {
+        self.push(&[u64::from(value.to_bits())])
+    }
+
+    /// A `double`.
+    pub(crate) fn double(self, value: f64) -> Self {
+        self.push(&[value.to_bits()])
+    }
+
+    /// A `Longs<N>`: numbers passed by value.
+    pub(crate) fn longs<const N: usize>(self, values: [i64; N]) -> Self {
+        self.push(&values.map(|value| value as u64))
+    }
+
+    /// A `Doubles<N>`: numbers passed by value; those that are not given are 0.
+    pub(crate) fn doubles(self, values: &[f64], count: usize) -> Self {
+        let mut words: SmallVec<[u64; 16]> = values.iter().map(|value| value.to_bits()).collect();
+        words.resize(count, 0);
+        self.push(&words)
+    }
+
+    /// The place of each argument, for as long as these live.
+    pub(crate) fn places(&mut self) -> SmallVec<[*mut u64; 32]> {
+        let base = self.words.as_mut_ptr();
+        // Every start lies within the words, and what follows is at least the argument's own words.
+        self.starts.iter().map(|&start| base.wrapping_add(start)).collect()
+    }
+}

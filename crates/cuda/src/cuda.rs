@@ -1,0 +1,175 @@
+//! The device: a machine, its memory, its compiled kernels, and how work is asked for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferrotape_backend::{Array, Context, Error, Result};
+
+use crate::args::Args;
+use crate::gpu::Gpu;
+use crate::kernel::{Kernel, Modules};
+use crate::machine::{Grid, Machine, Module};
+use crate::memory::{self, Operand};
+use crate::pool::{Block, Pool};
+
+/// How a GPU is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CudaOptions {
+    /// Which GPU, counted from 0.
+    pub ordinal: usize,
+    /// Take only algorithms that give the same bits every time, without measuring which is fastest.
+    pub deterministic: bool,
+    /// Let the tensor cores round f32 operands of products to TF32, which has 11 bits of precision.
+    pub tf32: bool,
+}
+
+/// The CUDA backend: one GPU with one queue of work.
+///
+/// Verbs return as soon as their work is asked for; [`synchronize`](ferrotape_backend::Device::synchronize)
+/// and everything that brings numbers to the host wait for it. An index or a class out of range is found by
+/// the kernel that meets it, so that its error comes with the next call that waits.
+pub struct Cuda {
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) options: CudaOptions,
+    name: String,
+    modules: Modules,
+    checked: Checked,
+}
+
+/// The launches since the last wait that look at their operands' values.
+#[derive(Debug, Default)]
+struct Checked {
+    last: AtomicU64,
+    places: Mutex<HashMap<u64, String>>,
+}
+
+impl fmt::Debug for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cuda")
+            .field("machine", &self.machine)
+            .field("options", &self.options)
+            .finish()
+    }
+}
+
+impl Cuda {
+    /// Opens a GPU.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is no driver, no run-time compiler or no GPU that is new enough, with a
+    /// sentence that says what is missing and where it was looked for.
+    pub fn new(options: CudaOptions) -> Result<Self> {
+        let name = format!("cuda:{}", options.ordinal);
+        let gpu = Gpu::open(options).at(|| name.clone())?;
+        Ok(Cuda::on(Arc::new(gpu), name, options))
+    }
+
+    pub(crate) fn on(machine: Arc<dyn Machine>, name: String, options: CudaOptions) -> Self {
+        let pool = Pool::new(Arc::clone(&machine));
+        Cuda {
+            machine,
+            pool,
+            options,
+            name,
+            modules: Modules::default(),
+            checked: Checked::default(),
+        }
+    }
+
+    /// Every kernel source that was compiled so far, as its compiler got it, with its name; for tests.
+    #[cfg(feature = "emulator")]
+    #[must_use]
+    pub fn compiled_sources(&self) -> Vec<(&'static str, String)> {
+        self.modules.texts()
+    }
+
+    pub(crate) fn device_name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// Opens operands; see [`memory::open`].
+    pub(crate) fn open<'a, const R: usize, const W: usize, T>(
+        &self,
+        reads: [&'a Array; R],
+        writes: [&'a Array; W],
+        f: impl FnOnce([Operand<'a>; R], [Operand<'a>; W]) -> Result<T>,
+    ) -> Result<T> {
+        memory::open(&self.pool, reads, writes, f)
+    }
+
+    /// Memory for intermediate results. It may be dropped as soon as all work on it was asked for.
+    pub(crate) fn scratch(&self, bytes: usize) -> Result<Block> {
+        self.pool.allocate(bytes)
+    }
+
+    /// Asks for a kernel to be run.
+    pub(crate) fn launch(&self, kernel: &Kernel, grid: Grid, mut args: Args) -> Result<()> {
+        let module = self.modules.of_kernel(&*self.machine, kernel)?;
+        self.machine.launch(&module, kernel.entry, grid, &mut args)
+    }
+
+    /// The module of a generated text.
+    pub(crate) fn generated(&self, text: &str) -> Result<Module> {
+        self.modules.of_text(&*self.machine, text)
+    }
+
+    /// The number of a launch that looks at values, for its two last arguments (`fault`, `launch`): the
+    /// kernel writes it where it meets a value out of range. `place` is what the error then names.
+    pub(crate) fn watch(&self, place: String) -> Watch {
+        let number = self.checked.last.fetch_add(1, Ordering::Relaxed) + 1;
+        self.checked.places.lock().unwrap_or_else(PoisonError::into_inner).insert(number, place);
+        Watch { address: self.machine.fault_address(), number }
+    }
+
+    /// Waits for all work, and answers with what a kernel found wrong.
+    pub(crate) fn wait(&self) -> Result<()> {
+        self.machine.synchronize()?;
+        self.verdict()
+    }
+
+    /// What kernels found wrong, after a wait.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        let mut places = self.checked.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.is_empty() {
+            return Ok(());
+        }
+        let fault = self.machine.take_fault();
+        let place = fault.and_then(|fault| places.remove(&fault.launch));
+        places.clear();
+        match fault {
+            None => Ok(()),
+            Some(fault) => Err(Error::argument(format!(
+                "the index {} is out of range, it must be at least 0 and below {}",
+                fault.value, fault.limit
+            )))
+            .at(|| place.unwrap_or_default()),
+        }
+    }
+}
+
+/// What a kernel that looks at values is given to report with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watch {
+    address: u64,
+    number: u64,
+}
+
+impl Watch {
+    /// Adds the arguments `u64* fault, u64 launch`.
+    pub(crate) fn add_to(self, args: Args) -> Args {
+        args.pointer(self.address).bits(self.number)
+    }
+}
+
+/// Threads of a block where nothing asks for another number.
+pub(crate) const THREADS: u32 = 256;
+
+/// A thread for each of so many items, in one dimension. Kernels step by the number of all threads, so that
+/// any number of items is covered.
+pub(crate) fn linear(items: usize) -> Grid {
+    let blocks = items.div_ceil(THREADS as usize).clamp(1, 1 << 20) as u32;
+    Grid { blocks: [blocks, 1, 1], threads: [THREADS, 1], shared: 0 }
+}

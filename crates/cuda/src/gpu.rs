@@ -1,0 +1,334 @@
+//! A GPU as a machine: the driver and the run-time compiler, through cudarc.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
+use cudarc::nvrtc;
+use ferrotape_backend::{Error, ErrorKind, Result};
+
+use crate::args::Args;
+use crate::machine::{Fault, Grid, Machine, Module};
+use crate::{CudaOptions, probe};
+
+/// One GPU with one stream.
+pub(crate) struct Gpu {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    /// What kernels are compiled for, such as `sm_90`.
+    architecture: String,
+    processors: u32,
+    fault: FaultPage,
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu")
+            .field("ordinal", &self.context.ordinal())
+            .field("architecture", &self.architecture)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A driver's answer as an error with a sentence.
+pub(crate) fn driver(what: &str) -> impl FnOnce(DriverError) -> Error + '_ {
+    move |error| {
+        let kind = match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => ErrorKind::OutOfMemory,
+            _ => ErrorKind::Device,
+        };
+        let text = error.error_string().map_or("no description".into(), CStr::to_string_lossy);
+        Error::new(kind, format!("{what}: the CUDA driver says '{text}' ({:?})", error.0))
+    }
+}
+
+/// Four numbers of the host's memory that kernels can write to.
+struct FaultPage {
+    words: *mut AtomicU64,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: the page is pinned memory that lives as long as this, and the host reads and writes it through
+// atomics only.
+unsafe impl Send for FaultPage {}
+// SAFETY: as above.
+unsafe impl Sync for FaultPage {}
+
+impl FaultPage {
+    fn new(context: &Arc<CudaContext>) -> Result<Self> {
+        context.bind_to_thread().map_err(driver("binding the context"))?;
+        // SAFETY: the context is current. The flag asks for memory that the device can address; with unified
+        // addresses, which every 64-bit system has, it does so by the host's own address.
+        let page = unsafe { result::malloc_host(32, sys::CU_MEMHOSTALLOC_DEVICEMAP) };
+        let words: *mut AtomicU64 = page.map_err(driver("pinning memory of the host"))?.cast();
+        let page = FaultPage { words, context: Arc::clone(context) };
+        page.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        Ok(page)
+    }
+
+    fn words(&self) -> &[AtomicU64; 4] {
+        // SAFETY: 32 bytes were allocated and are 8-aligned, as pages are; they are freed in `drop` only.
+        unsafe { &*self.words.cast() }
+    }
+}
+
+impl Drop for FaultPage {
+    fn drop(&mut self) {
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: the page came from `malloc_host`; nothing refers to it any more. What the driver
+            // answers changes nothing.
+            let _ = unsafe { result::free_host(self.words.cast()) };
+        }
+    }
+}
+
+/// A loaded module with the kernels that were looked up in it.
+struct Loaded {
+    module: sys::CUmodule,
+    kernels: Mutex<HashMap<&'static str, sys::CUfunction>>,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: handles of the driver may be used from any thread whose current context is theirs.
+unsafe impl Send for Loaded {}
+// SAFETY: as above; the map has a lock.
+unsafe impl Sync for Loaded {}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: the module was loaded in this context and is not used any more. What the driver answers
+            // changes nothing.
+            let _ = unsafe { result::module::unload(self.module) };
+        }
+    }
+}
+
+impl Gpu {
+    /// The GPU of this number.
+    ///
+    /// # Errors
+    /// No driver, no such GPU, no run-time compiler; each with where it was looked for.
+    pub(crate) fn open(options: CudaOptions) -> Result<Self> {
+        probe::require_driver()?;
+        probe::require_compiler()?;
+        let count = CudaContext::device_count().map_err(driver("counting GPUs"))?;
+        if usize::try_from(count).is_ok_and(|count| options.ordinal >= count) {
+            return Err(Error::argument(format!(
+                "there is no GPU {}, this machine has {count}, counted from 0",
+                options.ordinal
+            )));
+        }
+        let context = CudaContext::new(options.ordinal).map_err(driver("opening the GPU"))?;
+        let stream = context.new_stream().map_err(driver("making a stream"))?;
+        let (major, minor) =
+            context.compute_capability().map_err(driver("asking for the compute capability"))?;
+        if major < 8 {
+            return Err(Error::unsupported(format!(
+                "the GPU has compute capability {major}.{minor}, and 8.0 (Ampere) is the least that is \
+                 supported"
+            )));
+        }
+        let processors = context
+            .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
+            .map_err(driver("asking for the number of processors"))?;
+        Ok(Gpu {
+            architecture: format!("{major}{minor}"),
+            processors: processors.max(1) as u32,
+            fault: FaultPage::new(&context)?,
+            context,
+            stream,
+        })
+    }
+
+    fn bind(&self) -> Result<()> {
+        self.context.bind_to_thread().map_err(driver("binding the context"))
+    }
+}
+
+/// Machine code of a kernel source for an architecture such as `90`. Needs no GPU.
+///
+/// # Errors
+/// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
+pub fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
+    probe::require_compiler()?;
+    let text = CString::new(source).map_err(|_| Error::argument("the source has a zero byte"))?;
+    let name = CString::new(format!("{name}.cu"))
+        .map_err(|_| Error::argument("the name has a zero byte"))?;
+    let refused =
+        |error: nvrtc::result::NvrtcError| Error::new(ErrorKind::Device, format!("NVRTC: {error}"));
+    let program = nvrtc::result::create_program(&text, Some(&name)).map_err(refused)?;
+    let options = [
+        format!("--gpu-architecture=sm_{architecture}"),
+        "--std=c++17".to_owned(),
+        "--device-as-default-execution-space".to_owned(),
+        "--extra-device-vectorization".to_owned(),
+    ];
+    // SAFETY: the program was just made and is destroyed below only; `text` and `name` outlive it.
+    let outcome = unsafe { nvrtc::result::compile_program(program, &options) };
+    let code = match outcome {
+        Ok(()) => machine_code(program),
+        Err(error) => Err(Error::new(
+            ErrorKind::Device,
+            format!("NVRTC: {error} for sm_{architecture}: {}", log(program)),
+        )),
+    };
+    // SAFETY: the program is not used afterwards. That it cannot be destroyed changes nothing.
+    let _ = unsafe { nvrtc::result::destroy_program(program) };
+    code
+}
+
+fn machine_code(program: nvrtc::sys::nvrtcProgram) -> Result<Vec<u8>> {
+    let refused =
+        |error: nvrtc::result::NvrtcError| Error::new(ErrorKind::Device, format!("NVRTC: {error}"));
+    let mut size = 0;
+    // SAFETY: the program is alive, and `size` is where the size is to be written.
+    unsafe { nvrtc::sys::nvrtcGetCUBINSize(program, &mut size) }.result().map_err(refused)?;
+    let mut code = vec![0u8; size];
+    // SAFETY: `code` has the size that was just answered.
+    unsafe { nvrtc::sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast::<c_char>()) }
+        .result()
+        .map_err(refused)?;
+    Ok(code)
+}
+
+fn log(program: nvrtc::sys::nvrtcProgram) -> String {
+    // SAFETY: the program is alive.
+    let log = unsafe { nvrtc::result::get_program_log(program) }.unwrap_or_default();
+    let bytes: Vec<u8> = log.iter().map(|&byte| byte as u8).filter(|&byte| byte != 0).collect();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+impl Machine for Gpu {
+    fn allocate(&self, bytes: usize) -> Result<u64> {
+        self.bind()?;
+        // SAFETY: the context is current.
+        unsafe { result::malloc_sync(bytes) }.map_err(driver("allocating"))
+    }
+
+    fn free(&self, address: u64, _bytes: usize) {
+        if self.bind().is_ok() {
+            // SAFETY: the pool gives each address back once. The driver waits for the work that uses it; what
+            // it answers changes nothing.
+            let _ = unsafe { result::free_sync(address) };
+        }
+    }
+
+    fn upload(&self, src: &[u8], dst: u64) -> Result<()> {
+        if src.is_empty() {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: the caller's array has as many bytes at `dst`. Memory that is not pinned is taken over by
+        // the driver before the call returns.
+        unsafe { result::memcpy_htod_async(dst, src, self.stream.cu_stream()) }
+            .map_err(driver("copying to the device"))
+    }
+
+    fn download(&self, src: u64, dst: &mut [u8]) -> Result<()> {
+        self.bind()?;
+        if !dst.is_empty() {
+            // SAFETY: the caller's array has as many bytes at `src`; the stream is waited for below, before
+            // `dst` is used again.
+            unsafe { result::memcpy_dtoh_async(dst, src, self.stream.cu_stream()) }
+                .map_err(driver("copying from the device"))?;
+        }
+        self.synchronize()
+    }
+
+    fn compile(&self, name: &str, source: &str) -> Result<Module> {
+        let code = compile(name, source, &self.architecture)?;
+        self.bind()?;
+        // SAFETY: the code is a complete image, as the compiler gave it.
+        let module = unsafe { result::module::load_data(code.as_ptr().cast::<c_void>()) }
+            .map_err(driver("loading a module"))?;
+        Ok(Arc::new(Loaded {
+            module,
+            kernels: Mutex::default(),
+            context: Arc::clone(&self.context),
+        }))
+    }
+
+    fn launch(
+        &self,
+        module: &Module,
+        entry: &'static str,
+        grid: Grid,
+        args: &mut Args,
+    ) -> Result<()> {
+        let loaded = module.downcast_ref::<Loaded>().ok_or_else(|| {
+            Error::new(ErrorKind::Device, "the module was compiled for another machine")
+        })?;
+        self.bind()?;
+        let mut kernels = loaded.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = match kernels.get(entry) {
+            Some(&kernel) => kernel,
+            None => {
+                let name = CString::new(entry)
+                    .map_err(|_| Error::argument("the kernel's name has a zero byte"))?;
+                // SAFETY: the module is loaded.
+                let kernel = unsafe { result::module::get_function(loaded.module, name) }
+                    .map_err(driver(entry))?;
+                if grid.shared > 48 << 10 {
+                    allow_shared(kernel, grid.shared).map_err(driver(entry))?;
+                }
+                kernels.insert(entry, kernel);
+                kernel
+            }
+        };
+        drop(kernels);
+        let mut places = args.places();
+        let places: &mut [*mut u64] = &mut places;
+        let [x, y, z] = grid.blocks;
+        let stream = self.stream.cu_stream();
+        // SAFETY: the places are those of the kernel's parameters in order, which the conformance kit holds
+        // every launch to; the driver copies them before it returns. Operands stay allocated until work that
+        // is asked for later, as the pool promises.
+        unsafe {
+            sys::cuLaunchKernel(
+                kernel,
+                x,
+                y,
+                z,
+                grid.threads[0],
+                grid.threads[1],
+                1,
+                grid.shared,
+                stream,
+                places.as_mut_ptr().cast::<*mut c_void>(),
+                std::ptr::null_mut(),
+            )
+        }
+        .result()
+        .map_err(driver(entry))
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.bind()?;
+        self.stream.synchronize().map_err(driver("waiting for the device"))
+    }
+
+    fn fault_address(&self) -> u64 {
+        self.fault.words as u64
+    }
+
+    fn take_fault(&self) -> Option<Fault> {
+        let [launch, value, limit, _] = self.fault.words();
+        let taken = |word: &AtomicU64| word.swap(0, Ordering::AcqRel);
+        Fault::of([taken(launch), taken(value), taken(limit), 0])
+    }
+
+    fn processors(&self) -> u32 {
+        self.processors
+    }
+}
+
+/// Lets a kernel have more shared memory than every GPU has.
+fn allow_shared(kernel: sys::CUfunction, bytes: u32) -> std::result::Result<(), DriverError> {
+    let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    // SAFETY: the kernel was just looked up in a loaded module.
+    unsafe { result::function::set_function_attribute(kernel, attribute, bytes as i32) }
+}

@@ -1,0 +1,20 @@
+//! The CUDA backend of ferrotape.
+mod args;
+mod backend;
+mod cuda;
+#[cfg(feature = "emulator")]
+mod emulator;
+mod gpu;
+mod kernel;
+mod machine;
+mod memory;
+mod pool;
+mod probe;
+mod verbs;
+
+pub use cuda::{Cuda, CudaOptions};
+#[cfg(feature = "emulator")]
+pub use emulator::emulated;
+#[cfg(feature = "emulator")]
+pub use gpu::compile;
+pub use probe::{CudaReport, GpuReport, LibraryReport, probe};

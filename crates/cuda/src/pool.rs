@@ -1,0 +1,211 @@
+//! Device memory that is kept for reuse.
+//!
+//! A step of training asks for the same sizes as the one before. Asking the driver takes longer than
+//! many a kernel, and giving memory back waits for the device; so blocks that are freed are kept by size
+//! class and handed out again. One queue of work makes that safe at once: whoever gets the block next
+//! asks for work after everything that used it before.
+//!
+//! What is kept stays below a quarter of the most that was ever live plus [`SLACK`]; beyond that the
+//! blocks that lay longest unused are given back. When the device has no room, all of them are.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferrotape_backend::{Error, ErrorKind, Memory, MemoryStats, Result};
+
+use crate::machine::Machine;
+
+/// Bytes that may always be kept, however little was live.
+const SLACK: usize = 256 << 20;
+
+/// The smallest block, and what addresses are multiples of.
+const GRAIN: usize = 512;
+
+/// Hands out blocks of device memory and takes them back.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    machine: Arc<dyn Machine>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stats: MemoryStats,
+    /// Free blocks of each size, the one that was freed last at the back.
+    free: HashMap<usize, VecDeque<Free>>,
+    /// The size of each free block by when it was freed, oldest first.
+    ages: BTreeMap<u64, usize>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Free {
+    address: u64,
+    freed_at: u64,
+}
+
+impl State {
+    fn take(&mut self, capacity: usize) -> Option<u64> {
+        let block = self.free.get_mut(&capacity)?.pop_back()?;
+        self.ages.remove(&block.freed_at);
+        self.stats.cached_bytes -= capacity;
+        Some(block.address)
+    }
+
+    fn take_oldest(&mut self) -> Option<(u64, usize)> {
+        let (_, capacity) = self.ages.pop_first()?;
+        // The oldest of all is the oldest of its size.
+        let block = self.free.get_mut(&capacity)?.pop_front()?;
+        self.stats.cached_bytes -= capacity;
+        Some((block.address, capacity))
+    }
+}
+
+/// A size rounded up to its class: eight classes for each power of two.
+fn class(bytes: usize) -> Option<usize> {
+    let bytes = bytes.max(1).checked_next_multiple_of(GRAIN)?;
+    let step = (bytes.next_power_of_two() / 16).max(GRAIN);
+    bytes.checked_next_multiple_of(step).filter(|&bytes| bytes <= isize::MAX as usize)
+}
+
+impl Pool {
+    /// A pool of a machine's memory.
+    pub(crate) fn new(machine: Arc<dyn Machine>) -> Arc<Self> {
+        Arc::new(Pool { machine, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes in use.
+    pub(crate) fn stats(&self) -> MemoryStats {
+        self.state().stats
+    }
+
+    /// Memory with unspecified contents.
+    ///
+    /// # Errors
+    /// `OutOfMemory` with the size.
+    pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Block> {
+        let capacity = class(bytes).ok_or_else(|| too_large(bytes))?;
+        let mut state = self.state();
+        let address = match state.take(capacity) {
+            Some(address) => address,
+            None => self.ask(&mut state, capacity, bytes)?,
+        };
+        state.stats.live_bytes += bytes;
+        state.stats.peak_bytes = state.stats.peak_bytes.max(state.stats.live_bytes);
+        Ok(Block { address, bytes, capacity, pool: Arc::clone(self) })
+    }
+
+    /// Asks the machine, if need be after everything unused went back.
+    fn ask(&self, state: &mut State, capacity: usize, bytes: usize) -> Result<u64> {
+        match self.machine.allocate(capacity) {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {}
+            other => return other,
+        }
+        while let Some((address, capacity)) = state.take_oldest() {
+            self.machine.free(address, capacity);
+        }
+        self.machine.allocate(capacity).map_err(|error| match error.kind() {
+            ErrorKind::OutOfMemory => Error::new(
+                ErrorKind::OutOfMemory,
+                format!(
+                    "{bytes} bytes were asked for, {} are in use, and the device has no room left \
+                     ({}); use a smaller batch or smaller images",
+                    state.stats.live_bytes,
+                    error.message()
+                ),
+            ),
+            _ => error,
+        })
+    }
+
+    /// Gives everything unused back to the device.
+    pub(crate) fn trim(&self) {
+        let mut state = self.state();
+        while let Some((address, capacity)) = state.take_oldest() {
+            self.machine.free(address, capacity);
+        }
+    }
+
+    fn put_back(&self, address: u64, bytes: usize, capacity: usize) {
+        let mut state = self.state();
+        state.stats.live_bytes -= bytes;
+        state.stats.cached_bytes += capacity;
+        state.clock += 1;
+        let freed_at = state.clock;
+        state.ages.insert(freed_at, capacity);
+        state.free.entry(capacity).or_default().push_back(Free { address, freed_at });
+        let most = state.stats.peak_bytes / 4 + SLACK;
+        while state.stats.live_bytes + state.stats.cached_bytes > state.stats.peak_bytes + most {
+            let Some((address, capacity)) = state.take_oldest() else { break };
+            self.machine.free(address, capacity);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.trim();
+    }
+}
+
+fn too_large(bytes: usize) -> Error {
+    Error::new(ErrorKind::OutOfMemory, format!("{bytes} bytes are more than a device can address"))
+}
+
+/// A run of device memory, which goes back to its pool when dropped.
+#[derive(Debug)]
+pub(crate) struct Block {
+    address: u64,
+    bytes: usize,
+    capacity: usize,
+    pool: Arc<Pool>,
+}
+
+impl Block {
+    /// The address of its first byte.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Whether it is memory of this pool.
+    pub(crate) fn is_of(&self, pool: &Arc<Pool>) -> bool {
+        Arc::ptr_eq(&self.pool, pool)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.pool.put_back(self.address, self.bytes, self.capacity);
+    }
+}
+
+impl Memory for Block {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_its_size_and_wastes_little() {
+        for bytes in (0..200_000).chain([1 << 30, (1 << 30) + 1, 1_234_567_891]) {
+            let capacity = class(bytes).unwrap();
+            assert!(capacity >= bytes && capacity % GRAIN == 0, "{bytes}: {capacity}");
+            assert!(capacity <= bytes + bytes / 8 + GRAIN, "{bytes}: {capacity}");
+        }
+        assert_eq!(class(usize::MAX), None);
+        assert_eq!(class(isize::MAX as usize), None);
+    }
+}
