@@ -13,6 +13,7 @@ use crate::kernel::{Kernel, Modules};
 use crate::machine::{Grid, Machine, Module};
 use crate::memory::{self, Operand};
 use crate::pool::{Block, Pool};
+use crate::queue::{Command, Launch, Queue};
 
 /// How a GPU is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,6 +24,8 @@ pub struct CudaOptions {
     pub deterministic: bool,
     /// Let the tensor cores round f32 operands of products to TF32, which has 11 bits of precision.
     pub tf32: bool,
+    /// Ask the device for every kernel at once, instead of collecting them and replaying steps that repeat.
+    pub eager: bool,
 }
 
 /// The CUDA backend: one GPU with one queue of work.
@@ -32,6 +35,7 @@ pub struct CudaOptions {
 /// the kernel that meets it, so that its error comes with the next call that waits.
 pub struct Cuda {
     pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) options: CudaOptions,
     name: String,
@@ -68,15 +72,10 @@ impl Cuda {
     }
 
     pub(crate) fn on(machine: Arc<dyn Machine>, name: String, options: CudaOptions) -> Self {
-        let pool = Pool::new(Arc::clone(&machine));
-        Cuda {
-            machine,
-            pool,
-            options,
-            name,
-            modules: Modules::default(),
-            checked: Checked::default(),
-        }
+        let queue = Queue::new(Arc::clone(&machine), !options.eager);
+        let pool = Pool::new(Arc::clone(&machine), Arc::clone(&queue));
+        let (modules, checked) = (Modules::default(), Checked::default());
+        Cuda { machine, queue, pool, options, name, modules, checked }
     }
 
     /// Every kernel source that was compiled so far, as its compiler got it, with its name; for tests.
@@ -106,9 +105,20 @@ impl Cuda {
     }
 
     /// Asks for a kernel to be run.
-    pub(crate) fn launch(&self, kernel: &Kernel, grid: Grid, mut args: Args) -> Result<()> {
+    pub(crate) fn launch(&self, kernel: &Kernel, grid: Grid, args: Args) -> Result<()> {
         let module = self.modules.of_kernel(&*self.machine, kernel)?;
-        self.machine.launch(&module, kernel.entry, grid, &mut args)
+        self.launch_module(module, kernel.entry, grid, args)
+    }
+
+    /// Asks for a kernel of a compiled module to be run.
+    pub(crate) fn launch_module(
+        &self,
+        module: Module,
+        entry: &'static str,
+        grid: Grid,
+        args: Args,
+    ) -> Result<()> {
+        self.queue.push(Command::Launch(Launch { module, entry, grid, args }))
     }
 
     /// The module of a generated text.
@@ -126,7 +136,7 @@ impl Cuda {
 
     /// Waits for all work, and answers with what a kernel found wrong.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.machine.synchronize()?;
+        self.queue.after(|| self.machine.synchronize())?;
         self.verdict()
     }
 

@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ferrotape_backend::{Error, ErrorKind, Result};
 
-use crate::args::Args;
 use crate::machine::{Fault, FaultWords, Grid, Machine, Module};
+use crate::queue::{Command, Graph, Launch};
 use crate::{Cuda, CudaOptions};
 
 const HEADER: &str = include_str!("../kernels/emulator.hpp");
@@ -70,7 +70,10 @@ fn failed(what: &str, error: impl fmt::Display) -> Error {
 fn compiler() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let works = |name: &&&str| {
-        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+        process::Command::new(name)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
     };
     FOUND.get_or_init(|| ["c++", "g++", "clang++"].iter().find(works).map(PathBuf::from)).clone()
 }
@@ -176,7 +179,7 @@ impl Machine for Emulator {
         let written = self.folder.path().join(format!("{stem}.cpp"));
         let built = self.folder.path().join(format!("{stem}.so"));
         std::fs::write(&written, text).map_err(|error| failed("writing a source", error))?;
-        let output = Command::new(&self.compiler)
+        let output = process::Command::new(&self.compiler)
             .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-w", "-o"])
             .args([&built, &written])
             .output()
@@ -190,30 +193,44 @@ impl Machine for Emulator {
         Ok(Arc::new(Library { library }) as Arc<dyn Any + Send + Sync>)
     }
 
-    fn launch(
-        &self,
-        module: &Module,
-        entry: &'static str,
-        grid: Grid,
-        args: &mut Args,
-    ) -> Result<()> {
+    fn launch(&self, launch: &Launch) -> Result<()> {
         // The header's threads are global variables of the module: one launch at a time.
         static TURN: Mutex<()> = Mutex::new(());
-        let library = module
+        let library = launch
+            .module
             .downcast_ref::<Library>()
             .ok_or_else(|| failed("launch", "the module is another machine's"))?;
-        let symbol = format!("launch_{entry}");
+        let symbol = format!("launch_{}", launch.entry);
         // SAFETY: every symbol of this name is a function of this type, as `compile` wrote them.
         let run = unsafe { library.library.get::<Entry>(symbol.as_bytes()) };
         let run = run.map_err(|error| failed("there is no such kernel", error))?;
-        let [x, y, z] = grid.blocks;
-        let grid = [x, y, z, grid.threads[0], grid.threads[1], grid.shared];
+        let Grid { blocks: [x, y, z], threads: [width, height], shared } = launch.grid;
+        let grid = [x, y, z, width, height, shared];
+        let mut args = launch.args.clone();
         let mut places = args.places();
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the places are those of the kernel's arguments in order; that they are what it declares
         // is what the tests that use this machine are for.
         unsafe { run(places.as_mut_ptr().cast(), grid.as_ptr()) }
         Ok(())
+    }
+
+    fn record(&self, commands: &[Command]) -> Result<Graph> {
+        Ok(Box::new(Mutex::new(commands.to_vec())))
+    }
+
+    fn replay(&self, graph: &Graph, changed: &[(usize, &Launch)]) -> Result<()> {
+        let commands = graph
+            .downcast_ref::<Mutex<Vec<Command>>>()
+            .ok_or_else(|| failed("replay", "the graph is another machine's"))?;
+        let mut commands = commands.lock().unwrap_or_else(PoisonError::into_inner);
+        for &(index, launch) in changed {
+            commands[index] = Command::Launch(launch.clone());
+        }
+        commands.iter().try_for_each(|command| match command {
+            Command::Launch(launch) => self.launch(launch),
+            Command::Call(call) => call.run(),
+        })
     }
 
     fn synchronize(&self) -> Result<()> {

@@ -10,8 +10,9 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use cudarc::nvrtc;
 use ferrotape_backend::{Error, ErrorKind, Result};
 
-use crate::args::Args;
+use crate::graph::{Recorded, Recorder};
 use crate::machine::{Fault, Grid, Machine, Module};
+use crate::queue::{Command, Graph, Launch};
 use crate::{CudaOptions, probe};
 
 /// One GPU with one stream.
@@ -21,6 +22,8 @@ pub(crate) struct Gpu {
     /// What kernels are compiled for, such as `sm_90`.
     architecture: String,
     processors: u32,
+    /// Bytes of shared memory that a block may have.
+    most_shared: u32,
     fault: FaultPage,
 }
 
@@ -135,7 +138,13 @@ impl Gpu {
         let processors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
             .map_err(driver("asking for the number of processors"))?;
+        let most_shared = context
+            .attribute(
+                sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            )
+            .map_err(driver("asking for the size of shared memory"))?;
         Ok(Gpu {
+            most_shared: most_shared.max(0) as u32,
             architecture: format!("{major}{minor}"),
             processors: processors.max(1) as u32,
             fault: FaultPage::new(&context)?,
@@ -146,6 +155,25 @@ impl Gpu {
 
     fn bind(&self) -> Result<()> {
         self.context.bind_to_thread().map_err(driver("binding the context"))
+    }
+
+    /// The driver's handle of a launch's kernel.
+    fn kernel(&self, launch: &Launch) -> Result<sys::CUfunction> {
+        let loaded = launch.module.downcast_ref::<Loaded>().ok_or_else(|| {
+            Error::new(ErrorKind::Device, "the module was compiled for another machine")
+        })?;
+        let mut kernels = loaded.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&kernel) = kernels.get(launch.entry) {
+            return Ok(kernel);
+        }
+        let name = CString::new(launch.entry)
+            .map_err(|_| Error::argument("the kernel's name has a zero byte"))?;
+        // SAFETY: the module is loaded.
+        let kernel = unsafe { result::module::get_function(loaded.module, name) }
+            .map_err(driver(launch.entry))?;
+        allow_shared(kernel, self.most_shared).map_err(driver(launch.entry))?;
+        kernels.insert(launch.entry, kernel);
+        Ok(kernel)
     }
 }
 
@@ -252,58 +280,48 @@ impl Machine for Gpu {
         }))
     }
 
-    fn launch(
-        &self,
-        module: &Module,
-        entry: &'static str,
-        grid: Grid,
-        args: &mut Args,
-    ) -> Result<()> {
-        let loaded = module.downcast_ref::<Loaded>().ok_or_else(|| {
-            Error::new(ErrorKind::Device, "the module was compiled for another machine")
-        })?;
+    fn launch(&self, launch: &Launch) -> Result<()> {
         self.bind()?;
-        let mut kernels = loaded.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = match kernels.get(entry) {
-            Some(&kernel) => kernel,
-            None => {
-                let name = CString::new(entry)
-                    .map_err(|_| Error::argument("the kernel's name has a zero byte"))?;
-                // SAFETY: the module is loaded.
-                let kernel = unsafe { result::module::get_function(loaded.module, name) }
-                    .map_err(driver(entry))?;
-                if grid.shared > 48 << 10 {
-                    allow_shared(kernel, grid.shared).map_err(driver(entry))?;
-                }
-                kernels.insert(entry, kernel);
-                kernel
-            }
-        };
-        drop(kernels);
+        let kernel = self.kernel(launch)?;
+        let mut args = launch.args.clone();
         let mut places = args.places();
-        let places: &mut [*mut u64] = &mut places;
-        let [x, y, z] = grid.blocks;
+        let Grid { blocks: [x, y, z], threads: [width, height], shared } = launch.grid;
+        let places = places.as_mut_ptr().cast::<*mut c_void>();
         let stream = self.stream.cu_stream();
         // SAFETY: the places are those of the kernel's parameters in order, which the conformance kit holds
         // every launch to; the driver copies them before it returns. Operands stay allocated until work that
         // is asked for later, as the pool promises.
         unsafe {
-            sys::cuLaunchKernel(
-                kernel,
-                x,
-                y,
-                z,
-                grid.threads[0],
-                grid.threads[1],
-                1,
-                grid.shared,
-                stream,
-                places.as_mut_ptr().cast::<*mut c_void>(),
-                std::ptr::null_mut(),
-            )
+            let none = std::ptr::null_mut();
+            sys::cuLaunchKernel(kernel, x, y, z, width, height, 1, shared, stream, places, none)
         }
         .result()
-        .map_err(driver(entry))
+        .map_err(driver(launch.entry))
+    }
+
+    fn record(&self, commands: &[Command]) -> Result<Graph> {
+        self.bind()?;
+        let mut recorder = Recorder::new(&self.context)?;
+        for command in commands {
+            match command {
+                Command::Launch(launch) => recorder.add_kernel(self.kernel(launch)?, launch)?,
+                Command::Call(call) => {
+                    recorder.add_call(&**call, self.stream.cu_stream())?;
+                }
+            }
+        }
+        Ok(Box::new(recorder.finish()?))
+    }
+
+    fn replay(&self, graph: &Graph, changed: &[(usize, &Launch)]) -> Result<()> {
+        let graph = graph.downcast_ref::<Recorded>().ok_or_else(|| {
+            Error::new(ErrorKind::Device, "the graph was recorded on another machine")
+        })?;
+        self.bind()?;
+        for &(index, launch) in changed {
+            graph.change(index, self.kernel(launch)?, launch)?;
+        }
+        graph.launch(self.stream.cu_stream())
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -326,9 +344,13 @@ impl Machine for Gpu {
     }
 }
 
-/// Lets a kernel have more shared memory than every GPU has.
-fn allow_shared(kernel: sys::CUfunction, bytes: u32) -> std::result::Result<(), DriverError> {
-    let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+/// Lets a kernel have as much shared memory as the GPU has, less what it declares itself.
+fn allow_shared(kernel: sys::CUfunction, most: u32) -> std::result::Result<(), DriverError> {
+    let declared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+    let dynamic = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
     // SAFETY: the kernel was just looked up in a loaded module.
-    unsafe { result::function::set_function_attribute(kernel, attribute, bytes as i32) }
+    let declared = unsafe { result::function::get_function_attribute(kernel, declared) }?;
+    let room = most as i32 - declared;
+    // SAFETY: as above.
+    unsafe { result::function::set_function_attribute(kernel, dynamic, room.max(0)) }
 }

@@ -5,11 +5,13 @@ mod cuda;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod gpu;
+mod graph;
 mod kernel;
 mod machine;
 mod memory;
 mod pool;
 mod probe;
+mod queue;
 mod verbs;
 
 pub use cuda::{Cuda, CudaOptions};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ferrotape_backend::Result;
 
-use crate::args::Args;
+use crate::queue::{Command, Graph, Launch};
 
 /// A compiled source. The machine that made it knows what is in it.
 pub(crate) type Module = Arc<dyn Any + Send + Sync>;
@@ -58,13 +58,20 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The module has no such kernel, or the device refused.
-    fn launch(
-        &self,
-        module: &Module,
-        entry: &'static str,
-        grid: Grid,
-        args: &mut Args,
-    ) -> Result<()>;
+    fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Makes a list of work ready to be run as one piece, without running it.
+    ///
+    /// # Errors
+    /// The device cannot.
+    fn record(&self, commands: &[Command]) -> Result<Graph>;
+
+    /// Asks for a recorded list to be run, with the launches at these places replaced by others that differ
+    /// in varying arguments alone.
+    ///
+    /// # Errors
+    /// The device refused.
+    fn replay(&self, graph: &Graph, changed: &[(usize, &Launch)]) -> Result<()>;
 
     /// Waits for all work.
     ///

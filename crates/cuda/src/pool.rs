@@ -5,16 +5,17 @@
 //! class and handed out again. One queue of work makes that safe at once: whoever gets the block next
 //! asks for work after everything that used it before.
 //!
-//! What is kept stays below a quarter of the most that was ever live plus [`SLACK`]; beyond that the
-//! blocks that lay longest unused are given back. When the device has no room, all of them are.
+//! What is held in all stays below the most that was ever live plus a quarter of it and [`SLACK`]; beyond
+//! that the blocks that lay longest unused are given back. When the device has no room, all of them are.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrotape_backend::{Error, ErrorKind, Memory, MemoryStats, Result};
 
 use crate::machine::Machine;
+use crate::queue::Queue;
 
 /// Bytes that may always be kept, however little was live.
 const SLACK: usize = 256 << 20;
@@ -26,39 +27,35 @@ const GRAIN: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Pool {
     machine: Arc<dyn Machine>,
+    queue: Arc<Queue>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     stats: MemoryStats,
-    /// Free blocks of each size, the one that was freed last at the back.
-    free: HashMap<usize, VecDeque<Free>>,
-    /// The size of each free block by when it was freed, oldest first.
-    ages: BTreeMap<u64, usize>,
+    /// When each free block was freed, by its size and address.
+    free: HashMap<usize, BTreeMap<u64, u64>>,
+    /// Size and address of each free block by when it was freed, oldest first.
+    ages: BTreeMap<u64, (usize, u64)>,
     clock: u64,
 }
 
-#[derive(Debug)]
-struct Free {
-    address: u64,
-    freed_at: u64,
-}
-
 impl State {
+    /// The free block of the lowest address: which one it is depends on which are free and not on the order
+    /// in which they became so, so that equal steps get equal addresses.
     fn take(&mut self, capacity: usize) -> Option<u64> {
-        let block = self.free.get_mut(&capacity)?.pop_back()?;
-        self.ages.remove(&block.freed_at);
+        let (address, freed_at) = self.free.get_mut(&capacity)?.pop_first()?;
+        self.ages.remove(&freed_at);
         self.stats.cached_bytes -= capacity;
-        Some(block.address)
+        Some(address)
     }
 
     fn take_oldest(&mut self) -> Option<(u64, usize)> {
-        let (_, capacity) = self.ages.pop_first()?;
-        // The oldest of all is the oldest of its size.
-        let block = self.free.get_mut(&capacity)?.pop_front()?;
+        let (_, (capacity, address)) = self.ages.pop_first()?;
+        self.free.get_mut(&capacity)?.remove(&address)?;
         self.stats.cached_bytes -= capacity;
-        Some((block.address, capacity))
+        Some((address, capacity))
     }
 }
 
@@ -71,8 +68,8 @@ fn class(bytes: usize) -> Option<usize> {
 
 impl Pool {
     /// A pool of a machine's memory.
-    pub(crate) fn new(machine: Arc<dyn Machine>) -> Arc<Self> {
-        Arc::new(Pool { machine, state: Mutex::default() })
+    pub(crate) fn new(machine: Arc<dyn Machine>, queue: Arc<Queue>) -> Arc<Self> {
+        Arc::new(Pool { machine, queue, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,9 +103,7 @@ impl Pool {
             Err(error) if error.kind() == ErrorKind::OutOfMemory => {}
             other => return other,
         }
-        while let Some((address, capacity)) = state.take_oldest() {
-            self.machine.free(address, capacity);
-        }
+        self.give_back(state, 0);
         self.machine.allocate(capacity).map_err(|error| match error.kind() {
             ErrorKind::OutOfMemory => Error::new(
                 ErrorKind::OutOfMemory,
@@ -123,10 +118,15 @@ impl Pool {
         })
     }
 
-    /// Gives everything unused back to the device.
-    pub(crate) fn trim(&self) {
-        let mut state = self.state();
-        while let Some((address, capacity)) = state.take_oldest() {
+    /// Gives unused blocks back to the device, oldest first, until no more than so many bytes are unused.
+    fn give_back(&self, state: &mut State, most: usize) {
+        if state.stats.cached_bytes <= most {
+            return;
+        }
+        // Work that waits may still use them. If the device refuses it, whoever waits next is told.
+        let _ = self.queue.flush();
+        while state.stats.cached_bytes > most {
+            let Some((address, capacity)) = state.take_oldest() else { break };
             self.machine.free(address, capacity);
         }
     }
@@ -137,19 +137,16 @@ impl Pool {
         state.stats.cached_bytes += capacity;
         state.clock += 1;
         let freed_at = state.clock;
-        state.ages.insert(freed_at, capacity);
-        state.free.entry(capacity).or_default().push_back(Free { address, freed_at });
-        let most = state.stats.peak_bytes / 4 + SLACK;
-        while state.stats.live_bytes + state.stats.cached_bytes > state.stats.peak_bytes + most {
-            let Some((address, capacity)) = state.take_oldest() else { break };
-            self.machine.free(address, capacity);
-        }
+        state.ages.insert(freed_at, (capacity, address));
+        state.free.entry(capacity).or_default().insert(address, freed_at);
+        let MemoryStats { live_bytes, peak_bytes, .. } = state.stats;
+        self.give_back(&mut state, peak_bytes - live_bytes + peak_bytes / 4 + SLACK);
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.trim();
+        self.give_back(&mut self.state(), 0);
     }
 }
 

@@ -11,12 +11,15 @@ const FILL: Source = Source { name: "fill", text: include_str!("../../kernels/fi
 
 pub(crate) fn upload(cuda: &Cuda, src: &[u8], dst: &Array) -> Result<()> {
     check::upload(src, dst)?;
-    cuda.open([], [dst], |[], [dst]| cuda.machine.upload(src, dst.address))
+    cuda.open([], [dst], |[], [dst]| {
+        // Work that waits may still use the memory that the bytes go to.
+        cuda.queue.after(|| cuda.machine.upload(src, dst.address))
+    })
 }
 
 pub(crate) fn download(cuda: &Cuda, src: &Array, dst: &mut [u8]) -> Result<()> {
     check::download(src, dst)?;
-    cuda.open([src], [], |[src], []| cuda.machine.download(src.address, dst))?;
+    cuda.open([src], [], |[src], []| cuda.queue.after(|| cuda.machine.download(src.address, dst)))?;
     cuda.verdict()
 }
 

@@ -1,0 +1,379 @@
+//! Work that was asked for and is not begun yet, and how steps that repeat are replayed.
+//!
+//! Asking a GPU for one kernel takes the host about two microseconds, longer than many kernels of a small
+//! network run. So launches are collected, and go to the device together when [`CHUNK`] of them wait, or
+//! when somebody waits for a result. A list of launches that was seen before becomes a graph of the driver,
+//! which is launched as one piece from then on. What may differ between two runs of a graph are the numbers
+//! passed by value (learning rates, random keys): those are put into it anew. Kernels, sizes and addresses are
+//! what a list is recognised by; the pool gives equal steps equal addresses.
+//!
+//! Nobody has to say where a step begins, and nothing has to stay the same: a list that is new is run
+//! kernel by kernel.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ferrotape_backend::Result;
+
+use crate::args::Args;
+use crate::machine::{Grid, Machine, Module};
+
+/// So many launches wait at the most: few enough that the device begins a large step early.
+const CHUNK: usize = 96;
+
+/// A list shorter than this is not worth a graph.
+const WORTH_A_GRAPH: usize = 4;
+
+/// So many lists are remembered; beyond that the one that lay unused longest is forgotten.
+const REMEMBERED: usize = 256;
+
+/// A kernel to be run.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) module: Module,
+    pub(crate) entry: &'static str,
+    pub(crate) grid: Grid,
+    pub(crate) args: Args,
+}
+
+/// Work of a library, which launches kernels of its own.
+pub(crate) trait Call: Any + fmt::Debug + Send + Sync {
+    /// What it is and on which addresses: equal words mean equal work.
+    fn identity(&self) -> &[u64];
+
+    /// Asks the machine's stream for it.
+    ///
+    /// # Errors
+    /// The library refused.
+    fn run(&self) -> Result<()>;
+}
+
+/// One piece of work.
+#[derive(Debug, Clone)]
+pub(crate) enum Command {
+    Launch(Launch),
+    Call(Arc<dyn Call>),
+}
+
+impl Command {
+    fn hash(&self) -> u64 {
+        match self {
+            Command::Launch(Launch { module, entry, grid, args }) => {
+                let [x, y, z] = grid.blocks.map(u64::from);
+                let [tx, ty] = grid.threads.map(u64::from);
+                let head = [address(module), entry.as_ptr() as u64, x, y, z, tx, ty];
+                mix(mix(0, &head), &[u64::from(grid.shared), args.fixed_hash()])
+            }
+            Command::Call(call) => mix(1, call.identity()),
+        }
+    }
+
+    /// Whether a graph with `self` in it can do `other`.
+    fn stands_for(&self, other: &Command) -> bool {
+        match (self, other) {
+            (Command::Launch(a), Command::Launch(b)) => {
+                address(&a.module) == address(&b.module)
+                    && a.entry == b.entry
+                    && a.grid == b.grid
+                    && a.args.is_fixed_like(&b.args)
+            }
+            (Command::Call(a), Command::Call(b)) => a.identity() == b.identity(),
+            _ => false,
+        }
+    }
+}
+
+fn address(module: &Module) -> u64 {
+    Arc::as_ptr(module).cast::<()>() as u64
+}
+
+/// Takes words into a hash.
+pub(crate) fn mix(hash: u64, words: &[u64]) -> u64 {
+    words
+        .iter()
+        .fold(hash, |hash, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// A list that a machine made ready to be run as one piece.
+pub(crate) type Graph = Box<dyn Any + Send>;
+
+enum Seen {
+    /// Once; it may never come again.
+    Once,
+    /// Again, as this graph.
+    Ready { commands: Vec<Command>, graph: Graph },
+    /// It cannot become a graph.
+    Refused,
+}
+
+struct Remembered {
+    seen: Seen,
+    used: u64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Command>,
+    hash: u64,
+    lists: HashMap<u64, Remembered>,
+    clock: u64,
+}
+
+/// The work that waits.
+pub(crate) struct Queue {
+    machine: Arc<dyn Machine>,
+    replays: bool,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("replays", &self.replays).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// An empty one. Without `replays` every launch goes to the device at once.
+    pub(crate) fn new(machine: Arc<dyn Machine>, replays: bool) -> Arc<Self> {
+        Arc::new(Queue { machine, replays, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts work at the end.
+    ///
+    /// # Errors
+    /// Work that waits was refused by the device, this or earlier.
+    pub(crate) fn push(&self, command: Command) -> Result<()> {
+        if !self.replays {
+            return run(&*self.machine, &command);
+        }
+        let mut state = self.state();
+        state.hash = mix(state.hash, &[command.hash()]);
+        state.waiting.push(command);
+        match state.waiting.len() >= CHUNK {
+            true => state.flush(&*self.machine),
+            false => Ok(()),
+        }
+    }
+
+    /// Asks the device for all that waits.
+    ///
+    /// # Errors
+    /// The device refused some of it.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.after(|| Ok(()))
+    }
+
+    /// Asks the device for all that waits, then runs `f` before anything else can be asked for.
+    ///
+    /// # Errors
+    /// The device refused some of it, or `f` failed.
+    pub(crate) fn after<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut state = self.state();
+        state.flush(&*self.machine)?;
+        f()
+    }
+
+    /// How many graphs there are.
+    #[cfg(test)]
+    fn graphs(&self) -> usize {
+        let state = self.state();
+        state.lists.values().filter(|list| matches!(list.seen, Seen::Ready { .. })).count()
+    }
+}
+
+fn run(machine: &dyn Machine, command: &Command) -> Result<()> {
+    match command {
+        Command::Launch(launch) => machine.launch(launch),
+        Command::Call(call) => call.run(),
+    }
+}
+
+impl State {
+    fn flush(&mut self, machine: &dyn Machine) -> Result<()> {
+        let commands = std::mem::take(&mut self.waiting);
+        let hash = std::mem::take(&mut self.hash);
+        let result = match commands.len() {
+            0 => return Ok(()),
+            1..WORTH_A_GRAPH => commands.iter().try_for_each(|command| run(machine, command)),
+            _ => self.run_list(machine, hash, &commands),
+        };
+        // The list's memory serves the next one.
+        self.waiting = commands;
+        self.waiting.clear();
+        result
+    }
+
+    fn run_list(&mut self, machine: &dyn Machine, hash: u64, commands: &[Command]) -> Result<()> {
+        self.clock += 1;
+        let used = self.clock;
+        let one_by_one = || commands.iter().try_for_each(|command| run(machine, command));
+        let Some(list) = self.lists.get_mut(&hash) else {
+            self.forget();
+            self.lists.insert(hash, Remembered { seen: Seen::Once, used });
+            return one_by_one();
+        };
+        list.used = used;
+        match &mut list.seen {
+            Seen::Refused => one_by_one(),
+            Seen::Once => match machine.record(commands) {
+                Ok(graph) => {
+                    machine.replay(&graph, &[])?;
+                    list.seen = Seen::Ready { commands: commands.to_vec(), graph };
+                    Ok(())
+                }
+                Err(_) => {
+                    list.seen = Seen::Refused;
+                    one_by_one()
+                }
+            },
+            Seen::Ready { commands: known, graph } => {
+                let same = known.len() == commands.len()
+                    && known.iter().zip(commands).all(|(known, now)| known.stands_for(now));
+                if !same {
+                    return one_by_one();
+                }
+                let mut changed = Vec::new();
+                for (index, (known, now)) in known.iter_mut().zip(commands).enumerate() {
+                    if let (Command::Launch(known), Command::Launch(now)) = (known, now)
+                        && known.args != now.args
+                    {
+                        known.args.clone_from(&now.args);
+                        changed.push((index, now));
+                    }
+                }
+                machine.replay(graph, &changed)
+            }
+        }
+    }
+
+    /// Makes room for one more list.
+    fn forget(&mut self) {
+        if self.lists.len() < REMEMBERED {
+            return;
+        }
+        let oldest = self.lists.iter().min_by_key(|(_, list)| list.used).map(|(&hash, _)| hash);
+        if let Some(oldest) = oldest {
+            self.lists.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use ferrotape_backend::Error;
+
+    use super::*;
+    use crate::machine::Fault;
+
+    /// Writes down what is run: for each launch its last argument.
+    #[derive(Debug, Default)]
+    struct Notebook {
+        ran: Mutex<Vec<u64>>,
+        replays: Mutex<Vec<usize>>,
+    }
+
+    impl Machine for Notebook {
+        fn allocate(&self, _: usize) -> Result<u64> {
+            Err(Error::unsupported("no memory"))
+        }
+        fn free(&self, _: u64, _: usize) {}
+        fn upload(&self, _: &[u8], _: u64) -> Result<()> {
+            Ok(())
+        }
+        fn download(&self, _: u64, _: &mut [u8]) -> Result<()> {
+            Ok(())
+        }
+        fn compile(&self, _: &str, _: &str) -> Result<Module> {
+            Ok(Arc::new(()))
+        }
+        fn launch(&self, launch: &Launch) -> Result<()> {
+            self.ran.lock().unwrap().push(launch.args.last_word());
+            Ok(())
+        }
+        fn record(&self, commands: &[Command]) -> Result<Graph> {
+            Ok(Box::new(Mutex::new(commands.to_vec())))
+        }
+        fn replay(&self, graph: &Graph, changed: &[(usize, &Launch)]) -> Result<()> {
+            let commands: &Mutex<Vec<Command>> = graph.downcast_ref().unwrap();
+            let mut commands = commands.lock().unwrap();
+            for &(index, launch) in changed {
+                commands[index] = Command::Launch(launch.clone());
+            }
+            self.replays.lock().unwrap().push(changed.len());
+            commands.iter().try_for_each(|command| run(self, command))
+        }
+        fn synchronize(&self) -> Result<()> {
+            Ok(())
+        }
+        fn fault_address(&self) -> u64 {
+            0
+        }
+        fn take_fault(&self) -> Option<Fault> {
+            None
+        }
+        fn processors(&self) -> u32 {
+            1
+        }
+    }
+
+    fn launch(module: &Module, address: u64, rate: f64) -> Command {
+        let grid = Grid { blocks: [1; 3], threads: [1; 2], shared: 0 };
+        let args = Args::new().pointer(address).double(rate);
+        Command::Launch(Launch { module: Arc::clone(module), entry: "step", grid, args })
+    }
+
+    #[test]
+    fn a_list_that_comes_again_is_replayed_with_its_new_numbers() {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, true);
+        let module: Module = Arc::new(0u8);
+        let mut expected = Vec::new();
+        for step in 0..4 {
+            for address in 0..5 {
+                // One number changes at every step, the others never do.
+                let rate = if address == 3 { step as f64 } else { 0.5 };
+                queue.push(launch(&module, address, rate)).unwrap();
+                expected.push(rate.to_bits());
+            }
+            queue.flush().unwrap();
+        }
+        assert_eq!(*machine.ran.lock().unwrap(), expected);
+        assert_eq!(*machine.replays.lock().unwrap(), [0, 1, 1]);
+        assert_eq!(queue.graphs(), 1);
+    }
+
+    #[test]
+    fn other_addresses_are_another_list() {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, true);
+        let module: Module = Arc::new(0u8);
+        for step in 0..6 {
+            (0..5).for_each(|i| queue.push(launch(&module, i + step % 2, 1.0)).unwrap());
+            queue.flush().unwrap();
+        }
+        assert_eq!(queue.graphs(), 2);
+        assert_eq!(machine.ran.lock().unwrap().len(), 30);
+    }
+
+    #[test]
+    fn long_lists_begin_before_anyone_waits_and_lists_are_forgotten() {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, true);
+        let module: Module = Arc::new(0u8);
+        (0..CHUNK as u64).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+        assert_eq!(machine.ran.lock().unwrap().len(), CHUNK);
+        for list in 0..2 * REMEMBERED as u64 {
+            (0..5).for_each(|i| queue.push(launch(&module, 1000 * list + i, 1.0)).unwrap());
+            queue.flush().unwrap();
+        }
+        assert_eq!(queue.state().lists.len(), REMEMBERED);
+    }
+}
