@@ -13,6 +13,7 @@ use ferrotape_backend::{Error, ErrorKind, Result};
 use crate::graph::{Recorded, Recorder};
 use crate::machine::{Fault, Grid, Machine, Module};
 use crate::queue::{Command, Graph, Launch};
+use crate::staging::Staging;
 use crate::{CudaOptions, probe};
 
 /// One GPU with one stream.
@@ -25,6 +26,7 @@ pub(crate) struct Gpu {
     /// Bytes of shared memory that a block may have.
     most_shared: u32,
     fault: FaultPage,
+    staging: Staging,
 }
 
 impl fmt::Debug for Gpu {
@@ -148,6 +150,7 @@ impl Gpu {
             architecture: format!("{major}{minor}"),
             processors: processors.max(1) as u32,
             fault: FaultPage::new(&context)?,
+            staging: Staging::new(&context),
             context,
             stream,
         })
@@ -250,10 +253,8 @@ impl Machine for Gpu {
             return Ok(());
         }
         self.bind()?;
-        // SAFETY: the caller's array has as many bytes at `dst`. Memory that is not pinned is taken over by
-        // the driver before the call returns.
-        unsafe { result::memcpy_htod_async(dst, src, self.stream.cu_stream()) }
-            .map_err(driver("copying to the device"))
+        // SAFETY: the caller's array has as many bytes at `dst`; the stream is this machine's.
+        unsafe { self.staging.upload(src, dst, self.stream.cu_stream()) }
     }
 
     fn download(&self, src: u64, dst: &mut [u8]) -> Result<()> {

@@ -12,6 +12,7 @@ mod memory;
 mod pool;
 mod probe;
 mod queue;
+mod staging;
 mod verbs;
 
 pub use cuda::{Cuda, CudaOptions};
