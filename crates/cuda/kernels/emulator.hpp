@@ -26,6 +26,7 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 static inline unsigned bits_of(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
 static inline float float_of(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
+static inline double double_of(unsigned long long x) { double y; std::memcpy(&y, &x, 8); return y; }
 
 namespace emulator {
 

@@ -1,6 +1,11 @@
-// Fills an array with one value. T is the type of its elements.
+// Fills an array with one value. D is the type of its elements, R the dimensions left, V elements at once.
 
-KERNEL(fill)(T* __restrict__ y, Longs<8> sizes, Longs<8> strides, u64 count, double value) {
-    T element = narrow<T>(value);
-    for (u64 i = thread_number(); i < count; i += thread_count()) y[position(i, sizes, strides)] = element;
+typedef Pack<D, V> Target;
+
+KERNEL(fill)(D* __restrict__ y, Longs<R> sizes, Longs<R> to, u64 count, double value) {
+    D element = narrow<D>(value);
+    Target out;
+    for (int v = 0; v < V; v++) out.at[v] = element;
+    for (u64 i = thread_number(); i < count; i += thread_count())
+        *reinterpret_cast<Target*>(y + locate<u64, R>(i, sizes, to)) = out;
 }

@@ -22,6 +22,7 @@ typedef long long i64;
 #define INFINITY_F32 __int_as_float(0x7f800000)
 DEVICE u32 bits_of(float x) { return __float_as_uint(x); }
 DEVICE float float_of(u32 x) { return __uint_as_float(x); }
+DEVICE double double_of(u64 x) { return __longlong_as_double(i64(x)); }
 #endif
 
 // Sixteen-bit floats are stored, not computed with.
@@ -177,4 +178,62 @@ DEVICE bool in_range(i64 value, i64 limit, u64* fault, u64 launch) {
         fault[2] = u64(limit);
     }
     return false;
+}
+
+// The same with indices of type I, which is u32 where everything fits.
+template <class I, int R>
+DEVICE i64 locate(I number, const Longs<R>& sizes, const Longs<R>& strides) {
+    i64 at = 0;
+#ifndef EMULATOR
+#pragma unroll
+#endif
+    for (int dim = R - 1; dim > 0; dim--) {
+        I size = I(sizes.at[dim]), rest = number / size;
+        at += i64(number - rest * size) * strides.at[dim];
+        number = rest;
+    }
+    return at + i64(number) * strides.at[0];
+}
+
+// Several elements that are loaded and stored at once.
+template <class T, int V> struct alignas(sizeof(T) * V) Pack { T at[V]; };
+
+// ---- Conversions between stored types, by way of the type that holds both. ---------------------------
+
+template <class T> struct Wide { typedef float type; };
+template <> struct Wide<double> { typedef double type; };
+template <> struct Wide<i64> { typedef i64 type; };
+template <> struct Wide<u8> { typedef u8 type; };
+
+template <class D, class S> struct Convert {
+    DEVICE D from(S x) { return narrow<D>(widen<typename Wide<S>::type>(x)); }
+};
+template <class T> struct Convert<T, T> {
+    DEVICE T from(T x) { return x; }
+};
+template <class D, class S> DEVICE D convert(S x) { return Convert<D, S>::from(x); }
+
+// ---- Mathematics that the standard library does not have under one name. ------------------------------
+
+template <class A> DEVICE A maximum(A a, A b) { return is_nan(a) ? a : is_nan(b) ? b : a > b ? a : b; }
+template <class A> DEVICE A minimum(A a, A b) { return is_nan(a) ? a : is_nan(b) ? b : a < b ? a : b; }
+
+// The sum of a warp's values, in every one of its threads.
+template <class A> DEVICE A warp_sum(A x) {
+    for (int m = 16; m > 0; m >>= 1) x += __shfl_xor_sync(0xffffffffu, x, m);
+    return x;
+}
+
+DEVICE float absolute(float x) { return float_of(bits_of(x) & 0x7fffffffu); }
+DEVICE double absolute(double x) { return fabs(x); }
+
+template <class A> DEVICE A sigmoid(A x) {
+    // exp of a negative number only, so that neither branch overflows.
+    A e = exp(-absolute(x));
+    return x < A(0) ? e / (A(1) + e) : A(1) / (A(1) + e);
+}
+
+template <class A> DEVICE A softplus(A x) {
+    A above = x > A(0) || is_nan(x) ? x : A(0);
+    return above + log1p(exp(-absolute(x)));
 }

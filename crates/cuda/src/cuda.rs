@@ -14,6 +14,7 @@ use crate::machine::{Grid, Machine, Module};
 use crate::memory::{self, Operand};
 use crate::pool::{Block, Pool};
 use crate::queue::{Command, Launch, Queue};
+use crate::verbs::pointwise::Programs;
 
 /// How a GPU is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -39,6 +40,7 @@ pub struct Cuda {
     pub(crate) pool: Arc<Pool>,
     pub(crate) options: CudaOptions,
     name: String,
+    pub(crate) programs: Programs,
     modules: Modules,
     checked: Checked,
 }
@@ -74,8 +76,8 @@ impl Cuda {
     pub(crate) fn on(machine: Arc<dyn Machine>, name: String, options: CudaOptions) -> Self {
         let queue = Queue::new(Arc::clone(&machine), !options.eager);
         let pool = Pool::new(Arc::clone(&machine), Arc::clone(&queue));
-        let (modules, checked) = (Modules::default(), Checked::default());
-        Cuda { machine, queue, pool, options, name, modules, checked }
+        let (modules, programs) = (Modules::default(), Programs::default());
+        Cuda { machine, queue, pool, options, name, programs, modules, checked: Checked::default() }
     }
 
     /// Every kernel source that was compiled so far, as its compiler got it, with its name; for tests.

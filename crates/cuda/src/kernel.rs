@@ -82,6 +82,21 @@ pub(crate) const fn c_type(dtype: DType) -> &'static str {
     }
 }
 
+/// A small number as a definition's value.
+pub(crate) const fn digit(number: usize) -> &'static str {
+    match number {
+        0 => "0",
+        1 => "1",
+        2 => "2",
+        3 => "3",
+        4 => "4",
+        5 => "5",
+        6 => "6",
+        7 => "7",
+        _ => "8",
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Written { source: Source, defines: SmallVec<[Define; 6]> },

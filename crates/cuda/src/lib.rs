@@ -14,6 +14,7 @@ mod probe;
 mod queue;
 mod staging;
 mod verbs;
+mod walk;
 
 pub use cuda::{Cuda, CudaOptions};
 #[cfg(feature = "emulator")]

@@ -1,3 +1,8 @@
 //! The verbs: a file a family, beside the file of its kernels in `kernels/`.
 
+pub(crate) mod copy;
+pub(crate) mod index;
+pub(crate) mod pointwise;
+pub(crate) mod random;
+pub(crate) mod reduce;
 pub(crate) mod transfer;

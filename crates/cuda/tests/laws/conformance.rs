@@ -1,4 +1,6 @@
-//! The backend passes the conformance kit.
+//! The backend passes the conformance kit, verb by verb, and its kernels compile for every GPU.
+
+use std::any::Any;
 
 use ferrotape_backend::conformance::{self, Options};
 use ferrotape_backend::{Device, ErrorKind};
@@ -6,31 +8,23 @@ use ferrotape_cuda::{Cuda, CudaOptions};
 
 use crate::{emulator, gpu};
 
-fn passes(device: &Device, cases: u32) {
-    let options = Options { cases, ..Options::default() };
-    let mut failures = Vec::new();
-    for verb in conformance::list() {
-        match verb.check(device, &options) {
-            Ok(report) if report.unsupported == 0 => {}
-            Ok(report) => {
-                failures.push(format!("{}: {} unsupported", verb.name(), report.unsupported))
-            }
-            Err(failure) => failures.push(failure.to_string()),
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-}
-
 /// What the kernels are compiled for: Ampere and Hopper.
 const ARCHITECTURES: [&str; 2] = ["80", "90"];
 
-#[test]
-fn the_kernels_conform_when_they_run_on_the_host_and_compile_for_every_gpu() {
-    let Some(device) = emulator() else { return };
-    passes(&device, 40);
-    let backend: &dyn std::any::Any = device.backend();
+fn conforms(device: &Device, verb: &str, cases: u32) {
+    let options = Options { cases, ..Options::default() };
+    let found = conformance::list().iter().find(|listed| listed.name() == verb);
+    let verb = found.expect("the verbs of this file are those of the kit");
+    match verb.check(device, &options) {
+        Ok(report) => assert_eq!(report.unsupported, 0, "{}", verb.name()),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// Compiles what the emulator was asked to run for GPUs, if the compiler for those is there.
+fn compiles(device: &Device) {
+    let backend: &dyn Any = device.backend();
     let cuda = backend.downcast_ref::<Cuda>().expect("the emulator is this backend");
-    let mut wrong = Vec::new();
     for (name, text) in cuda.compiled_sources() {
         for architecture in ARCHITECTURES {
             match ferrotape_cuda::compile(name, &text, architecture) {
@@ -39,15 +33,65 @@ fn the_kernels_conform_when_they_run_on_the_host_and_compile_for_every_gpu() {
                     println!("skipped: {error}");
                     return;
                 }
-                Err(error) => wrong.push(error.to_string()),
+                Err(error) => panic!("{error}\n{text}"),
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-#[test]
-fn a_gpu_conforms() {
-    let Some(device) = gpu(CudaOptions::default()) else { return };
-    passes(&device, 256);
+macro_rules! verbs {
+    ($($verb:ident),* $(,)?) => {
+        mod on_the_host {
+            $(#[test]
+            fn $verb() {
+                let Some(device) = super::emulator() else { return };
+                super::conforms(&device, stringify!($verb), 40);
+                super::compiles(&device);
+            })*
+        }
+
+        mod on_a_gpu {
+            $(#[test]
+            fn $verb() {
+                let Some(device) = super::gpu(super::CudaOptions::default()) else { return };
+                super::conforms(&device, stringify!($verb), 256);
+            })*
+        }
+
+        #[test]
+        fn every_verb_of_the_kit_is_here() {
+            let here = [$(stringify!($verb)),*];
+            let kit: Vec<&str> = conformance::list().iter().map(|verb| verb.name()).collect();
+            assert_eq!(here[..], kit);
+        }
+    };
 }
+
+verbs![
+    allocate,
+    transfer,
+    copy,
+    fill,
+    pointwise,
+    reduce,
+    gemm,
+    conv2d,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    max_pool2d,
+    max_pool2d_grad,
+    max_pool2d_pick,
+    avg_pool2d,
+    avg_pool2d_grad,
+    resample2d,
+    channel_moments,
+    batch_norm,
+    batch_norm_grad,
+    softmax,
+    softmax_grad,
+    cross_entropy,
+    cross_entropy_grad,
+    gather,
+    scatter_add,
+    random,
+];
