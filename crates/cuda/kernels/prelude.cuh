@@ -237,3 +237,42 @@ template <class A> DEVICE A softplus(A x) {
     A above = x > A(0) || is_nan(x) ? x : A(0);
     return above + log1p(exp(-absolute(x)));
 }
+
+// ---- Images. ---------------------------------------------------------------------------------------------
+
+// Image, channel, row and column.
+struct Place { i64 n, c, h, w; };
+
+// The place of a number that counts channels fastest (`last`) or pixels, in images of sizes C, H, W.
+DEVICE Place place_of_number(u64 number, bool small, bool last, i64 C, i64 H, i64 W) {
+    Place p;
+    if (small) {
+        u32 i = u32(number), c = u32(C), h = u32(H), w = u32(W), q;
+        if (last) { q = i / c; p.c = i - q * c; i = q; q = i / w; p.w = i - q * w; i = q; q = i / h; p.h = i - q * h; p.n = q; }
+        else { q = i / w; p.w = i - q * w; i = q; q = i / h; p.h = i - q * h; i = q; q = i / c; p.c = i - q * c; p.n = q; }
+        return p;
+    }
+    u64 i = number, c = u64(C), h = u64(H), w = u64(W);
+    if (last) { p.c = i64(i % c); i /= c; p.w = i64(i % w); i /= w; p.h = i64(i % h); p.n = i64(i / h); }
+    else { p.w = i64(i % w); i /= w; p.h = i64(i % h); i /= h; p.c = i64(i % c); p.n = i64(i / c); }
+    return p;
+}
+
+DEVICE i64 at_place(const Place& p, const Longs<4>& strides) {
+    return p.n * strides.at[0] + p.c * strides.at[1] + p.h * strides.at[2] + p.w * strides.at[3];
+}
+
+// The quotient rounded up, of a numerator that may be negative and a positive denominator.
+DEVICE i64 ceil_div(i64 a, i64 b) { return a > 0 ? (a - 1) / b + 1 : -(-a / b); }
+
+// The elements of a window's kernel that lie in the image: from `begin` to below `end`, and where element 0 is.
+struct Span { i64 begin, end, start; };
+
+DEVICE Span window_span(i64 output, i64 size, i64 kernel, i64 stride, i64 padding, i64 dilation) {
+    Span s;
+    s.start = output * stride - padding;
+    s.begin = s.start < 0 ? ceil_div(-s.start, dilation) : 0;
+    i64 end = s.start < size ? ceil_div(size - s.start, dilation) : 0;
+    s.end = end < kernel ? end : kernel;
+    return s;
+}

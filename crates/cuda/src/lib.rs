@@ -6,6 +6,7 @@ mod cuda;
 mod emulator;
 mod gpu;
 mod graph;
+mod images;
 mod kernel;
 mod machine;
 mod memory;

@@ -3,6 +3,8 @@
 pub(crate) mod copy;
 pub(crate) mod index;
 pub(crate) mod pointwise;
+pub(crate) mod pool;
 pub(crate) mod random;
 pub(crate) mod reduce;
+pub(crate) mod softmax;
 pub(crate) mod transfer;
