@@ -1,7 +1,7 @@
 //! The attributes of verbs: windows of convolutions and pools, kinds of reductions and draws.
 
 use crate::random::TruncatedNormal;
-use crate::{Error, Result};
+use crate::{Array, Error, Result};
 
 /// Stride, padding, dilation and groups of a two-dimensional convolution, `[vertical, horizontal]`.
 ///
@@ -248,4 +248,27 @@ impl Default for CrossEntropy {
     fn default() -> Self {
         CrossEntropy { label_smoothing: 0.0, ignore_index: -100 }
     }
+}
+
+/// What a verb does to its result in the same pass over memory: `y = relu(result + residual)`, each if
+/// asked for. NaN stays NaN.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// What is added, of the result's shape and type.
+    pub residual: Option<&'a Array>,
+    /// Whether elements below 0 become 0, after the sum.
+    pub relu: bool,
+}
+
+/// Where [`Backend::batch_norm_act_grad`](crate::Backend::batch_norm_act_grad) writes.
+#[derive(Debug)]
+pub struct BatchNormGrads<'a> {
+    /// The gradient of the input.
+    pub x: &'a mut Array,
+    /// The gradient of the weight, `[C]` of the accumulator type.
+    pub weight: &'a mut Array,
+    /// The gradient of the bias, `[C]` of the accumulator type.
+    pub bias: &'a mut Array,
+    /// The gradient of the residual, if it is wanted: what of `gy` passes the ReLU.
+    pub residual: Option<&'a mut Array>,
 }

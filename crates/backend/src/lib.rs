@@ -30,6 +30,7 @@ pub mod check;
 mod device;
 mod dtype;
 mod error;
+mod fused;
 mod layout;
 pub mod pointwise;
 pub mod random;
@@ -45,7 +46,7 @@ pub mod meta;
 pub mod reference;
 
 pub use array::Array;
-pub use attributes::{Conv2d, CrossEntropy, Pool2d, Random, Reduce};
+pub use attributes::{BatchNormGrads, Conv2d, CrossEntropy, Epilogue, Pool2d, Random, Reduce};
 pub use buffer::{Buffer, Memory};
 pub use device::Device;
 pub use dtype::{DType, Element};

@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::pointwise::Program;
 use crate::{
-    Array, Conv2d, CrossEntropy, DType, Error, Memory, Pool2d, Random, Reduce, Result, Rng, Taps,
+    Array, BatchNormGrads, Conv2d, CrossEntropy, DType, Epilogue, Error, Memory, Pool2d, Random,
+    Reduce, Result, Rng, Taps, fused,
 };
 
 /// Bytes of a device's memory.
@@ -32,7 +33,10 @@ pub struct MemoryStats {
 /// accumulated there, and rounded once. Integer arrays are i64 unless a verb says otherwise.
 ///
 /// A backend may leave out what it does not have, or not yet: every verb but those of memory then
-/// answers `Unsupported`.
+/// answers `Unsupported`. Verbs that do the work of several ([`Backend::conv2d_act`],
+/// [`Backend::batch_norm_act`], [`Backend::batch_norm_act_grad`], [`Backend::max_pool2d_window_grad`],
+/// [`Backend::pointwise_each`]) are there without being written: each does what it means by the others,
+/// and a backend writes it where one pass over memory is faster.
 ///
 /// The feature `conformance` has a kit that checks an implementation verb by verb against the
 /// reference backend of the feature `reference`.
@@ -105,6 +109,26 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         absent(self, "pointwise")
     }
 
+    /// Runs one program on several lists of operands, as [`Backend::pointwise`] on each: inputs and
+    /// outputs of call `i` are `inputs[i]` and `outputs[i]`, and no output shares memory with an operand
+    /// of any call. An optimizer steps all parameters so.
+    ///
+    /// # Errors
+    /// As there; other than one list of inputs to each of outputs.
+    fn pointwise_each(
+        &self,
+        program: &Program,
+        scalars: &[f64],
+        inputs: &[&[&Array]],
+        outputs: &mut [&mut [&mut Array]],
+    ) -> Result<()> {
+        crate::check::pointwise_each(program, scalars, inputs, outputs)?;
+        for (inputs, outputs) in inputs.iter().zip(outputs) {
+            self.pointwise(program, scalars, inputs, outputs)?;
+        }
+        Ok(())
+    }
+
     /// Reduces `src` to the shape of `dst`, which has the same rank and size 1 where reduced, and
     /// the type of `src` or of its accumulator. With `index` (i64, shaped like `dst`; Max and Min
     /// only) the position of the first such element, or of the first NaN, in row-major order over
@@ -145,6 +169,22 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         params: &Conv2d,
     ) -> Result<()> {
         absent(self, "conv2d")
+    }
+
+    /// [`Backend::conv2d`] with an [`Epilogue`]: `y = relu(conv(x, w) + bias + residual)`.
+    ///
+    /// # Errors
+    /// As there; a residual of another shape or type than `y`.
+    fn conv2d_act(
+        &self,
+        x: &Array,
+        w: &Array,
+        bias: Option<&Array>,
+        epilogue: Epilogue<'_>,
+        y: &mut Array,
+        params: &Conv2d,
+    ) -> Result<()> {
+        fused::conv2d_act(self, [x, w], bias, epilogue, y, params)
     }
 
     /// The gradient of [`Backend::conv2d`] in `x`, given `gy` shaped like `y`.
@@ -197,6 +237,23 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// Shapes that do not fit, or an index past the plane.
     fn max_pool2d_grad(&self, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {
         absent(self, "max_pool2d_grad")
+    }
+
+    /// [`Backend::max_pool2d_grad`] where every index lies in the window of its output, as
+    /// [`Backend::max_pool2d`] makes it: a device may gather instead of scatter. An index in the plane
+    /// that lies outside of its window may count or not.
+    ///
+    /// # Errors
+    /// As there; windows that do not fit the shapes.
+    fn max_pool2d_window_grad(
+        &self,
+        gy: &Array,
+        index: &Array,
+        gx: &mut Array,
+        params: &Pool2d,
+    ) -> Result<()> {
+        crate::check::max_pool2d_window_grad(gy, index, gx, params)?;
+        self.max_pool2d_grad(gy, index, gx)
     }
 
     /// Picks the element at `index` of each plane: `y[n,c,i,j] = x[n,c,index[n,c,i,j]]`. The
@@ -279,6 +336,42 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         gb: &mut Array,
     ) -> Result<()> {
         absent(self, "batch_norm_grad")
+    }
+
+    /// [`Backend::batch_norm`] with an [`Epilogue`]: `y = relu(norm(x) + residual)`.
+    ///
+    /// # Errors
+    /// As there; a residual of another shape or type than `x`.
+    fn batch_norm_act(
+        &self,
+        x: &Array,
+        stats: [&Array; 2],
+        affine: Option<[&Array; 2]>,
+        eps: f64,
+        epilogue: Epilogue<'_>,
+        y: &mut Array,
+    ) -> Result<()> {
+        fused::batch_norm_act(self, x, stats, affine, eps, epilogue, y)
+    }
+
+    /// The gradients of [`Backend::batch_norm_act`] with the batch's own moments. With `y`, which is
+    /// its result, there was a ReLU: where `y <= 0` no gradient passes (where it is NaN it does, as
+    /// in PyTorch). The rest is [`Backend::batch_norm_grad`] of what passes.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    #[allow(clippy::too_many_arguments)]
+    fn batch_norm_act_grad(
+        &self,
+        gy: &Array,
+        x: &Array,
+        y: Option<&Array>,
+        stats: [&Array; 2],
+        weight: Option<&Array>,
+        eps: f64,
+        grads: BatchNormGrads<'_>,
+    ) -> Result<()> {
+        fused::batch_norm_act_grad(self, [gy, x], y, stats, weight, eps, grads)
     }
 
     /// Softmax along `dim`, or its logarithm, shifted by the maximum so that it cannot overflow.

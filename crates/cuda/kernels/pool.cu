@@ -83,16 +83,6 @@ KERNEL(max_pool2d_grad)(const T* __restrict__ gy, const i64* __restrict__ index,
     }
 }
 
-// Reports indices past the plane, which no pixel takes.
-KERNEL(check_places)(const i64* __restrict__ index, u64 count, Longs<5> sizes, Longs<4> strides, i64 limit, int last,
-                     u64* fault, u64 launch) {
-    bool small = count <= 0x7fffffffULL;
-    for (u64 i = thread_number(); i < count; i += thread_count()) {
-        Place p = place_of_number(i, small, last, sizes.at[0], sizes.at[3], sizes.at[4]);
-        in_range(index[at_place(p, strides)], limit, fault, launch);
-    }
-}
-
 KERNEL(max_pool2d_pick)(const T* __restrict__ x, const i64* __restrict__ index, T* __restrict__ y, u64 count,
                         Longs<5> sizes, Longs<4> from, Longs<4> index_strides, Longs<4> to, int last, u64* fault,
                         u64 launch) {

@@ -2,7 +2,8 @@
 
 use ferrotape_backend::pointwise::Program;
 use ferrotape_backend::{
-    Array, Backend, CrossEntropy, DType, Memory, MemoryStats, Pool2d, Random, Reduce, Result, Rng,
+    Array, Backend, BatchNormGrads, CrossEntropy, DType, Epilogue, Memory, MemoryStats, Pool2d,
+    Random, Reduce, Result, Rng,
 };
 
 use crate::{Cuda, verbs};
@@ -74,6 +75,16 @@ impl Backend for Cuda {
         verbs::pool::max_pool2d_grad(self, gy, index, gx)
     }
 
+    fn max_pool2d_window_grad(
+        &self,
+        gy: &Array,
+        index: &Array,
+        gx: &mut Array,
+        params: &Pool2d,
+    ) -> Result<()> {
+        verbs::pool::max_pool2d_window_grad(self, gy, index, gx, params)
+    }
+
     fn max_pool2d_pick(&self, x: &Array, index: &Array, y: &mut Array) -> Result<()> {
         verbs::pool::max_pool2d_pick(self, x, index, y)
     }
@@ -84,6 +95,61 @@ impl Backend for Cuda {
 
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()> {
         verbs::pool::avg_pool2d_grad(self, gy, gx, params)
+    }
+
+    fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()> {
+        verbs::norm::channel_moments(self, x, mean, var)
+    }
+
+    fn batch_norm(
+        &self,
+        x: &Array,
+        stats: [&Array; 2],
+        affine: Option<[&Array; 2]>,
+        eps: f64,
+        y: &mut Array,
+    ) -> Result<()> {
+        verbs::norm::batch_norm_act(self, x, stats, affine, eps, Epilogue::default(), y)
+    }
+
+    fn batch_norm_act(
+        &self,
+        x: &Array,
+        stats: [&Array; 2],
+        affine: Option<[&Array; 2]>,
+        eps: f64,
+        epilogue: Epilogue<'_>,
+        y: &mut Array,
+    ) -> Result<()> {
+        verbs::norm::batch_norm_act(self, x, stats, affine, eps, epilogue, y)
+    }
+
+    fn batch_norm_grad(
+        &self,
+        gy: &Array,
+        x: &Array,
+        stats: [&Array; 2],
+        weight: Option<&Array>,
+        eps: f64,
+        gx: &mut Array,
+        gw: &mut Array,
+        gb: &mut Array,
+    ) -> Result<()> {
+        let grads = BatchNormGrads { x: gx, weight: gw, bias: gb, residual: None };
+        verbs::norm::batch_norm_act_grad(self, [gy, x], None, stats, weight, eps, &grads)
+    }
+
+    fn batch_norm_act_grad(
+        &self,
+        gy: &Array,
+        x: &Array,
+        y: Option<&Array>,
+        stats: [&Array; 2],
+        weight: Option<&Array>,
+        eps: f64,
+        grads: BatchNormGrads<'_>,
+    ) -> Result<()> {
+        verbs::norm::batch_norm_act_grad(self, [gy, x], y, stats, weight, eps, &grads)
     }
 
     fn softmax(&self, x: &Array, y: &mut Array, dim: usize, log: bool) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Checks for the verbs that move, convert, combine and draw elements.
 
+use std::collections::HashSet;
+
 use super::{float, has_dim, of_shape, of_type, of_type_or_accumulator, operands, same_float};
 use crate::pointwise::{Instr, Program};
-use crate::{Array, DType, Error, Reduce, Result, Shape};
+use crate::{Array, DType, Error, ErrorKind, Reduce, Result, Shape};
 
 /// Checks the operands of [`Backend::upload`](crate::Backend::upload).
 ///
@@ -99,6 +101,44 @@ pub fn pointwise(
             ))),
         }
     })
+}
+
+/// Checks the operands of [`Backend::pointwise_each`](crate::Backend::pointwise_each) and gives the shape
+/// of each call's outputs.
+///
+/// # Errors
+/// As [`pointwise`]; `Argument` for other than one list of inputs to each of outputs, `Overlap` for an
+/// output that shares memory with an operand of any call, because calls may run at once.
+pub fn pointwise_each(
+    program: &Program,
+    scalars: &[f64],
+    inputs: &[&[&Array]],
+    outputs: &[&mut [&mut Array]],
+) -> Result<Vec<Shape>> {
+    if inputs.len() != outputs.len() {
+        let (reads, writes) = (inputs.len(), outputs.len());
+        return Err(Error::argument(format!(
+            "there are {reads} lists of inputs and {writes} of outputs; each call has one of both"
+        ))
+        .at("pointwise_each"));
+    }
+    let calls = inputs.iter().zip(outputs);
+    let shapes = calls.map(|(inputs, outputs)| pointwise(program, scalars, inputs, outputs));
+    let shapes = shapes.collect::<Result<Vec<Shape>>>()?;
+    let mut written = HashSet::new();
+    let shared = |array: &Array| {
+        let message = format!("an operand of shape {} is written by another call", array.shape());
+        Error::new(ErrorKind::Overlap, message).at("pointwise_each")
+    };
+    for output in outputs.iter().flat_map(|list| list.iter()) {
+        if !written.insert(output.buffer().id()) {
+            return Err(shared(output));
+        }
+    }
+    match inputs.iter().flat_map(|list| *list).find(|a| written.contains(&a.buffer().id())) {
+        Some(input) => Err(shared(input)),
+        None => Ok(shapes),
+    }
 }
 
 /// Checks the operands of [`Backend::reduce`](crate::Backend::reduce). Floats only; `dst` is of

@@ -27,15 +27,18 @@ mod pool;
 mod product;
 mod resample;
 
-pub use data::{copy, download, fill, gather, pointwise, random, reduce, scatter_add, upload};
+pub use data::{
+    copy, download, fill, gather, pointwise, pointwise_each, random, reduce, scatter_add, upload,
+};
 pub use norm::{
-    batch_norm, batch_norm_grad, channel_moments, cross_entropy, cross_entropy_grad, softmax,
-    softmax_grad,
+    batch_norm, batch_norm_act, batch_norm_act_grad, batch_norm_grad, channel_moments,
+    cross_entropy, cross_entropy_grad, softmax, softmax_grad,
 };
 pub use pool::{
     PoolShapes, avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick,
+    max_pool2d_window_grad,
 };
-pub use product::{ConvShapes, conv2d, conv2d_input_grad, conv2d_weight_grad, gemm};
+pub use product::{ConvShapes, conv2d, conv2d_act, conv2d_input_grad, conv2d_weight_grad, gemm};
 pub use resample::{ResampleShapes, resample2d};
 
 use crate::{Array, Context, DType, Error, ErrorKind, Result, describe};

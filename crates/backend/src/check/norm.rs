@@ -1,7 +1,7 @@
 //! Checks for the verbs of normalisation and classification.
 
 use super::{has_dim, nchw, of_shape, of_type, operands, same_float, sizes};
-use crate::{Array, CrossEntropy, DType, Error, Result};
+use crate::{Array, BatchNormGrads, CrossEntropy, DType, Epilogue, Error, Result};
 
 /// Parameters and statistics are `[C]` and of the accumulator type.
 fn per_channel(list: &[(&str, &Array)], channels: usize, dtype: DType) -> Result<()> {
@@ -93,6 +93,63 @@ pub fn batch_norm_grad(
             per_channel(&[("weight", weight)], sizes[1], dtype)?;
         }
         not_negative(eps)?;
+        Ok(sizes)
+    })
+}
+
+/// Checks the operands of [`Backend::batch_norm_act`](crate::Backend::batch_norm_act) and gives
+/// `[N, C, H, W]`.
+///
+/// # Errors
+/// As [`batch_norm`].
+pub fn batch_norm_act(
+    x: &Array,
+    stats: [&Array; 2],
+    affine: Option<[&Array; 2]>,
+    eps: f64,
+    epilogue: Epilogue<'_>,
+    y: &Array,
+) -> Result<[usize; 4]> {
+    let sizes = batch_norm(x, stats, affine, eps, y)?;
+    residual("batch_norm_act", epilogue, y)?;
+    Ok(sizes)
+}
+
+/// The residual fits the output that it is added to.
+pub(super) fn residual(op: &str, epilogue: Epilogue<'_>, y: &Array) -> Result<()> {
+    let Some(residual) = epilogue.residual else { return Ok(()) };
+    operands(op, &[residual], &[y], || {
+        of_type("the residual", residual, y.dtype())?;
+        of_shape("the residual", residual, y.shape())
+    })
+}
+
+/// Checks the operands of [`Backend::batch_norm_act_grad`](crate::Backend::batch_norm_act_grad) and
+/// gives `[N, C, H, W]`.
+///
+/// # Errors
+/// As [`batch_norm`].
+pub fn batch_norm_act_grad(
+    gy: &Array,
+    x: &Array,
+    y: Option<&Array>,
+    stats: [&Array; 2],
+    weight: Option<&Array>,
+    eps: f64,
+    grads: &BatchNormGrads<'_>,
+) -> Result<[usize; 4]> {
+    let BatchNormGrads { x: gx, weight: gw, bias: gb, residual } = grads;
+    let sizes = batch_norm_grad(gy, x, stats, weight, eps, gx, gw, gb)?;
+    let inputs: Vec<&Array> = [gy, x].into_iter().chain(stats).chain(weight).chain(y).collect();
+    let outputs: Vec<&Array> =
+        [&**gx, &**gw, &**gb].into_iter().chain(residual.as_deref()).collect();
+    operands("batch_norm_act_grad", &inputs, &outputs, || {
+        let images = [("y", y), ("the residual's gradient", residual.as_deref())];
+        for (name, array) in images {
+            let Some(array) = array else { continue };
+            of_type(name, array, x.dtype())?;
+            of_shape(name, array, &sizes)?;
+        }
         Ok(sizes)
     })
 }

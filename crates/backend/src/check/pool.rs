@@ -62,6 +62,21 @@ pub fn max_pool2d_grad(gy: &Array, index: &Array, gx: &Array) -> Result<PoolShap
     operands("max_pool2d_grad", &[gy, index], &[gx], || planes(["gx", "gy"], gx, gy, index))
 }
 
+/// Checks the operands of
+/// [`Backend::max_pool2d_window_grad`](crate::Backend::max_pool2d_window_grad).
+///
+/// # Errors
+/// As [`max_pool2d`] and [`max_pool2d_grad`].
+pub fn max_pool2d_window_grad(
+    gy: &Array,
+    index: &Array,
+    gx: &Array,
+    params: &Pool2d,
+) -> Result<PoolShapes> {
+    max_pool2d_grad(gy, index, gx)?;
+    operands("max_pool2d_window_grad", &[gy, index], &[gx], || shapes(["gx", "gy"], gx, gy, params))
+}
+
 /// Checks the operands of [`Backend::max_pool2d_pick`](crate::Backend::max_pool2d_pick).
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Checks for the verbs that multiply and add: matrix products and convolutions.
 
 use super::{nchw, of_shape, of_type_or_accumulator, operands, same_float, sizes};
-use crate::{Array, Conv2d, Error, Result};
+use crate::{Array, Conv2d, Epilogue, Error, Result};
 
 /// Checks the operands of [`Backend::gemm`](crate::Backend::gemm) and gives `[B, M, K, N]`.
 ///
@@ -77,6 +77,23 @@ pub fn conv2d(
         }
         Ok(shapes)
     })
+}
+
+/// Checks the operands of [`Backend::conv2d_act`](crate::Backend::conv2d_act).
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_act(
+    x: &Array,
+    w: &Array,
+    bias: Option<&Array>,
+    epilogue: Epilogue<'_>,
+    y: &Array,
+    params: &Conv2d,
+) -> Result<ConvShapes> {
+    let shapes = conv2d(x, w, bias, y, params)?;
+    super::norm::residual("conv2d_act", epilogue, y)?;
+    Ok(shapes)
 }
 
 /// Checks the operands of [`Backend::conv2d_input_grad`](crate::Backend::conv2d_input_grad).

@@ -6,7 +6,7 @@ use proptest::sample::select;
 use super::case::{Call, Expect, Maker, Mistake, maker, shrink_to, sizes};
 use super::operand::Values;
 use super::{Failure, Options, VerbReport, harness};
-use crate::{Conv2d, DType, Device, ErrorKind};
+use crate::{Conv2d, DType, Device, Epilogue, ErrorKind};
 
 /// Checks [`Backend::conv2d`](crate::Backend::conv2d).
 ///
@@ -16,6 +16,24 @@ pub fn conv2d(device: &Device, options: &Options) -> Result<VerbReport, Failure>
     let cases = (maker(), geometry(), any::<bool>())
         .prop_map(|(maker, geometry, bias)| forward(maker, geometry, bias));
     harness::run("conv2d", device, options, cases, refused(|m, g| forward(m, g, true)))
+}
+
+/// Checks [`Backend::conv2d_act`](crate::Backend::conv2d_act).
+///
+/// # Errors
+/// The simplest case that fails.
+pub fn conv2d_act(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+    let cases = (maker(), geometry(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(maker, geometry, bias, residual, relu)| {
+            forward_act(maker, geometry, [bias, residual], relu)
+        },
+    );
+    let plain = |maker, geometry| forward_act(maker, geometry, [true, true], true);
+    let mut refused = refused(plain);
+    let mut misshapen = plain(Maker::plain(DType::F32), geometry_of(X, W, VALID));
+    misshapen.inputs[3].shape[1] += 1;
+    refused.push((ErrorKind::Shape, misshapen));
+    harness::run("conv2d_act", device, options, cases, refused)
 }
 
 /// Checks [`Backend::conv2d_input_grad`](crate::Backend::conv2d_input_grad).
@@ -105,6 +123,33 @@ fn forward(mut maker: Maker, Geometry { x, w, y, params }: Geometry, bias: bool)
     .with(params)
 }
 
+/// The sum's magnitude bounds the error behind the ReLU too, which brings nothing further apart.
+fn forward_act(
+    mut maker: Maker,
+    Geometry { x, w, y, params }: Geometry,
+    [bias, residual]: [bool; 2],
+    relu: bool,
+) -> Call {
+    // A device without the verb rounds to sixteen bits before the sum: by as much as 2^16 units of f32.
+    let sixteen = maker.dtype.size() == 2 && residual;
+    let terms = w[1] * w[2] * w[3] + if sixteen { 1 << 16 } else { 1 };
+    let mut inputs = vec![maker.input("x", &x, NORMAL), maker.input("w", &w, NORMAL)];
+    if bias {
+        inputs.push(maker.input("bias", &w[..1], NORMAL));
+    }
+    if residual {
+        inputs.push(maker.input("residual", &y, NORMAL));
+    }
+    let outputs = vec![maker.output("y", &y)];
+    Call::new(inputs, outputs, Expect::Sum(terms), move |backend, inputs, outputs| {
+        let bias = bias.then(|| inputs[2]);
+        let residual = if residual { inputs.last().copied() } else { None };
+        let epilogue = Epilogue { residual, relu };
+        backend.conv2d_act(inputs[0], inputs[1], bias, epilogue, outputs[0], &params)
+    })
+    .with((params, relu))
+}
+
 fn input_grad(mut maker: Maker, Geometry { x, w, y, params }: Geometry) -> Call {
     let terms = w[0] / params.groups.max(1) * w[2] * w[3];
     let inputs = vec![maker.input("gy", &y, NORMAL), maker.input("w", &w, NORMAL)];
@@ -128,9 +173,13 @@ fn weight_grad(mut maker: Maker, Geometry { x, w, y, params }: Geometry, wide: b
     .with(params)
 }
 
+/// Shapes that fit, for calls in which one thing is wrong.
+const X: [usize; 4] = [2, 4, 5, 6];
+const W: [usize; 4] = [6, 2, 3, 2];
+const VALID: Conv2d = Conv2d { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 2 };
+
 fn refused(call: impl Fn(Maker, Geometry) -> Call) -> Vec<Mistake> {
-    let (x, w) = ([2, 4, 5, 6], [6, 2, 3, 2]);
-    let valid = Conv2d { groups: 2, ..Conv2d::default() };
+    let (x, w, valid) = (X, W, VALID);
     let with = |x, w, params| {
         // The shapes of a valid call, so that the attribute alone is wrong.
         let geometry = Geometry { y: [2, 6, 3, 5], ..geometry_of(x, w, params) };

@@ -45,13 +45,16 @@ use std::fmt;
 
 use crate::Device;
 
-pub use convolution::{conv2d, conv2d_input_grad, conv2d_weight_grad};
+pub use convolution::{conv2d, conv2d_act, conv2d_input_grad, conv2d_weight_grad};
 pub use data::{copy, fill, random, reduce};
 pub use index::{gather, scatter_add};
 pub use memory::{allocate, transfer};
-pub use norm::{batch_norm, batch_norm_grad, channel_moments};
-pub use pointwise::pointwise;
-pub use pool::{avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick};
+pub use norm::{batch_norm, batch_norm_act, batch_norm_act_grad, batch_norm_grad, channel_moments};
+pub use pointwise::{pointwise, pointwise_each};
+pub use pool::{
+    avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick,
+    max_pool2d_window_grad,
+};
 pub use product::gemm;
 pub use resample::resample2d;
 pub use softmax::{cross_entropy, cross_entropy_grad, softmax, softmax_grad};
@@ -158,20 +161,25 @@ pub fn list() -> &'static [Verb] {
         copy,
         fill,
         pointwise,
+        pointwise_each,
         reduce,
         gemm,
         conv2d,
+        conv2d_act,
         conv2d_input_grad,
         conv2d_weight_grad,
         max_pool2d,
         max_pool2d_grad,
+        max_pool2d_window_grad,
         max_pool2d_pick,
         avg_pool2d,
         avg_pool2d_grad,
         resample2d,
         channel_moments,
         batch_norm,
+        batch_norm_act,
         batch_norm_grad,
+        batch_norm_act_grad,
         softmax,
         softmax_grad,
         cross_entropy,

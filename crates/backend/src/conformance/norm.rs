@@ -6,7 +6,7 @@ use proptest::sample::select;
 use super::case::{Call, Expect, Facts, Maker, Mistake, maker, sizes, two};
 use super::operand::{Operand, Values};
 use super::{Failure, Options, VerbReport, harness};
-use crate::{DType, Device, Error, ErrorKind};
+use crate::{BatchNormGrads, DType, Device, Epilogue, Error, ErrorKind};
 
 /// Checks [`Backend::channel_moments`](crate::Backend::channel_moments), with means that are large
 /// beside the deviation too.
@@ -46,6 +46,28 @@ pub fn batch_norm_grad(device: &Device, options: &Options) -> Result<VerbReport,
         .prop_map(|(maker, sizes, weighted, eps)| gradient(maker, sizes, weighted, eps));
     let refused = misshapen(|maker, sizes| gradient(maker, sizes, true, 1e-5));
     harness::run("batch_norm_grad", device, options, cases, refused)
+}
+
+/// Checks [`Backend::batch_norm_act`](crate::Backend::batch_norm_act).
+///
+/// # Errors
+/// The simplest case that fails.
+pub fn batch_norm_act(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+    let cases = (maker(), sizes::<4>(10_000), any::<[bool; 3]>())
+        .prop_map(|(maker, sizes, which)| normalise_act(maker, sizes, which));
+    let refused = misshapen(|maker, sizes| normalise_act(maker, sizes, [true; 3]));
+    harness::run("batch_norm_act", device, options, cases, refused)
+}
+
+/// Checks [`Backend::batch_norm_act_grad`](crate::Backend::batch_norm_act_grad).
+///
+/// # Errors
+/// The simplest case that fails.
+pub fn batch_norm_act_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+    let cases = (maker(), sizes::<4>(10_000), any::<[bool; 3]>())
+        .prop_map(|(maker, sizes, which)| gradient_act(maker, sizes, which));
+    let refused = misshapen(|maker, sizes| gradient_act(maker, sizes, [true; 3]));
+    harness::run("batch_norm_act_grad", device, options, cases, refused)
 }
 
 /// The channel of each element of `[N, C, H, W]`, in row-major order.
@@ -153,6 +175,107 @@ fn gradient(mut maker: Maker, sizes: [usize; 4], weighted: bool, eps: f64) -> Ca
         }
     })
     .with(format_args!("eps {eps}"))
+}
+
+/// `which`: affine, with a residual, with a ReLU.
+fn normalise_act(maker: Maker, sizes: [usize; 4], which: [bool; 3]) -> Call {
+    let [affine, residual, relu] = which;
+    let eps = 1e-5;
+    let mut maker = maker;
+    let mut inputs = vec![maker.input("x", &sizes, Values::Normal(2.0, 1.0))];
+    inputs.extend(statistics(&mut maker, sizes[1]));
+    if affine {
+        let parameter =
+            |name| maker.input(name, &sizes[1..2], Values::Normal(1.0, 0.0)).accumulator();
+        inputs.extend(["weight", "bias"].map(parameter));
+    }
+    if residual {
+        inputs.push(maker.input("residual", &sizes, Values::Normal(1.0, 0.0)));
+    }
+    let outputs = vec![maker.output("y", &sizes)];
+    let sixteen = [DType::BF16, DType::F16].contains(&maker.dtype);
+    let bound = move |facts: &Facts<'_>| {
+        let [x, mean, var] = [0, 1, 2].map(|which| &facts.inputs[which]);
+        let of = |which: usize, channel: usize, none: f64| match affine {
+            true => facts.inputs[which][channel].abs(),
+            false => none,
+        };
+        // A device without the verb rounds the norm before the sum.
+        let unit = if sixteen { facts.unit.max(1.0 / 256.0 / 32.0) } else { facts.unit };
+        let one = |(at, (c, x)): (usize, (usize, &f64))| {
+            let scale = of(3, c, 1.0) / (var[c] + eps).sqrt();
+            let added =
+                if residual { facts.inputs.last().map_or(0.0, |r| r[at].abs()) } else { 0.0 };
+            32.0 * unit * ((x.abs() + mean[c].abs()) * scale + of(4, c, 0.0) + added)
+        };
+        vec![channels(sizes).zip(x).enumerate().map(one).collect()]
+    };
+    Call::new(inputs, outputs, Expect::Within(Box::new(bound)), move |backend, inputs, outputs| {
+        let affine = affine.then(|| [inputs[3], inputs[4]]);
+        let residual = if residual { inputs.last().copied() } else { None };
+        let epilogue = Epilogue { residual, relu };
+        backend.batch_norm_act(inputs[0], [inputs[1], inputs[2]], affine, eps, epilogue, outputs[0])
+    })
+    .with(("relu", relu))
+}
+
+/// `which`: weighted, with a residual, with a ReLU.
+fn gradient_act(mut maker: Maker, sizes: [usize; 4], which: [bool; 3]) -> Call {
+    let [weighted, residual, relu] = which;
+    let eps = 1e-3;
+    let mut inputs = vec![
+        maker.input("gy", &sizes, Values::Normal(1.0, 0.0)),
+        maker.input("x", &sizes, Values::Normal(1.0, 0.0)),
+    ];
+    inputs.extend(statistics(&mut maker, sizes[1]));
+    if weighted {
+        let weight = maker.input("weight", &sizes[1..2], Values::Normal(1.0, 0.0));
+        inputs.push(weight.accumulator());
+    }
+    if relu {
+        inputs.push(maker.input("y", &sizes, Values::Special));
+    }
+    let gx = maker.output("gx", &sizes);
+    let mut parameter = |name| maker.output(name, &sizes[1..2]).accumulator();
+    let mut outputs = vec![gx, parameter("gw"), parameter("gb")];
+    if residual {
+        outputs.push(maker.output("gr", &sizes));
+    }
+    let terms = (sizes[0] * sizes[2] * sizes[3]) as f64;
+    let bound = move |facts: &Facts<'_>| {
+        let [gy, x, mean, var] = [0, 1, 2, 3].map(|which| &facts.inputs[which]);
+        let rounding = (64.0 + terms) * facts.unit;
+        let r = |c: usize| 1.0 / (var[c] + eps).sqrt();
+        let xhat = |c: usize, x: f64| (x.abs() + mean[c].abs()) * r(c);
+        let (mut gw, mut gb) = (vec![0.0; sizes[1]], vec![0.0; sizes[1]]);
+        for (c, (gy, &x)) in channels(sizes).zip(gy.iter().zip(x)) {
+            gw[c] += gy.abs() * xhat(c, x) * rounding;
+            gb[c] += gy.abs() * rounding;
+        }
+        let one = |(c, (gy, &x)): (usize, (&f64, &f64))| {
+            let weight = if weighted { facts.inputs[4][c].abs() } else { 1.0 };
+            weight * r(c) * (gy.abs() * rounding + (gb[c] + xhat(c, x) * gw[c]) / terms)
+        };
+        let gx = channels(sizes).zip(gy.iter().zip(x)).map(one).collect();
+        let mut bounds = vec![gx, gw, gb];
+        if residual {
+            // What passes is copied.
+            bounds.push(vec![0.0; gy.len()]);
+        }
+        bounds
+    };
+    Call::new(inputs, outputs, Expect::Within(Box::new(bound)), move |backend, inputs, outputs| {
+        let stats = [inputs[2], inputs[3]];
+        let weight = weighted.then(|| inputs[4]);
+        let y = if relu { inputs.last().copied() } else { None };
+        let [gx, gw, gb, rest @ ..] = outputs else {
+            return Err(Error::argument("this case has not three outputs"));
+        };
+        let residual = rest.first_mut().map(|array| &mut **array);
+        let grads = BatchNormGrads { x: gx, weight: gw, bias: gb, residual };
+        backend.batch_norm_act_grad(inputs[0], inputs[1], y, stats, weight, eps, grads)
+    })
+    .with(("relu", relu))
 }
 
 /// Each operand in turn with one more in its first dimension.

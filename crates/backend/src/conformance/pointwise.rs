@@ -7,7 +7,7 @@ use super::case::{Call, Expect, Facts, Maker, Mistake, any_type, maker, shape};
 use super::operand::Values;
 use super::{Failure, Options, VerbReport, harness};
 use crate::pointwise::{BinaryOp, Compare, Expr, Instr, Program, UnaryOp};
-use crate::{DType, Device, ErrorKind, Layout, Shape};
+use crate::{Array, DType, Device, ErrorKind, Layout, Shape};
 
 /// Checks [`Backend::pointwise`](crate::Backend::pointwise): every function and comparison alone,
 /// and generated programs with several outputs, in place, over broadcast inputs of all data types.
@@ -31,6 +31,52 @@ pub fn pointwise(device: &Device, options: &Options) -> Result<VerbReport, Failu
         },
     );
     harness::run("pointwise", device, options, cases, refused())
+}
+
+/// Checks [`Backend::pointwise_each`](crate::Backend::pointwise_each) with the step of an optimizer on
+/// several parameters of unequal shapes.
+///
+/// # Errors
+/// The simplest case that fails.
+pub fn pointwise_each(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+    let rate = select(vec![0.1, -1.0, 3.0]);
+    let cases = (maker(), prop::collection::vec(shape(500), 1..=4), rate)
+        .prop_map(|(maker, shapes, rate)| steps(maker, &shapes, rate));
+    let mut misshapen = steps(Maker::plain(DType::F32), &[vec![2, 3], vec![4]], 0.1);
+    misshapen.inputs[1].shape = vec![5];
+    harness::run("pointwise_each", device, options, cases, vec![(ErrorKind::Shape, misshapen)])
+}
+
+/// `v = 0.9 v + g; p = p - rate v`, for each shape.
+fn steps(mut maker: Maker, shapes: &[Vec<usize>], rate: f64) -> Call {
+    let velocity = Expr::previous(1) * 0.9 + Expr::input(0);
+    let program = Program::new(&[Expr::previous(0) - Expr::scalar(0) * &velocity, velocity]);
+    let normal = Values::Normal(1.0, 0.0);
+    let (dtype, wide) = (maker.dtype, maker.dtype.accumulator());
+    let gradient = |shape: &Vec<usize>| maker.input("g", shape, normal).any(dtype);
+    let inputs = shapes.iter().map(gradient).collect();
+    let mut outputs = Vec::new();
+    for shape in shapes {
+        outputs.push(maker.output("p", shape).any(dtype).holding(normal));
+        outputs.push(maker.output("v", shape).any(wide).holding(normal));
+    }
+    let bound = move |facts: &Facts<'_>| {
+        let mut bounds = Vec::new();
+        for (g, before) in facts.inputs.iter().zip(facts.previous.chunks(2)) {
+            let size = |v: &f64, g: &f64| 8.0 * facts.unit * (v.abs() + g.abs());
+            let velocity: Vec<f64> = before[1].iter().zip(g).map(|(v, g)| size(v, g)).collect();
+            let of_p = |(p, v): (&f64, &f64)| 8.0 * facts.unit * p.abs() + 2.0 * rate.abs() * v;
+            bounds.push(before[0].iter().zip(&velocity).map(of_p).collect());
+            bounds.push(velocity);
+        }
+        bounds
+    };
+    Call::new(inputs, outputs, Expect::Within(Box::new(bound)), move |backend, inputs, outputs| {
+        let reads: Vec<&[&Array]> = inputs.chunks(1).collect();
+        let mut writes: Vec<&mut [&mut Array]> = outputs.chunks_mut(2).collect();
+        backend.pointwise_each(&program, &[rate], &reads, &mut writes)
+    })
+    .with(("rate", rate))
 }
 
 fn exprs() -> impl Strategy<Value = Vec<Expr>> {

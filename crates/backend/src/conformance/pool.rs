@@ -6,7 +6,7 @@ use proptest::sample::select;
 use super::case::{Call, Expect, Maker, Mistake, maker, sizes, two};
 use super::operand::Values;
 use super::{Failure, Options, VerbReport, harness};
-use crate::{DType, Device, ErrorKind, Pool2d};
+use crate::{Array, DType, Device, ErrorKind, Pool2d, Random, Rng};
 
 /// Checks [`Backend::max_pool2d`](crate::Backend::max_pool2d), with ties, infinities and NaN.
 ///
@@ -32,6 +32,18 @@ pub fn max_pool2d(device: &Device, options: &Options) -> Result<VerbReport, Fail
 pub fn max_pool2d_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
     let cases = (maker(), sizes::<6>(5_000)).prop_map(|(maker, sizes)| scatter(maker, sizes));
     harness::run("max_pool2d_grad", device, options, cases, misplaced(scatter))
+}
+
+/// Checks [`Backend::max_pool2d_window_grad`](crate::Backend::max_pool2d_window_grad) with the indices
+/// that the device's own pooling gives.
+///
+/// # Errors
+/// The simplest case that fails.
+pub fn max_pool2d_window_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+    let cases = (maker(), windows(true), any::<bool>())
+        .prop_map(|(maker, windows, ties)| window_grad(maker, windows, ties));
+    let plain = |maker, windows| window_grad(maker, windows, true);
+    harness::run("max_pool2d_window_grad", device, options, cases, refused(plain))
 }
 
 /// Checks [`Backend::max_pool2d_pick`](crate::Backend::max_pool2d_pick).
@@ -125,6 +137,32 @@ fn scatter(mut maker: Maker, sizes: [usize; 6]) -> Call {
     Call::new(inputs, outputs, Expect::Sum(y[2] * y[3]), |backend, inputs, outputs| {
         backend.max_pool2d_grad(inputs[0], inputs[1], outputs[0])
     })
+}
+
+/// What is pooled is drawn by the device: uniform numbers, or ones and zeros, of which many are equal.
+fn window_grad(mut maker: Maker, Windows { x, y, params }: Windows, ties: bool) -> Call {
+    let inputs = vec![maker.input("gy", &y, NORMAL)];
+    let outputs = vec![maker.output("gx", &x)];
+    let terms = params.kernel[0] * params.kernel[1];
+    let kind = match ties {
+        true => Random::Bernoulli { p: 0.5, value: 1.0 },
+        false => Random::Uniform { low: -1.0, high: 1.0 },
+    };
+    Call::new(inputs, outputs, Expect::Sum(terms), move |backend, inputs, outputs| {
+        let (gy, gx) = (inputs[0], &mut *outputs[0]);
+        let like = |array: &Array, dtype| {
+            Array::empty(array.device(), dtype, array.layout().like(*array.shape()))
+        };
+        let (mut x, mut y) = (like(gx, DType::F32)?, like(gy, DType::F32)?);
+        let mut index = like(gy, DType::I64)?;
+        backend.random(kind, Rng::new(1), &mut x)?;
+        if backend.max_pool2d(&x, &mut y, &mut index, &params).is_err() {
+            // Windows that do not fit have no indices; the verb must see that for itself.
+            backend.fill(&mut index, 0.0)?;
+        }
+        backend.max_pool2d_window_grad(gy, &index, gx, &params)
+    })
+    .with((params, ties))
 }
 
 fn pick(mut maker: Maker, sizes: [usize; 6]) -> Call {

@@ -2,6 +2,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod index;
+pub(crate) mod norm;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod random;

@@ -98,6 +98,36 @@ pub(crate) fn max_pool2d_grad(cuda: &Cuda, gy: &Array, index: &Array, gx: &Array
     if wide == gx.dtype() { Ok(()) } else { copy::copy(cuda, &sums, gx) }
 }
 
+/// See [`ferrotape_backend::Backend::max_pool2d_window_grad`].
+pub(crate) fn max_pool2d_window_grad(
+    cuda: &Cuda,
+    gy: &Array,
+    index: &Array,
+    gx: &Array,
+    params: &Pool2d,
+) -> Result<()> {
+    let shapes = check::max_pool2d_window_grad(gy, index, gx, params)?;
+    cuda.open([gy, index], [gx], |[g, places], [to]| {
+        let pack = channel_pack(&[to, g, places]);
+        let count = count(shapes.x, pack);
+        if count == 0 {
+            return Ok(());
+        }
+        let args = Args::new()
+            .pointer(g.address)
+            .pointer(places.address)
+            .pointer(to.address)
+            .size(count)
+            .longs(sizes(&shapes, pack))
+            .longs(window(params))
+            .longs(g.strides::<4>())
+            .longs(places.strides::<4>())
+            .longs(to.strides::<4>())
+            .int(i32::from(channels_fastest(to)));
+        cuda.launch(&kernel("max_pool2d_grad", g, pack), linear(count), args)
+    })
+}
+
 /// See [`ferrotape_backend::Backend::max_pool2d_pick`].
 pub(crate) fn max_pool2d_pick(cuda: &Cuda, x: &Array, index: &Array, y: &Array) -> Result<()> {
     let shapes = check::max_pool2d_pick(x, index, y)?;
