@@ -44,7 +44,10 @@ fn parse(value: &str) -> Result<NonZeroUsize> {
 /// The variables do not name a device that can be opened here.
 pub fn open() -> Result<Device> {
     let name = std::env::var(NAME).unwrap_or_else(|_| "cpu".to_owned());
-    Device::open_with(&name, DeviceOptions { threads: threads()?.map(NonZeroUsize::get) })
+    Device::open_with(
+        &name,
+        DeviceOptions { threads: threads()?.map(NonZeroUsize::get), ..DeviceOptions::default() },
+    )
 }
 
 /// Gives the memory that the device keeps for reuse back to the operating system. On another device

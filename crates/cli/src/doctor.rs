@@ -52,11 +52,23 @@ fn processor_features() -> Vec<&'static str> {
     Vec::new()
 }
 
+/// What of CUDA was found.
+#[cfg(feature = "cuda")]
+fn cuda() -> String {
+    ferrotape::cuda::probe().to_string()
+}
+
+/// What of CUDA was found: nothing was looked for.
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> String {
+    "not in this build (the feature `cuda` adds it): it computes on the CPU alone".to_owned()
+}
+
 /// Prints what of the machine is used.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     crate::model::check_threads(arguments.threads)?;
     let cpu = Cpu::new(CpuOptions { threads: arguments.threads, ..CpuOptions::default() })?;
-    let cuda = "not in this build: it computes on the CPU alone";
+    let cuda = cuda();
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let line = json!({
@@ -67,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "level": cpu.level().name(),
             "features": processor_features(),
             "devices": ferrotape::device_names(),
-            "cuda": cuda,
+            "cuda": cuda.lines().collect::<Vec<_>>(),
         });
         writeln!(out, "{line}")?;
         return Ok(());
@@ -78,6 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     writeln!(out, "kernels    {} (FERROTAPE_CPU chooses others)", cpu.features())?;
     writeln!(out, "features   {}", processor_features().join(" "))?;
     writeln!(out, "devices    {}", ferrotape::device_names().join(", "))?;
-    writeln!(out, "cuda       {cuda}")?;
+    for (index, line) in cuda.lines().enumerate() {
+        writeln!(out, "{:<10} {line}", if index == 0 { "cuda" } else { "" })?;
+    }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
 /// Opens a device.
 pub(crate) fn open(name: &str, threads: Option<usize>) -> Result<Device> {
     check_threads(threads)?;
-    Ok(Device::open_with(name, DeviceOptions { threads })?)
+    Ok(Device::open_with(name, DeviceOptions { threads, ..DeviceOptions::default() })?)
 }
 
 /// Refuses images of another size than the model takes.

@@ -19,6 +19,7 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 #define KERNEL(name) static void name
 #define KERNEL_BOUNDS(name, threads, blocks) static void name
 #define DEVICE static inline
+#define DEVICE_MEMBER inline
 #define SHARED static
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulator::shared)
 #define INFINITY_F32 __builtin_inff()

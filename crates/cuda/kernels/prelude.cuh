@@ -14,6 +14,7 @@ typedef long long i64;
 // Kernels whose blocks have at most so many threads, of which at least so many blocks share a processor.
 #define KERNEL_BOUNDS(name, threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks) name
 #define DEVICE static __device__ __forceinline__
+#define DEVICE_MEMBER __device__ __forceinline__
 #define SHARED __shared__
 // The memory that a launch asks for beside what the kernel declares.
 #define DYNAMIC_SHARED(T, name) \
@@ -276,3 +277,6 @@ DEVICE Span window_span(i64 output, i64 size, i64 kernel, i64 stride, i64 paddin
     s.end = end < kernel ? end : kernel;
     return s;
 }
+
+// The quotient of numbers that are not negative; 32 bits are faster where they suffice.
+DEVICE u64 quotient(u64 a, u64 b, bool small) { return small ? u64(u32(a) / u32(b)) : a / b; }

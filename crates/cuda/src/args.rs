@@ -7,7 +7,7 @@ use crate::queue::mix;
 /// Values one after the other, each with its place. Built in the order of the kernel's parameters.
 ///
 /// Addresses, sizes and strides are fixed: a launch with others is another launch. Numbers that may change
-/// from step to step vary: [`Args::double`], [`Args::doubles`], [`Args::float`] and [`Args::bits`].
+/// from step to step vary: [`Args::double`], [`Args::doubles`] and [`Args::bits`].
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Args {
     /// Eight bytes hold the alignment of every parameter type.
@@ -70,11 +70,6 @@ impl Args {
         self.push(&[u64::from(value as u32)])
     }
 
-    /// A `float`.
-    pub(crate) fn float(self, value: f32) -> Self {
-        self.push_varying(&[u64::from(value.to_bits())])
-    }
-
     /// A `double`.
     pub(crate) fn double(self, value: f64) -> Self {
         self.push_varying(&[value.to_bits()])
@@ -83,6 +78,11 @@ impl Args {
     /// A `Longs<N>`: numbers passed by value.
     pub(crate) fn longs<const N: usize>(self, values: [i64; N]) -> Self {
         self.push(&values.map(|value| value as u64))
+    }
+
+    /// A `Longs<N>` for as many words as there are.
+    pub(crate) fn words(self, words: &[u64]) -> Self {
+        self.push(words)
     }
 
     /// A `Doubles<N>`: numbers passed by value; those that are not given are 0.

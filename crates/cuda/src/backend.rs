@@ -2,8 +2,8 @@
 
 use ferrotape_backend::pointwise::Program;
 use ferrotape_backend::{
-    Array, Backend, BatchNormGrads, CrossEntropy, DType, Epilogue, Memory, MemoryStats, Pool2d,
-    Random, Reduce, Result, Rng,
+    Array, Backend, BatchNormGrads, Conv2d, CrossEntropy, DType, Epilogue, Memory, MemoryStats,
+    Pool2d, Random, Reduce, Result, Rng, Taps,
 };
 
 use crate::{Cuda, verbs};
@@ -51,6 +51,16 @@ impl Backend for Cuda {
         verbs::pointwise::pointwise(self, program, scalars, inputs, outputs)
     }
 
+    fn pointwise_each(
+        &self,
+        program: &Program,
+        scalars: &[f64],
+        inputs: &[&[&Array]],
+        outputs: &mut [&mut [&mut Array]],
+    ) -> Result<()> {
+        verbs::pointwise::pointwise_each(self, program, scalars, inputs, outputs)
+    }
+
     fn reduce(
         &self,
         kind: Reduce,
@@ -59,6 +69,53 @@ impl Backend for Cuda {
         index: Option<&mut Array>,
     ) -> Result<()> {
         verbs::reduce::reduce(self, kind, src, dst, index.as_deref())
+    }
+
+    fn gemm(&self, a: &Array, b: &Array, c: &mut Array, accumulate: bool) -> Result<()> {
+        verbs::gemm::gemm(self, a, b, c, accumulate)
+    }
+
+    fn conv2d(
+        &self,
+        x: &Array,
+        w: &Array,
+        bias: Option<&Array>,
+        y: &mut Array,
+        params: &Conv2d,
+    ) -> Result<()> {
+        verbs::conv::conv2d_act(self, [x, w], bias, Epilogue::default(), y, params)
+    }
+
+    fn conv2d_act(
+        &self,
+        x: &Array,
+        w: &Array,
+        bias: Option<&Array>,
+        epilogue: Epilogue<'_>,
+        y: &mut Array,
+        params: &Conv2d,
+    ) -> Result<()> {
+        verbs::conv::conv2d_act(self, [x, w], bias, epilogue, y, params)
+    }
+
+    fn conv2d_input_grad(
+        &self,
+        gy: &Array,
+        w: &Array,
+        gx: &mut Array,
+        params: &Conv2d,
+    ) -> Result<()> {
+        verbs::conv::conv2d_input_grad(self, gy, w, gx, params)
+    }
+
+    fn conv2d_weight_grad(
+        &self,
+        x: &Array,
+        gy: &Array,
+        gw: &mut Array,
+        params: &Conv2d,
+    ) -> Result<()> {
+        verbs::conv::conv2d_weight_grad(self, x, gy, gw, params)
     }
 
     fn max_pool2d(
@@ -95,6 +152,10 @@ impl Backend for Cuda {
 
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Result<()> {
         verbs::pool::avg_pool2d_grad(self, gy, gx, params)
+    }
+
+    fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
+        verbs::resample::resample2d(self, x, rows, columns, y)
     }
 
     fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Result<()> {

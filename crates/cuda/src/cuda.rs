@@ -15,6 +15,7 @@ use crate::memory::{self, Operand};
 use crate::pool::{Block, Pool};
 use crate::queue::{Command, Launch, Queue};
 use crate::verbs::pointwise::Programs;
+use crate::verbs::resample::Matrices;
 
 /// How a GPU is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -41,6 +42,7 @@ pub struct Cuda {
     pub(crate) options: CudaOptions,
     name: String,
     pub(crate) programs: Programs,
+    pub(crate) matrices: Matrices,
     modules: Modules,
     checked: Checked,
 }
@@ -76,8 +78,17 @@ impl Cuda {
     pub(crate) fn on(machine: Arc<dyn Machine>, name: String, options: CudaOptions) -> Self {
         let queue = Queue::new(Arc::clone(&machine), !options.eager);
         let pool = Pool::new(Arc::clone(&machine), Arc::clone(&queue));
-        let (modules, programs) = (Modules::default(), Programs::default());
-        Cuda { machine, queue, pool, options, name, programs, modules, checked: Checked::default() }
+        Cuda {
+            machine,
+            queue,
+            pool,
+            options,
+            name,
+            programs: Programs::default(),
+            matrices: Matrices::default(),
+            modules: Modules::default(),
+            checked: Checked::default(),
+        }
     }
 
     /// Every kernel source that was compiled so far, as its compiler got it, with its name; for tests.

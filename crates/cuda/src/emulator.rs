@@ -62,6 +62,14 @@ pub fn emulated(options: CudaOptions, room: usize) -> Result<Cuda> {
     Ok(Cuda::on(Arc::new(machine), format!("cuda:{}", options.ordinal), options))
 }
 
+/// Machine code of a kernel source for a GPU's architecture, such as `90`. Needs no GPU.
+///
+/// # Errors
+/// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
+pub fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
+    crate::gpu::compile(name, source, architecture)
+}
+
 fn failed(what: &str, error: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Device, format!("{what}: {error}"))
 }
@@ -246,10 +254,6 @@ impl Machine for Emulator {
     fn take_fault(&self) -> Option<Fault> {
         let mut words = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         Fault::of(std::mem::take(&mut *words))
-    }
-
-    fn processors(&self) -> u32 {
-        2
     }
 }
 

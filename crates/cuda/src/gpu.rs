@@ -11,6 +11,7 @@ use cudarc::nvrtc;
 use ferrotape_backend::{Error, ErrorKind, Result};
 
 use crate::graph::{Recorded, Recorder};
+use crate::library::{Dnn, Lt, Rules};
 use crate::machine::{Fault, Grid, Machine, Module};
 use crate::queue::{Command, Graph, Launch};
 use crate::staging::Staging;
@@ -22,11 +23,12 @@ pub(crate) struct Gpu {
     stream: Arc<CudaStream>,
     /// What kernels are compiled for, such as `sm_90`.
     architecture: String,
-    processors: u32,
     /// Bytes of shared memory that a block may have.
     most_shared: u32,
     fault: FaultPage,
     staging: Staging,
+    dnn: Option<Dnn>,
+    lt: Option<Lt>,
 }
 
 impl fmt::Debug for Gpu {
@@ -137,20 +139,20 @@ impl Gpu {
                  supported"
             )));
         }
-        let processors = context
-            .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-            .map_err(driver("asking for the number of processors"))?;
         let most_shared = context
             .attribute(
                 sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )
             .map_err(driver("asking for the size of shared memory"))?;
+        let raw = stream.cu_stream();
+        let rules = Rules { deterministic: options.deterministic, tf32: options.tf32 };
         Ok(Gpu {
             most_shared: most_shared.max(0) as u32,
             architecture: format!("{major}{minor}"),
-            processors: processors.max(1) as u32,
             fault: FaultPage::new(&context)?,
             staging: Staging::new(&context),
+            dnn: probe::has_dnn().then(|| Dnn::open(raw, rules)).transpose()?,
+            lt: probe::has_lt().then(|| Lt::open(raw, rules)).transpose()?,
             context,
             stream,
         })
@@ -184,7 +186,7 @@ impl Gpu {
 ///
 /// # Errors
 /// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
-pub fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
+pub(crate) fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
     probe::require_compiler()?;
     let text = CString::new(source).map_err(|_| Error::argument("the source has a zero byte"))?;
     let name = CString::new(format!("{name}.cu"))
@@ -340,8 +342,12 @@ impl Machine for Gpu {
         Fault::of([taken(launch), taken(value), taken(limit), 0])
     }
 
-    fn processors(&self) -> u32 {
-        self.processors
+    fn dnn(&self) -> Option<&Dnn> {
+        self.dnn.as_ref()
+    }
+
+    fn lt(&self) -> Option<&Lt> {
+        self.lt.as_ref()
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn channel_pack(operands: &[Operand<'_>]) -> usize {
         let shape = operand.layout.shape();
         let steps = [(0, n), (2, h), (3, w)];
         c == 1
-            && shape[1] % pack == 0
+            && shape[1].is_multiple_of(pack)
             && operand.is_aligned((pack * operand.dtype.size()).min(16) as u64)
             && steps.iter().all(|&(dim, stride)| shape[dim] == 1 || stride % pack as i64 == 0)
     };

@@ -97,6 +97,7 @@ pub(crate) const fn digit(number: usize) -> &'static str {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all keys are of the large one")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Written { source: Source, defines: SmallVec<[Define; 6]> },

@@ -8,6 +8,7 @@ mod gpu;
 mod graph;
 mod images;
 mod kernel;
+mod library;
 mod machine;
 mod memory;
 mod pool;
@@ -19,7 +20,5 @@ mod walk;
 
 pub use cuda::{Cuda, CudaOptions};
 #[cfg(feature = "emulator")]
-pub use emulator::emulated;
-#[cfg(feature = "emulator")]
-pub use gpu::compile;
+pub use emulator::{compile, emulated};
 pub use probe::{CudaReport, GpuReport, LibraryReport, probe};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ferrotape_backend::Result;
 
+use crate::library::{Dnn, Lt};
 use crate::queue::{Command, Graph, Launch};
 
 /// A compiled source. The machine that made it knows what is in it.
@@ -85,8 +86,15 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// The report, if there is one, which is thereby taken. Only after [`Machine::synchronize`].
     fn take_fault(&self) -> Option<Fault>;
 
-    /// How many blocks can run at once, roughly: what a launch of persistent blocks is cut to.
-    fn processors(&self) -> u32;
+    /// The library of convolutions, if there is one.
+    fn dnn(&self) -> Option<&Dnn> {
+        None
+    }
+
+    /// The library of matrix products, if there is one.
+    fn lt(&self) -> Option<&Lt> {
+        None
+    }
 }
 
 /// What a kernel found wrong.

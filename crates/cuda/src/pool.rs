@@ -86,15 +86,27 @@ impl Pool {
     /// # Errors
     /// `OutOfMemory` with the size.
     pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Block> {
+        self.hand_out(bytes, bytes)
+    }
+
+    /// The same for what the backend keeps for itself, which does not count as live.
+    ///
+    /// # Errors
+    /// As [`Pool::allocate`].
+    pub(crate) fn keep(self: &Arc<Self>, bytes: usize) -> Result<Block> {
+        self.hand_out(bytes, 0)
+    }
+
+    fn hand_out(self: &Arc<Self>, bytes: usize, live: usize) -> Result<Block> {
         let capacity = class(bytes).ok_or_else(|| too_large(bytes))?;
         let mut state = self.state();
         let address = match state.take(capacity) {
             Some(address) => address,
             None => self.ask(&mut state, capacity, bytes)?,
         };
-        state.stats.live_bytes += bytes;
+        state.stats.live_bytes += live;
         state.stats.peak_bytes = state.stats.peak_bytes.max(state.stats.live_bytes);
-        Ok(Block { address, bytes, capacity, pool: Arc::clone(self) })
+        Ok(Block { address, live, capacity, pool: Arc::clone(self) })
     }
 
     /// Asks the machine, if need be after everything unused went back.
@@ -131,9 +143,9 @@ impl Pool {
         }
     }
 
-    fn put_back(&self, address: u64, bytes: usize, capacity: usize) {
+    fn put_back(&self, address: u64, live: usize, capacity: usize) {
         let mut state = self.state();
-        state.stats.live_bytes -= bytes;
+        state.stats.live_bytes -= live;
         state.stats.cached_bytes += capacity;
         state.clock += 1;
         let freed_at = state.clock;
@@ -158,7 +170,8 @@ fn too_large(bytes: usize) -> Error {
 #[derive(Debug)]
 pub(crate) struct Block {
     address: u64,
-    bytes: usize,
+    /// The bytes that count as live.
+    live: usize,
     capacity: usize,
     pool: Arc<Pool>,
 }
@@ -177,7 +190,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.pool.put_back(self.address, self.bytes, self.capacity);
+        self.pool.put_back(self.address, self.live, self.capacity);
     }
 }
 
@@ -199,7 +212,7 @@ mod tests {
     fn a_class_holds_its_size_and_wastes_little() {
         for bytes in (0..200_000).chain([1 << 30, (1 << 30) + 1, 1_234_567_891]) {
             let capacity = class(bytes).unwrap();
-            assert!(capacity >= bytes && capacity % GRAIN == 0, "{bytes}: {capacity}");
+            assert!(capacity >= bytes && capacity.is_multiple_of(GRAIN), "{bytes}: {capacity}");
             assert!(capacity <= bytes + bytes / 8 + GRAIN, "{bytes}: {capacity}");
         }
         assert_eq!(class(usize::MAX), None);

@@ -51,6 +51,7 @@ pub(crate) trait Call: Any + fmt::Debug + Send + Sync {
 }
 
 /// One piece of work.
+#[allow(clippy::large_enum_variant, reason = "commands lie in one list, whose memory is reused")]
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     Launch(Launch),
@@ -318,9 +319,6 @@ mod tests {
         }
         fn take_fault(&self) -> Option<Fault> {
             None
-        }
-        fn processors(&self) -> u32 {
-            1
         }
     }
 

@@ -25,6 +25,8 @@ pub mod prelude;
 pub use ferrotape_autograd as autograd;
 pub use ferrotape_backend as backend;
 pub use ferrotape_cpu as cpu;
+#[cfg(feature = "cuda")]
+pub use ferrotape_cuda as cuda;
 pub use ferrotape_data as data;
 pub use ferrotape_nn as nn;
 pub use ferrotape_train as train;

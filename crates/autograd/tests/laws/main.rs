@@ -26,12 +26,26 @@ mod threads;
 
 use ferrotape_backend::{Device, reference::Reference};
 use ferrotape_cpu::{Cpu, CpuOptions};
+use ferrotape_cuda::{Cuda, CudaOptions, emulated};
 use ferrotape_gradcheck::strategy;
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestCaseError;
 
+/// The variable that names another device to check the laws on alone: `cuda:0`, or `cuda-on-host`, which
+/// runs the kernels of the former on the host.
+const DEVICE: &str = "FERROTAPE_LAWS_DEVICE";
+
 /// The devices that the laws are checked on. Each test has its own, as live bytes are counted.
 fn devices() -> Vec<Device> {
+    if let Ok(name) = std::env::var(DEVICE) {
+        let options = CudaOptions { deterministic: true, ..CudaOptions::default() };
+        let cuda = match name.as_str() {
+            "cuda:0" => Cuda::new(options),
+            "cuda-on-host" => emulated(options, 1 << 30),
+            _ => panic!("{DEVICE} is '{name}', it must be cuda:0 or cuda-on-host"),
+        };
+        return vec![Device::new(cuda.unwrap_or_else(|error| panic!("{error}")))];
+    }
     let cpu = |threads| Cpu::new(CpuOptions { threads: Some(threads), ..CpuOptions::default() });
     vec![
         Device::new(Reference::new()),

@@ -12,7 +12,7 @@ use crate::Cuda;
 use crate::args::Args;
 use crate::cuda::linear;
 use crate::kernel::{c_type, digit};
-use crate::machine::Module;
+use crate::machine::{Grid, Module};
 use crate::memory::{self, Operand};
 use crate::verbs::copy::pack;
 use crate::walk::{RANK, Walk, strides_of};
@@ -173,6 +173,27 @@ fn write_kernel(
     }
     writeln!(text, "#ifndef EMULATOR\n#pragma unroll\n#endif")?;
     writeln!(text, "    for (int v = 0; v < {pack}; v++) {{")?;
+    write_steps(text, program, types, outputs, |k| match k >= outputs && splats[k] {
+        true => format!("x{k}"),
+        false => format!("x{k}.at[v]"),
+    })?;
+    writeln!(text, "    }}")?;
+    for (k, dtype) in types.iter().enumerate().take(outputs) {
+        let dtype = c_type(*dtype);
+        writeln!(text, "    *reinterpret_cast<Pack<{dtype}, {pack}>*>(p{k} + at{k}) = y{k};")?;
+    }
+    writeln!(text, "  }}\n}}")
+}
+
+/// The steps of a program for one element: `element` names what operand `k` holds, and what output `k` is to
+/// hold goes to `y{k}.at[v]`.
+fn write_steps(
+    text: &mut String,
+    program: &Program,
+    types: &[DType],
+    outputs: usize,
+    element: impl Fn(usize) -> String,
+) -> std::fmt::Result {
     let slots: Vec<String> = (0..program.slots()).map(|slot| format!("r{slot}")).collect();
     if !slots.is_empty() {
         writeln!(text, "      A {};", slots.join(", "))?;
@@ -180,12 +201,10 @@ fn write_kernel(
     for instr in program.instrs() {
         match *instr {
             Instr::Input { dst, index } => {
-                let k = outputs + index;
-                let element = if splats[k] { format!("x{k}") } else { format!("x{k}.at[v]") };
-                writeln!(text, "      r{dst} = widen<A>({element});")?;
+                writeln!(text, "      r{dst} = widen<A>({});", element(outputs + index))?;
             }
             Instr::Previous { dst, index } => {
-                writeln!(text, "      r{dst} = widen<A>(x{index}.at[v]);")?;
+                writeln!(text, "      r{dst} = widen<A>({});", element(index))?;
             }
             Instr::Scalar { dst, index } => {
                 writeln!(text, "      r{dst} = A(scalars.at[{index}]);")?;
@@ -213,10 +232,125 @@ fn write_kernel(
             }
         }
     }
-    writeln!(text, "    }}")?;
-    for (k, dtype) in types.iter().enumerate().take(outputs) {
+    Ok(())
+}
+
+/// Elements that a block of [`pointwise_each`] takes.
+const CHUNK: usize = 4096;
+
+/// Words of the table that one launch carries; launches take at most 4 KiB of arguments.
+const TABLE: usize = 448;
+
+/// See [`ferrotape_backend::Backend::pointwise_each`]: one launch for many small calls, whose operands are
+/// dense in one order. Other calls go by themselves.
+pub(crate) fn pointwise_each(
+    cuda: &Cuda,
+    program: &Program,
+    scalars: &[f64],
+    inputs: &[&[&Array]],
+    outputs: &mut [&mut [&mut Array]],
+) -> Result<()> {
+    check::pointwise_each(program, scalars, inputs, outputs)?;
+    let mut groups: HashMap<SmallVec<[DType; 8]>, Vec<u64>> = HashMap::new();
+    for (ins, outs) in inputs.iter().zip(outputs.iter_mut()) {
+        let Some(first) = outs.first() else { continue };
+        let layout = *first.layout();
+        let dense = layout.is_contiguous() || layout.is_dense_channels_last();
+        let alike = |array: &Array| array.layout().is_dense_like(&layout);
+        if !dense || !ins.iter().all(|a| alike(a)) || !outs.iter().all(|a| alike(a)) {
+            pointwise(cuda, program, scalars, ins, outs)?;
+            continue;
+        }
+        let outs: SmallVec<[&Array; 4]> = outs.iter().map(|output| &**output).collect();
+        memory::open_all(&cuda.pool, ins, &outs, |ins, outs| {
+            let operands = || outs.iter().chain(ins);
+            let entry =
+                groups.entry(operands().map(|operand| operand.dtype).collect()).or_default();
+            entry.push(layout.shape().numel() as u64);
+            entry.extend(operands().map(|operand| operand.address));
+            Ok(())
+        })?;
+    }
+    for (types, entries) in groups {
+        let words = types.len() + 1;
+        let writes = program.outputs();
+        let text = each_text(program, &types, writes);
+        let module = cuda.generated(&text)?;
+        for part in entries.chunks(TABLE / (words + 1) * words) {
+            launch_each(cuda, &module, scalars, part, words)?;
+        }
+    }
+    Ok(())
+}
+
+/// One launch for so many calls as fit its table: for each the first block, the count and the addresses.
+fn launch_each(
+    cuda: &Cuda,
+    module: &Module,
+    scalars: &[f64],
+    entries: &[u64],
+    words: usize,
+) -> Result<()> {
+    let mut table = Vec::with_capacity(TABLE);
+    let mut blocks = 0;
+    for entry in entries.chunks(words) {
+        table.push(blocks as u64);
+        table.extend_from_slice(entry);
+        blocks += (entry[0] as usize).div_ceil(CHUNK);
+    }
+    if blocks == 0 {
+        return Ok(());
+    }
+    let calls = (table.len() / (words + 1)) as i32;
+    table.resize(TABLE, 0);
+    let args = Args::new().int(calls).words(&table).doubles(scalars, scalars.len().max(1));
+    let grid = Grid { blocks: [blocks as u32, 1, 1], threads: [256, 1], shared: 0 };
+    cuda.launch_module(Module::clone(module), "program", grid, args)
+}
+
+fn each_text(program: &Program, types: &[DType], outputs: usize) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_each(&mut text, program, types, outputs);
+    text
+}
+
+fn write_each(
+    text: &mut String,
+    program: &Program,
+    types: &[DType],
+    outputs: usize,
+) -> std::fmt::Result {
+    let computed = if types.contains(&DType::F64) { "double" } else { "float" };
+    let (step, scalars) = (types.len() + 2, program.scalars().max(1));
+    writeln!(text, "typedef {computed} A;")?;
+    writeln!(
+        text,
+        "KERNEL(program)(int calls, Longs<{TABLE}> table, Doubles<{scalars}> scalars) {{\n\
+         \x20 int e = 0;\n\
+         \x20 while (e + 1 < calls && i64(blockIdx.x) >= table.at[(e + 1) * {step}]) e++;\n\
+         \x20 i64 base = (i64(blockIdx.x) - table.at[e * {step}]) * {CHUNK}, count = table.at[e * {step} + 1];\n\
+         \x20 i64 end = base + {CHUNK} < count ? base + {CHUNK} : count;"
+    )?;
+    for (k, dtype) in types.iter().enumerate() {
+        let qualifier = if k < outputs { "" } else { "const " };
         let dtype = c_type(*dtype);
-        writeln!(text, "    *reinterpret_cast<Pack<{dtype}, {pack}>*>(p{k} + at{k}) = y{k};")?;
+        writeln!(
+            text,
+            "  {qualifier}{dtype}* p{k} = reinterpret_cast<{qualifier}{dtype}*>(table.at[e * {step} + {}]);",
+            k + 2
+        )?;
+    }
+    writeln!(
+        text,
+        "  for (i64 i = base + threadIdx.x; i < end; i += blockDim.x) {{\n    const int v = 0;"
+    )?;
+    for (k, dtype) in types.iter().enumerate().take(outputs) {
+        writeln!(text, "    Pack<{}, 1> y{k};", c_type(*dtype))?;
+    }
+    write_steps(text, program, types, outputs, |k| format!("p{k}[i]"))?;
+    for k in 0..outputs {
+        writeln!(text, "    p{k}[i] = y{k}.at[v];")?;
     }
     writeln!(text, "  }}\n}}")
 }

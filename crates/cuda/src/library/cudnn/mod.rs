@@ -1,0 +1,193 @@
+//! Convolutions by cuDNN, through its graph interface: an operation is described, engines that can do it are
+//! asked for, the fastest is found by running them once on the operands at hand, and its plan is kept.
+
+mod descriptor;
+mod plan;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::cudnn::sys;
+use cudarc::driver::sys::CUstream;
+use ferrotape_backend::{DType, Error, ErrorKind, Result};
+
+use super::Rules;
+use crate::queue::{Call, mix};
+use descriptor::check;
+use plan::Plan;
+
+/// Which of the three products of a convolution is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ConvKind {
+    /// y of x and w.
+    Forward,
+    /// The gradient of x, of that of y and w.
+    InputGrad,
+    /// The gradient of w, of x and that of y.
+    WeightGrad,
+}
+
+/// A tensor of four dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Tensor {
+    pub(crate) dtype: DType,
+    pub(crate) sizes: [i64; 4],
+    pub(crate) strides: [i64; 4],
+}
+
+/// A convolution or one of its gradients: what a plan depends on. `x`, `w` and `y` are their gradients where
+/// those are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Convolution {
+    pub(crate) kind: ConvKind,
+    pub(crate) x: Tensor,
+    pub(crate) w: Tensor,
+    pub(crate) y: Tensor,
+    pub(crate) stride: [i64; 2],
+    pub(crate) padding: [i64; 2],
+    pub(crate) dilation: [i64; 2],
+    /// Forward alone: what is added, and whether what is below 0 becomes 0.
+    pub(crate) bias: bool,
+    pub(crate) residual: Option<Tensor>,
+    pub(crate) relu: bool,
+}
+
+/// The operands' addresses, those that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) x: u64,
+    pub(crate) w: u64,
+    pub(crate) y: u64,
+    pub(crate) bias: u64,
+    pub(crate) residual: u64,
+}
+
+/// The library, for one stream.
+pub(crate) struct Dnn(Arc<Inner>);
+
+struct Inner {
+    handle: Handle,
+    stream: CUstream,
+    rules: Rules,
+    /// None where no engine takes it.
+    plans: Mutex<HashMap<Convolution, Option<Arc<Plan>>>>,
+}
+
+/// The library's handle. It may be used by one thread at a time, which the lock sees to.
+struct Handle(Mutex<sys::cudnnHandle_t>);
+
+// SAFETY: the handle is reached through its lock alone, and the stream is a handle of the driver, which may be
+// used from any thread.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+impl Handle {
+    /// Runs `f` while nobody else uses the handle.
+    fn with<T>(&self, f: impl FnOnce(sys::cudnnHandle_t) -> T) -> T {
+        f(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let handle = *self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the handle is this one's own. What the library answers changes nothing.
+        let _ = unsafe { sys::cudnnDestroy(handle) };
+    }
+}
+
+impl Dnn {
+    /// The library; its work goes to this stream.
+    ///
+    /// # Errors
+    /// The library cannot be used, or is older than version 9.
+    pub(crate) fn open(stream: CUstream, rules: Rules) -> Result<Self> {
+        // SAFETY: the library is there, as the caller saw.
+        let version = unsafe { sys::cudnnGetVersion() };
+        if version < 90_000 {
+            return Err(Error::unsupported(format!(
+                "cuDNN {version} is too old, version 9 is the first that is supported"
+            )));
+        }
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: `handle` is where it is to be written.
+        check("opening cuDNN", unsafe { sys::cudnnCreate(&mut handle) })?;
+        let owned = Handle(Mutex::new(handle));
+        // SAFETY: both handles are alive.
+        check("giving cuDNN a stream", unsafe { sys::cudnnSetStream(handle, stream.cast()) })?;
+        Ok(Dnn(Arc::new(Inner { handle: owned, stream, rules, plans: Mutex::default() })))
+    }
+
+    /// Whether [`Dnn::plan`] knows a convolution already, and runs nothing.
+    pub(crate) fn knows(&self, convolution: &Convolution) -> bool {
+        self.0.plans.lock().unwrap_or_else(PoisonError::into_inner).contains_key(convolution)
+    }
+
+    /// The plan of a convolution; none if no engine takes it. When it is met for the first time, engines are
+    /// run on these operands, of which the result is overwritten. `scratch` gives the address of so many bytes
+    /// and what holds them.
+    ///
+    /// # Errors
+    /// The library failed.
+    pub(crate) fn plan<B>(
+        &self,
+        convolution: &Convolution,
+        addresses: &Addresses,
+        scratch: impl Fn(usize) -> Result<(u64, B)>,
+    ) -> Result<Option<Arc<Plan>>> {
+        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(convolution) {
+            return Ok(plan.clone());
+        }
+        let Inner { handle, stream, rules, .. } = &*self.0;
+        let plan = plan::choose(handle, *stream, *rules, convolution, addresses, scratch)?;
+        let plan = plan.map(Arc::new);
+        plans.insert(convolution.clone(), plan.clone());
+        Ok(plan)
+    }
+
+    /// A convolution on its operands as work for the stream.
+    pub(crate) fn call(
+        &self,
+        plan: &Arc<Plan>,
+        addresses: &Addresses,
+        workspace: u64,
+    ) -> Arc<dyn Call> {
+        let Addresses { x, w, y, bias, residual } = *addresses;
+        let identity = [mix(2, &[Arc::as_ptr(plan) as u64]), x, w, y, bias, residual, workspace];
+        Arc::new(Convolve { dnn: Arc::clone(&self.0), plan: Arc::clone(plan), identity })
+    }
+}
+
+/// A convolution on its operands.
+struct Convolve {
+    dnn: Arc<Inner>,
+    plan: Arc<Plan>,
+    /// The plan, the addresses, the workspace.
+    identity: [u64; 7],
+}
+
+impl fmt::Debug for Convolve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Convolve").field(&self.identity).finish()
+    }
+}
+
+impl Call for Convolve {
+    fn identity(&self) -> &[u64] {
+        &self.identity
+    }
+
+    fn run(&self) -> Result<()> {
+        let [_, x, w, y, bias, residual, workspace] = self.identity;
+        let addresses = Addresses { x, w, y, bias, residual };
+        self.dnn.handle.with(|handle| self.plan.execute(handle, &addresses, workspace))
+    }
+}
+
+/// A device error with what the library says.
+fn device(message: String) -> Error {
+    Error::new(ErrorKind::Device, message)
+}

@@ -1,0 +1,17 @@
+//! NVIDIA's libraries: convolutions by cuDNN, matrix products by cuBLASLt. They are loaded at run time, and a
+//! device without them computes by the kernels of this crate.
+
+mod cublaslt;
+mod cudnn;
+
+pub(crate) use cublaslt::{Lt, Matrix, Product, WORKSPACE};
+pub(crate) use cudnn::{Addresses, ConvKind, Convolution, Dnn, Tensor};
+
+/// What the libraries may choose from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Only what gives the same bits every time, without measuring.
+    pub(crate) deterministic: bool,
+    /// f32 operands may be rounded to TF32.
+    pub(crate) tf32: bool,
+}

@@ -1,0 +1,207 @@
+//! Convolutions by cuDNN. Images and weights are brought to channels-last memory, where its tensor-core
+//! engines are; each function answers whether the work was done.
+
+use ferrotape_backend::{Conv2d, DType, Layout, Result, Shape};
+
+use crate::Cuda;
+use crate::library::{Addresses, ConvKind, Convolution, Dnn, Tensor};
+use crate::memory::Operand;
+use crate::pool::Block;
+use crate::queue::Command;
+use crate::verbs::copy::copy_operands;
+
+/// What the library takes: addresses that are multiples of so many bytes.
+const ALIGNMENT: u64 = 16;
+
+/// An operand in channels-last memory without gaps: itself or a copy.
+struct Images {
+    address: u64,
+    tensor: Tensor,
+    /// The copy's memory and layout.
+    copy: Option<(Block, Layout)>,
+}
+
+fn layout_of(shape: &Shape) -> Result<Layout> {
+    Layout::channels_last(*shape)
+}
+
+fn tensor(dtype: DType, layout: &Layout) -> Tensor {
+    let (mut sizes, mut strides) = ([1; 4], [1; 4]);
+    for (to, &size) in sizes.iter_mut().zip(layout.shape().iter()) {
+        *to = size as i64;
+    }
+    for (to, &stride) in strides.iter_mut().zip(layout.strides()) {
+        *to = stride as i64;
+    }
+    Tensor { dtype, sizes, strides }
+}
+
+/// Whether elements lie as in dense channels-last memory, under whatever name.
+fn is_dense(operand: Operand<'_>, wanted: &Layout) -> bool {
+    let pairs = operand.layout.strides().iter().zip(wanted.strides());
+    let shape = operand.layout.shape();
+    operand.is_aligned(ALIGNMENT)
+        && pairs.zip(shape.iter()).all(|((own, wanted), &size)| size == 1 || own == wanted)
+}
+
+impl Images {
+    /// Memory for an operand, which is the operand's own if it lies right.
+    fn place(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+        let wanted = layout_of(operand.layout.shape())?;
+        let tensor = tensor(operand.dtype, &wanted);
+        if is_dense(operand, &wanted) {
+            return Ok(Images { address: operand.address, tensor, copy: None });
+        }
+        let block = cuda.scratch(wanted.shape().numel() * operand.dtype.size())?;
+        Ok(Images { address: block.address(), tensor, copy: Some((block, wanted)) })
+    }
+
+    /// An operand that is read.
+    fn read(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+        let images = Images::place(cuda, operand)?;
+        if let Some((_, layout)) = &images.copy {
+            let to = Operand { address: images.address, layout, dtype: operand.dtype };
+            copy_operands(cuda, operand, to)?;
+        }
+        Ok(images)
+    }
+
+    /// Brings what was written to where it is wanted.
+    fn store(&self, cuda: &Cuda, operand: Operand<'_>) -> Result<()> {
+        match &self.copy {
+            None => Ok(()),
+            Some((_, layout)) => {
+                let from = Operand { address: self.address, layout, dtype: self.tensor.dtype };
+                copy_operands(cuda, from, operand)
+            }
+        }
+    }
+}
+
+/// Runs a convolution, if an engine takes it.
+fn run(cuda: &Cuda, dnn: &Dnn, convolution: &Convolution, addresses: &Addresses) -> Result<bool> {
+    if !dnn.knows(convolution) {
+        // Engines are run at once, and operands may still wait to be written.
+        cuda.queue.flush()?;
+    }
+    let scratch = |bytes: usize| {
+        let block = cuda.scratch(bytes)?;
+        Ok((block.address(), block))
+    };
+    let Some(plan) = dnn.plan(convolution, addresses, scratch)? else { return Ok(false) };
+    let workspace = match plan.workspace() {
+        0 => None,
+        bytes => Some(cuda.scratch(bytes)?),
+    };
+    let address = workspace.as_ref().map_or(0, Block::address);
+    cuda.queue.push(Command::Call(dnn.call(&plan, addresses, address)))?;
+    Ok(true)
+}
+
+fn description(kind: ConvKind, [x, w, y]: [Tensor; 3], params: &Conv2d) -> Option<Convolution> {
+    let Conv2d { stride, padding, dilation, .. } = params;
+    // The library counts in 32 bits.
+    let small = |pair: &[usize; 2]| pair.iter().all(|&value| i32::try_from(value).is_ok());
+    let sizes = [x, w, y].iter().flat_map(|tensor| tensor.sizes).all(|s| (1..1 << 31).contains(&s));
+    if !sizes || ![stride, padding, dilation].into_iter().all(small) {
+        return None;
+    }
+    let pair = |values: &[usize; 2]| values.map(|value| value as i64);
+    Some(Convolution {
+        kind,
+        x,
+        w,
+        y,
+        stride: pair(stride),
+        padding: pair(padding),
+        dilation: pair(dilation),
+        bias: false,
+        residual: None,
+        relu: false,
+    })
+}
+
+/// `y = relu(conv(x, w) + bias + residual)`.
+pub(super) fn forward(
+    cuda: &Cuda,
+    [x, w]: [Operand<'_>; 2],
+    bias: Option<Operand<'_>>,
+    residual: Option<Operand<'_>>,
+    relu: bool,
+    y: Operand<'_>,
+    params: &Conv2d,
+) -> Result<bool> {
+    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let adjacent = |bias: Operand<'_>| bias.strides::<1>()[0] == 1 && bias.is_aligned(ALIGNMENT);
+    if bias.is_some_and(|bias| !adjacent(bias)) {
+        return Ok(false);
+    }
+    let (from, weights, to) =
+        (Images::read(cuda, x)?, Images::read(cuda, w)?, Images::place(cuda, y)?);
+    let added = residual.map(|residual| Images::read(cuda, residual)).transpose()?;
+    let tensors = [from.tensor, weights.tensor, to.tensor];
+    let Some(mut convolution) = description(ConvKind::Forward, tensors, params) else {
+        return Ok(false);
+    };
+    convolution.bias = bias.is_some();
+    convolution.residual = added.as_ref().map(|added| added.tensor);
+    convolution.relu = relu;
+    let addresses = Addresses {
+        x: from.address,
+        w: weights.address,
+        y: to.address,
+        bias: bias.map_or(0, |bias| bias.address),
+        residual: added.as_ref().map_or(0, |added| added.address),
+    };
+    let done = run(cuda, dnn, &convolution, &addresses)?;
+    if done {
+        to.store(cuda, y)?;
+    }
+    Ok(done)
+}
+
+/// The gradient of the input.
+pub(super) fn input_grad(
+    cuda: &Cuda,
+    [gy, w]: [Operand<'_>; 2],
+    gx: Operand<'_>,
+    params: &Conv2d,
+) -> Result<bool> {
+    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let (from, weights, to) =
+        (Images::read(cuda, gy)?, Images::read(cuda, w)?, Images::place(cuda, gx)?);
+    let tensors = [to.tensor, weights.tensor, from.tensor];
+    let Some(convolution) = description(ConvKind::InputGrad, tensors, params) else {
+        return Ok(false);
+    };
+    let (x, w, y) = (to.address, weights.address, from.address);
+    let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
+    let done = run(cuda, dnn, &convolution, &addresses)?;
+    if done {
+        to.store(cuda, gx)?;
+    }
+    Ok(done)
+}
+
+/// The gradient of the weights; in f32 for 16-bit operands where that is wanted and an engine has it.
+pub(super) fn weight_grad(
+    cuda: &Cuda,
+    [x, gy]: [Operand<'_>; 2],
+    gw: Operand<'_>,
+    params: &Conv2d,
+) -> Result<bool> {
+    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let (images, grads) = (Images::read(cuda, x)?, Images::read(cuda, gy)?);
+    let to = Images::place(cuda, gw)?;
+    let tensors = [images.tensor, to.tensor, grads.tensor];
+    let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
+        return Ok(false);
+    };
+    let (x, w, y) = (images.address, to.address, grads.address);
+    let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
+    let done = run(cuda, dnn, &convolution, &addresses)?;
+    if done {
+        to.store(cuda, gw)?;
+    }
+    Ok(done)
+}
