@@ -1,7 +1,8 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | parity | matrix | proofs`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | gpu-check | parity | matrix | proofs`.
 
 mod bench;
 mod ci;
+mod gpu_check;
 mod matrix;
 mod metadata;
 mod parity;
@@ -32,6 +33,8 @@ enum Command {
     Tidy,
     /// Run the benchmarks and print medians, spreads and rates.
     Bench(Box<bench::Args>),
+    /// Build what has to be seen on a GPU into a folder for a machine that has one.
+    GpuCheck(gpu_check::Args),
     /// Hold operators, optimizers and schedules against the numbers of another framework.
     Parity(parity::Args),
     /// Run the laws of all operators and write what they prove to docs/coverage.md.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::GpuCheck(args) => gpu_check::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),

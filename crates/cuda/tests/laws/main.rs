@@ -1,5 +1,6 @@
 //! What holds for the CUDA backend: on a GPU where there is one, and with the kernels run on the host.
 
+mod alone_on_a_gpu;
 mod conformance;
 
 use ferrotape_backend::Device;

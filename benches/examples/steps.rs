@@ -1,0 +1,121 @@
+//! Steps of whole networks on a device that works behind the caller's back, such as a GPU:
+//! `steps DEVICE ROW...`, where a row is `train/resnet50/b256/bf16` or `infer/...`.
+//!
+//! Work is timed from one wait for the device to the next, a few steps at a time, so that the queue never
+//! runs empty; criterion would wait after each. One JSON object a row, as the peers' script prints them.
+
+use std::time::{Duration, Instant};
+
+use ferrotape::prelude::*;
+use ferrotape::{Error, Result};
+use ferrotape_benches::device;
+use ferrotape_benches::zoo::{NETWORKS, Network};
+
+/// How long a row is warmed up and then timed, at the least.
+const WARM_UP: Duration = Duration::from_secs(2);
+const TIMED: Duration = Duration::from_secs(4);
+
+fn main() -> Result<()> {
+    let mut names = std::env::args().skip(1);
+    let device = Device::open(&names.next().unwrap_or_else(|| "cpu".to_owned()))?;
+    for name in names {
+        match row(&device, &name) {
+            Ok(line) => println!("{line}"),
+            Err(error) => println!("{{\"name\": \"{name}\", \"error\": \"{error}\"}}"),
+        }
+    }
+    Ok(())
+}
+
+fn wrong(name: &str) -> Error {
+    Error::argument(format!("'{name}' is no row; one is train/resnet50/b256/bf16"))
+}
+
+fn row(device: &Device, name: &str) -> Result<String> {
+    let parts: Vec<&str> = name.split('/').collect();
+    let [phase, model, batch, dtype] = parts[..] else { return Err(wrong(name)) };
+    let network = NETWORKS.iter().find(|network| network.name == model);
+    let network = network.ok_or_else(|| wrong(name))?;
+    let batch: usize =
+        batch.strip_prefix('b').and_then(|b| b.parse().ok()).ok_or_else(|| wrong(name))?;
+    let dtype: DType = dtype.parse()?;
+    let started = Instant::now();
+    let mut step = match phase {
+        "train" => training(device, network, batch, dtype)?,
+        "infer" => inference(device, network, batch, dtype)?,
+        _ => return Err(wrong(name)),
+    };
+    // Kernels are compiled and convolutions measured in the first steps.
+    step()?;
+    device.synchronize()?;
+    let first = started.elapsed();
+    let mut steps = 1;
+    let warm = Instant::now();
+    while warm.elapsed() < WARM_UP || steps < 4 {
+        step()?;
+        device.synchronize()?;
+        steps += 1;
+    }
+    let one = warm.elapsed() / steps;
+    let per_sample = (0.25 / one.as_secs_f64()).clamp(1.0, 2000.0) as u32;
+    let mut samples = Vec::new();
+    let timed = Instant::now();
+    while timed.elapsed() < TIMED || samples.len() < 5 {
+        let start = Instant::now();
+        for _ in 0..per_sample {
+            step()?;
+        }
+        device.synchronize()?;
+        samples.push(start.elapsed().as_secs_f64() * 1e3 / f64::from(per_sample));
+    }
+    samples.sort_by(f64::total_cmp);
+    let median = samples[samples.len() / 2];
+    let memory = device.memory();
+    Ok(format!(
+        "{{\"name\": \"{name}\", \"value\": {:.1}, \"unit\": \"img/s\", \"median_ms\": {median:.4}, \
+         \"min_ms\": {:.4}, \"max_ms\": {:.4}, \"runs\": {}, \"iters\": {per_sample}, \"first_s\": {:.2}, \
+         \"peak_mib\": {}}}",
+        batch as f64 * 1e3 / median,
+        samples[0],
+        samples[samples.len() - 1],
+        samples.len(),
+        first.as_secs_f64(),
+        memory.peak_bytes >> 20,
+    ))
+}
+
+type Step = Box<dyn FnMut() -> Result<()>>;
+
+fn cast(cx: Pass, dtype: DType) -> Pass {
+    match dtype {
+        DType::F32 => cx,
+        dtype => cx.autocast(dtype),
+    }
+}
+
+/// Forward, cross entropy, backward and a step of SGD with momentum, on the same batch again and again.
+fn training(device: &Device, network: &Network, batch: usize, dtype: DType) -> Result<Step> {
+    let model = network.build(device)?;
+    let images = device::images(device, DType::F32, network.images(batch))?;
+    let labels = device::labels(device, batch, network.classes)?;
+    let config = SgdConfig { lr: 0.01, momentum: 0.9, ..SgdConfig::default() };
+    let mut sgd = Sgd::new(model.parameters(), config)?;
+    let (device, mut number) = (device.clone(), 0);
+    Ok(Box::new(move || {
+        number += 1;
+        let cx = cast(Pass::train(&device, Rng::new(1).step(number)), dtype);
+        let outcome = model.loss(&cx, &cx.input(images.clone())?, &labels)?;
+        sgd.step(&outcome.loss.backward()?)
+    }))
+}
+
+/// A forward pass in evaluation mode.
+fn inference(device: &Device, network: &Network, batch: usize, dtype: DType) -> Result<Step> {
+    let model = network.build(device)?;
+    let images = device::images(device, DType::F32, network.images(batch))?;
+    let device = device.clone();
+    Ok(Box::new(move || {
+        let cx = cast(Pass::eval(&device), dtype);
+        model.scores(&cx, &cx.input(images.clone())?).map(|_| ())
+    }))
+}
