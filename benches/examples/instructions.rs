@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let case = CASES.iter().find(|(known, _)| *known == name);
     let (_, case) = case.ok_or_else(|| format!("there is no case {name}"))?;
     let times = args.next().ok_or("say how many times, as a number")?.parse()?;
-    let device = Device::open_with("cpu", DeviceOptions { threads: Some(1) })?;
+    let device =
+        Device::open_with("cpu", DeviceOptions { threads: Some(1), ..DeviceOptions::default() })?;
     case(&device, times)
 }
 

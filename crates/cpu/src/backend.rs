@@ -2,8 +2,8 @@
 
 use ferrotape_backend::pointwise::Program;
 use ferrotape_backend::{
-    Array, Backend, Conv2d, CrossEntropy, DType, Memory, MemoryStats, Pool2d, Random, Reduce,
-    Result, Rng, Taps,
+    Array, Backend, BatchNormGrads, Conv2d, CrossEntropy, DType, Epilogue, Memory, MemoryStats,
+    Pool2d, Random, Reduce, Result, Rng, Taps,
 };
 
 use crate::Cpu;
@@ -136,7 +136,19 @@ impl Backend for Cpu {
         eps: f64,
         y: &mut Array,
     ) -> Result<()> {
-        verbs::norm::batch_norm(self, x, stats, affine, eps, y)
+        self.batch_norm_act(x, stats, affine, eps, Epilogue::default(), y)
+    }
+
+    fn batch_norm_act(
+        &self,
+        x: &Array,
+        stats: [&Array; 2],
+        affine: Option<[&Array; 2]>,
+        eps: f64,
+        epilogue: Epilogue<'_>,
+        y: &mut Array,
+    ) -> Result<()> {
+        verbs::norm::batch_norm_act(self, x, stats, affine, eps, epilogue, y)
     }
 
     fn batch_norm_grad(
@@ -150,7 +162,21 @@ impl Backend for Cpu {
         gw: &mut Array,
         gb: &mut Array,
     ) -> Result<()> {
-        verbs::norm::batch_norm_grad(self, gy, x, stats, weight, eps, gx, gw, gb)
+        let grads = BatchNormGrads { x: gx, weight: gw, bias: gb, residual: None };
+        self.batch_norm_act_grad(gy, x, None, stats, weight, eps, grads)
+    }
+
+    fn batch_norm_act_grad(
+        &self,
+        gy: &Array,
+        x: &Array,
+        y: Option<&Array>,
+        stats: [&Array; 2],
+        weight: Option<&Array>,
+        eps: f64,
+        grads: BatchNormGrads<'_>,
+    ) -> Result<()> {
+        verbs::norm::batch_norm_act_grad(self, [gy, x], y, stats, weight, eps, grads)
     }
 
     fn softmax(&self, x: &Array, y: &mut Array, dim: usize, log: bool) -> Result<()> {

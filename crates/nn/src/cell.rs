@@ -73,15 +73,18 @@ impl Cell {
         Ok(())
     }
 
+    /// The array, to be changed in place: no cloned model shares its memory.
+    pub(crate) fn exclusive(&self) -> Result<Array> {
+        let mut value = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::strong_count(&value.owners) > 1 {
+            *value = Value { array: value.array.copy()?, owners: Arc::new(()) };
+        }
+        Ok(value.array.clone())
+    }
+
     /// Changes the array in place: its memory stays where it is, unless a cloned model shares it.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Array) -> Result<()>) -> Result<()> {
-        let mut array = {
-            let mut value = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            if Arc::strong_count(&value.owners) > 1 {
-                *value = Value { array: value.array.copy()?, owners: Arc::new(()) };
-            }
-            value.array.clone()
-        };
+        let mut array = self.exclusive()?;
         // The lock is not held here, so the closure may read this very cell.
         let (buffer, layout) = (array.buffer().id(), *array.layout());
         change(&mut array)?;

@@ -133,6 +133,11 @@ impl Parameter {
         self.0.cell.update(change).at(|| self.path().as_str())
     }
 
+    /// The value, to be changed in place; see [`Parameter::update`].
+    pub(crate) fn exclusive(&self) -> Result<Array> {
+        self.0.cell.exclusive()
+    }
+
     /// Whether a pass tracks it. A frozen parameter gets no gradient, and so no step.
     #[must_use]
     pub fn is_trainable(&self) -> bool {

@@ -14,6 +14,12 @@ const UNSAFE: &[&str] = &[
     "benches/peers/harness/src/memory.rs",
     "crates/cpu/src/kernels/",
     "crates/cpu/src/alloc.rs",
+    "crates/cuda/src/emulator.rs",
+    "crates/cuda/src/gpu.rs",
+    "crates/cuda/src/graph.rs",
+    "crates/cuda/src/library/",
+    "crates/cuda/src/probe.rs",
+    "crates/cuda/src/staging.rs",
     "crates/nn/src/state_dict/mapped.rs",
 ];
 

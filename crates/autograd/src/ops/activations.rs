@@ -15,6 +15,13 @@ fn where_positive(x: &Expr, then: impl Into<Expr>, otherwise: impl Into<Expr>) -
     x.select(Compare::Le, &Expr::constant(0.0), &otherwise.into(), &then.into())
 }
 
+/// `grad` where the output of a ReLU is positive (or NaN), else 0.
+pub(super) fn relu_grad(y: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    static F: Function =
+        LazyLock::new(|| PointwiseFn::binary("relu_grad", |y, grad| where_positive(y, grad, 0.0)));
+    F.apply(&[y, grad], &[])
+}
+
 /// `below` where x <= low, `above` where x >= high, else `middle`. A NaN goes the way of what lies
 /// between, so it propagates.
 fn between(x: &Expr, [low, below]: [&Expr; 2], middle: &Expr, [high, above]: [&Expr; 2]) -> Expr {

@@ -32,14 +32,15 @@ impl Op for MaxPool {
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
-        let op = Scatter { input: cx.input_shape(0) };
+        let op = Scatter { params: self.0, input: cx.input_shape(0) };
         Ok(super::one(Tensor::apply(op, &[grad, &cx.constant(0)?])?))
     }
 }
 
-/// Adds each element at its position of a plane of zeros.
+/// Adds each element at its position of a plane of zeros, which lies in the element's window.
 #[derive(Debug)]
 struct Scatter {
+    params: Pool2d,
     input: Shape,
 }
 
@@ -50,20 +51,21 @@ impl Op for Scatter {
 
     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         let mut gx = super::output_like(inputs[0], inputs[0].dtype(), self.input)?;
-        inputs[0].device().backend().max_pool2d_grad(inputs[0], inputs[1], &mut gx)?;
+        let backend = inputs[0].device().backend();
+        backend.max_pool2d_window_grad(inputs[0], inputs[1], &mut gx, &self.params)?;
         cx.save_constant(inputs[1]);
         Ok(gx)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
-        let picked = Tensor::apply(Pick, &[grad, &cx.constant(0)?])?;
+        let picked = Tensor::apply(Pick(self.params), &[grad, &cx.constant(0)?])?;
         Ok([Some(picked), None].into_iter().collect())
     }
 }
 
 /// Picks the element at each position of a plane.
 #[derive(Debug)]
-struct Pick;
+struct Pick(Pool2d);
 
 impl Op for Pick {
     fn name(&self) -> &'static str {
@@ -78,7 +80,7 @@ impl Op for Pick {
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
-        let op = Scatter { input: cx.input_shape(0) };
+        let op = Scatter { params: self.0, input: cx.input_shape(0) };
         let scattered = Tensor::apply(op, &[grad, &cx.constant(0)?])?;
         Ok([Some(scattered), None].into_iter().collect())
     }

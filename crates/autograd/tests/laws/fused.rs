@@ -2,7 +2,7 @@
 
 use ferrotape_autograd::ops::ConvTranspose2d;
 use ferrotape_autograd::{BackwardOptions, Tape, Tensor};
-use ferrotape_backend::{Pool2d, Result, Shape, Taps};
+use ferrotape_backend::{Array, Pool2d, Result, Shape, Taps};
 use ferrotape_gradcheck::check_equal;
 use ferrotape_gradcheck::strategy::{Values, avg_pool2d, conv2d, images, inputs, shapes};
 use proptest::prelude::any;
@@ -29,6 +29,57 @@ fn batch_norm_in_training_equals_its_definition() {
             centred.mul(&r)?.mul(&x[1])?.add(&x[2])
         };
         Ok(check_equal!(device, &inputs, fused, plain, eps)?)
+    });
+}
+
+#[test]
+fn batch_norm_with_residual_and_relu_equals_what_it_means() {
+    let cases =
+        (images(3), 1e-3..0.1, any::<[bool; 4]>()).prop_flat_map(|(mut shape, eps, has)| {
+            shape[0] += 1;
+            let channels = vec![shape[1]];
+            let shapes = vec![shape.clone(), channels.clone(), channels, shape];
+            (inputs(shapes, Values::Any), Just((eps, has)))
+        });
+    for_all(cases, |device, (inputs, (eps, has))| {
+        let [affine, residual, relu, evaluates] = has;
+        let stats = |x: &Tensor| -> Result<[Array; 2]> {
+            let full = |value| Array::full(device, x.dtype(), [x.shape().dims()[1]], value);
+            Ok([full(0.3)?, full(1.7)?])
+        };
+        let inputs = match (affine, residual) {
+            (true, true) => inputs.to_vec(),
+            (true, false) => inputs[..3].to_vec(),
+            (false, true) => vec![inputs[0].clone(), inputs[3].clone()],
+            (false, false) => inputs[..1].to_vec(),
+        };
+        let parts = |x: &[Tensor]| {
+            let affine = affine.then(|| [x[1].clone(), x[2].clone()]);
+            (affine, residual.then(|| x[x.len() - 1].clone()))
+        };
+        let fused = |x: &[Tensor]| {
+            let (affine, residual) = parts(x);
+            let affine = affine.as_ref().map(|[weight, bias]| [weight, bias]);
+            if evaluates {
+                let [mean, var] = &stats(&x[0])?;
+                return x[0].batch_norm_act_eval([mean, var], affine, eps, residual.as_ref(), relu);
+            }
+            Ok(x[0].batch_norm_act_train(affine, eps, residual.as_ref(), relu)?.0)
+        };
+        let plain = |x: &[Tensor]| {
+            let (affine, residual) = parts(x);
+            let affine = affine.as_ref().map(|[weight, bias]| [weight, bias]);
+            let y = match evaluates {
+                true => {
+                    let [mean, var] = &stats(&x[0])?;
+                    x[0].batch_norm_eval(mean, var, affine, eps)?
+                }
+                false => x[0].batch_norm_train(affine, eps)?.0,
+            };
+            let y = residual.map_or(Ok(y.clone()), |residual| y.add(&residual))?;
+            if relu { y.relu() } else { Ok(y) }
+        };
+        Ok(check_equal!(device, &inputs, fused, plain, eps, has)?)
     });
 }
 

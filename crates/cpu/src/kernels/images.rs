@@ -83,4 +83,25 @@ impl<'a, R: Real> Pixels<'a, R> {
             }
         }
     }
+
+    /// As [`Pixels::for_rows`], for the same rows of three.
+    #[inline(always)]
+    pub(crate) fn for_row_triples(
+        [a, b, c]: [Self; 3],
+        start: usize,
+        count: usize,
+        wide: usize,
+        mut f: impl FnMut(&[R], &[R], &[R]),
+    ) {
+        if a.is_dense() && b.is_dense() && c.is_dense() {
+            let range = start * a.channels..(start + count) * a.channels;
+            let rows = |x: Self| x.data[range.clone()].chunks(wide.max(1));
+            rows(a).zip(rows(b)).zip(rows(c)).for_each(|((a, b), c)| f(a, b, c));
+        } else {
+            for row in start..start + count {
+                let at = |x: &Self| row * x.pitch..row * x.pitch + x.channels;
+                f(&a.data[at(&a)], &b.data[at(&b)], &c.data[at(&c)]);
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Statistics of channels and batch normalisation.
 
-use ferrotape_backend::{Array, DType, Result, check};
+use std::slice::ChunksMut;
+
+use ferrotape_backend::{Array, BatchNormGrads, DType, Epilogue, Result, check};
 
 use crate::Cpu;
 use crate::kernels::columns::{Cut, RowLoop, column_sums, tiled};
@@ -83,16 +85,17 @@ impl<R: Real> RowLoop<R> for Squares<'_, R> {
     }
 }
 
-/// See [`ferrotape_backend::Backend::batch_norm`].
-pub(crate) fn batch_norm(
+/// See [`ferrotape_backend::Backend::batch_norm_act`].
+pub(crate) fn batch_norm_act(
     cpu: &Cpu,
     x: &Array,
     stats: [&Array; 2],
     affine: Option<[&Array; 2]>,
     eps: f64,
+    epilogue: Epilogue<'_>,
     y: &mut Array,
 ) -> Result<()> {
-    check::batch_norm(x, stats, affine, eps, y)?;
+    check::batch_norm_act(x, stats, affine, eps, epilogue, y)?;
     if nothing_to_write(&[y])? {
         return Ok(());
     }
@@ -102,14 +105,24 @@ pub(crate) fn batch_norm(
     let var = input(stats[1], dtype, Form::Contiguous)?;
     let weight = input(affine.map_or(stats[0], |a| a[0]), dtype, Form::Contiguous)?;
     let bias = input(affine.map_or(stats[0], |a| a[1]), dtype, Form::Contiguous)?;
-    let is_affine = affine.is_some();
+    let residual = epilogue.residual.map(|r| input(r, dtype, Form::Images)).transpose()?;
+    let has = Has { affine: affine.is_some(), residual: residual.is_some(), relu: epilogue.relu };
+    let residual = residual.as_deref().unwrap_or(&x);
     output(y, dtype, Form::Images, Before::Ignored, |y| {
-        let reads = [&*x, &*mean, &*var, &*weight, &*bias];
+        let reads = [&*x, &*mean, &*var, &*weight, &*bias, residual];
         open(reads, [&*y], |reads, [y]| match dtype {
-            DType::F64 => normalise::<f64>(cpu, reads, is_affine, eps, y),
-            _ => normalise::<f32>(cpu, reads, is_affine, eps, y),
+            DType::F64 => normalise::<f64>(cpu, reads, has, eps, y),
+            _ => normalise::<f32>(cpu, reads, has, eps, y),
         })
     })
+}
+
+/// Which of the operands that a kernel gets mean anything: another stands in an absent one's place.
+#[derive(Debug, Clone, Copy)]
+struct Has {
+    affine: bool,
+    residual: bool,
+    relu: bool,
 }
 
 /// `1 / sqrt(var + eps)`, rounded once.
@@ -119,30 +132,45 @@ fn inverse_deviation<R: Real>(var: &[R], eps: f64) -> Vec<R> {
 
 fn normalise<R: Real>(
     cpu: &Cpu,
-    [x, mean, var, weight, bias]: [In<'_>; 5],
-    affine: bool,
+    [x, mean, var, weight, bias, residual]: [In<'_>; 6],
+    has: Has,
     eps: f64,
     mut y: Out<'_>,
 ) -> Result<()> {
     let x = Pixels::<R>::new(x)?;
+    let residual = has.residual.then(|| Pixels::<R>::new(residual)).transpose()?;
     let mean = mean.span::<R>()?;
     let mut scale = inverse_deviation(var.span::<R>()?, eps);
     let mut shift = vec![R::zero(); x.channels];
-    if affine {
+    if has.affine {
         scale.iter_mut().zip(weight.span::<R>()?).for_each(|(s, &w)| *s = *s * w);
         shift.copy_from_slice(bias.span::<R>()?);
     }
     let pitch = y.layout.pixel_pitch().unwrap_or(x.channels);
-    let cut = Cut::new(x.rows, x.channels, x.is_dense() && pitch == x.channels);
+    let dense = residual.is_none_or(|r| r.is_dense()) && x.is_dense() && pitch == x.channels;
+    let cut = Cut::new(x.rows, x.channels, dense);
     let [mean, scale, shift] = [mean, &scale, &shift].map(|values| tiled(values, &cut));
     let rows = (TASK_ELEMENTS / pitch.max(1)).max(1);
     let team = cpu.team_for(x.rows * x.channels);
+    let least = if has.relu { R::zero() } else { R::neg_infinity() };
     for_each_part(team, &Chunks::new(y.span::<R>()?, rows * pitch), |index, y| {
-        let count = rows.min(x.rows - index * rows);
+        let (start, count) = (index * rows, rows.min(x.rows - index * rows));
         let parameters = [&*mean, &*scale, &*shift];
-        cpu.level.run(Normalise { x, start: index * rows, count, parameters, y, pitch });
+        match residual {
+            None => cpu.level.run(Normalise { x, start, count, parameters, least, y, pitch }),
+            Some(residual) => {
+                let parameters = (parameters, least);
+                cpu.level.run(NormaliseAdd { x, residual, start, count, parameters, y, pitch });
+            }
+        }
         Ok(())
     })
+}
+
+/// `value`, or `least` where it is below: a NaN stays one.
+#[inline(always)]
+fn at_least<R: Real>(value: R, least: R) -> R {
+    if value < least { least } else { value }
 }
 
 struct Normalise<'a, R> {
@@ -151,6 +179,7 @@ struct Normalise<'a, R> {
     count: usize,
     /// Mean, scale and shift.
     parameters: [&'a [R]; 3],
+    least: R,
     y: &'a mut [R],
     pitch: usize,
 }
@@ -160,49 +189,93 @@ impl<R: Real> Loop for Normalise<'_, R> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let [mean, scale, shift] = self.parameters;
+        let ([mean, scale, shift], least) = (self.parameters, self.least);
         let step = if self.pitch == self.x.channels { mean.len() } else { self.pitch };
         let mut y = self.y.chunks_mut(step.max(1));
         self.x.for_rows(self.start, self.count, mean.len(), |x| {
             let Some(y) = y.next() else { return };
             let parameters = mean.iter().zip(scale).zip(shift);
             for ((y, &x), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(parameters) {
-                *y = R::fused::<FMA>(x - mean, scale, shift);
+                *y = at_least(R::fused::<FMA>(x - mean, scale, shift), least);
             }
         });
     }
 }
 
-/// See [`ferrotape_backend::Backend::batch_norm_grad`].
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn batch_norm_grad(
+struct NormaliseAdd<'a, R> {
+    x: Pixels<'a, R>,
+    residual: Pixels<'a, R>,
+    start: usize,
+    count: usize,
+    /// Mean, scale and shift; the least value of the result.
+    parameters: ([&'a [R]; 3], R),
+    y: &'a mut [R],
+    pitch: usize,
+}
+
+impl<R: Real> Loop for NormaliseAdd<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let ([mean, scale, shift], least) = self.parameters;
+        let step = if self.pitch == self.x.channels { mean.len() } else { self.pitch };
+        let mut y = self.y.chunks_mut(step.max(1));
+        let (x, residual, wide) = (self.x, self.residual, mean.len());
+        Pixels::for_row_pairs(x, residual, self.start, self.count, wide, |x, residual| {
+            let Some(y) = y.next() else { return };
+            let parameters = mean.iter().zip(scale).zip(shift);
+            let values = x.iter().zip(residual).zip(parameters);
+            for (y, ((&x, &residual), ((&mean, &scale), &shift))) in y.iter_mut().zip(values) {
+                *y = at_least(R::fused::<FMA>(x - mean, scale, shift) + residual, least);
+            }
+        });
+    }
+}
+
+/// See [`ferrotape_backend::Backend::batch_norm_act_grad`].
+pub(crate) fn batch_norm_act_grad(
     cpu: &Cpu,
-    gy: &Array,
-    x: &Array,
+    [gy, x]: [&Array; 2],
+    y: Option<&Array>,
     stats: [&Array; 2],
     weight: Option<&Array>,
     eps: f64,
-    gx: &mut Array,
-    gw: &mut Array,
-    gb: &mut Array,
+    grads: BatchNormGrads<'_>,
 ) -> Result<()> {
-    check::batch_norm_grad(gy, x, stats, weight, eps, gx, gw, gb)?;
-    if nothing_to_write(&[gx, gw, gb])? {
+    check::batch_norm_act_grad(gy, x, y, stats, weight, eps, &grads)?;
+    let BatchNormGrads { x: gx, weight: gw, bias: gb, residual } = grads;
+    let mut outputs = vec![&*gx, &*gw, &*gb];
+    outputs.extend(residual.as_deref());
+    if nothing_to_write(&outputs)? {
         return Ok(());
     }
     let dtype = x.dtype().accumulator();
     let (gy, x) = (input(gy, dtype, Form::Images)?, input(x, dtype, Form::Images)?);
     let mean = input(stats[0], dtype, Form::Contiguous)?;
     let var = input(stats[1], dtype, Form::Contiguous)?;
-    let has_weight = weight.is_some();
+    let y = y.map(|y| input(y, dtype, Form::Images)).transpose()?;
+    let has = Has { affine: weight.is_some(), residual: residual.is_some(), relu: y.is_some() };
     let weight = input(weight.unwrap_or(stats[0]), dtype, Form::Contiguous)?;
-    let reads = [&*gy, &*x, &*mean, &*var, &*weight];
+    let reads = [&*gy, &*x, y.as_deref().unwrap_or(&gy), &*mean, &*var, &*weight];
     output(gx, dtype, Form::Images, Before::Ignored, |gx| {
         output(gw, dtype, Form::Contiguous, Before::Ignored, |gw| {
             output(gb, dtype, Form::Contiguous, Before::Ignored, |gb| {
-                open(reads, [&*gx, &*gw, &*gb], |reads, writes| match dtype {
-                    DType::F64 => gradients::<f64>(cpu, reads, has_weight, eps, writes),
-                    _ => gradients::<f32>(cpu, reads, has_weight, eps, writes),
+                let Some(residual) = residual else {
+                    return open(reads, [&*gx, &*gw, &*gb], |reads, writes| match dtype {
+                        DType::F64 => gradients::<f64>(cpu, reads, has, eps, writes, None),
+                        _ => gradients::<f32>(cpu, reads, has, eps, writes, None),
+                    });
+                };
+                output(residual, dtype, Form::Images, Before::Ignored, |residual| {
+                    let writes = [&*gx, &*gw, &*gb, &*residual];
+                    open(reads, writes, |reads, [gx, gw, gb, residual]| {
+                        let (writes, residual) = ([gx, gw, gb], Some(residual));
+                        match dtype {
+                            DType::F64 => gradients::<f64>(cpu, reads, has, eps, writes, residual),
+                            _ => gradients::<f32>(cpu, reads, has, eps, writes, residual),
+                        }
+                    })
                 })
             })
         })
@@ -211,19 +284,27 @@ pub(crate) fn batch_norm_grad(
 
 fn gradients<R: Real>(
     cpu: &Cpu,
-    [gy, x, mean, var, weight]: [In<'_>; 5],
-    has_weight: bool,
+    [gy, x, y, mean, var, weight]: [In<'_>; 6],
+    has: Has,
     eps: f64,
     [mut gx, mut gw, mut gb]: [Out<'_>; 3],
+    residual: Option<Out<'_>>,
 ) -> Result<()> {
-    let (gy, x) = (Pixels::<R>::new(gy)?, Pixels::<R>::new(x)?);
+    let [gy, x, y] = [Pixels::<R>::new(gy)?, Pixels::new(x)?, Pixels::new(y)?];
     let (mean, rsigma) = (mean.span::<R>()?, inverse_deviation(var.span::<R>()?, eps));
     let pitch = gx.layout.pixel_pitch().unwrap_or(x.channels);
-    let dense = x.is_dense() && gy.is_dense() && pitch == x.channels;
+    let mut residual = residual;
+    let passed_pitch =
+        residual.as_ref().map_or(pitch, |r| r.layout.pixel_pitch().unwrap_or(x.channels));
+    let dense = [x.pitch, gy.pitch, y.pitch, pitch, passed_pitch].iter().all(|&p| p == x.channels);
     let cut = Cut::new(x.rows, x.channels, dense);
     let center = tiled(mean, &cut);
     let mut sums = vec![R::zero(); 2 * x.channels];
-    column_sums(cpu, &cut, &GradSums { gy, x, center: &center }, &mut sums)?;
+    if has.relu {
+        column_sums(cpu, &cut, &PassedSums { gy, x, y, center: &center }, &mut sums)?;
+    } else {
+        column_sums(cpu, &cut, &GradSums { gy, x, center: &center }, &mut sums)?;
+    }
     let (sum_gy, sum_gy_x) = sums.split_at(x.channels);
     let (gw, gb) = (gw.span::<R>()?, gb.span::<R>()?);
     gb.copy_from_slice(sum_gy);
@@ -231,7 +312,7 @@ fn gradients<R: Real>(
     // gx = a gy + b (x - mean) + c, with a, b and c of the channel.
     let count = R::of(x.rows.max(1) as f64);
     let mut a = rsigma.clone();
-    if has_weight {
+    if has.affine {
         a.iter_mut().zip(weight.span::<R>()?).for_each(|(a, &w)| *a = *a * w);
     }
     let channel = |c: usize| (a[c], gw[c], gb[c], rsigma[c]);
@@ -243,12 +324,35 @@ fn gradients<R: Real>(
         .collect();
     let shift: Vec<R> = (0..x.channels).map(|c| -channel(c).0 * channel(c).2 / count).collect();
     let [a, b, shift] = [&a, &b, &shift].map(|values| tiled(values, &cut));
+    let parameters = [&*center, &*a, &*b, &*shift];
     let rows = (TASK_ELEMENTS / pitch.max(1)).max(1);
     let team = cpu.team_for(x.rows * x.channels * 2);
-    for_each_part(team, &Chunks::new(gx.span::<R>()?, rows * pitch), |index, gx| {
-        let (start, count) = (index * rows, rows.min(x.rows - index * rows));
-        let parameters = [&*center, &*a, &*b, &*shift];
-        cpu.level.run(GradApply { gy, x, start, count, parameters, gx, pitch });
+    let range = |index: usize| (index * rows, rows.min(x.rows - index * rows));
+    let gx = Chunks::new(gx.span::<R>()?, rows * pitch);
+    let Some(residual) = &mut residual else {
+        return for_each_part(team, &gx, |index, gx| {
+            let (start, count) = range(index);
+            let gx = (gx, pitch);
+            if has.relu {
+                let passed = (Default::default(), pitch);
+                cpu.level.run(PassedApply { gy, x, y, start, count, parameters, gx, passed });
+            } else {
+                cpu.level.run(GradApply { gy, x, start, count, parameters, gx });
+            }
+            Ok(())
+        });
+    };
+    let passed = residual.span::<R>()?;
+    let parts = (gx, Chunks::new(passed, rows * passed_pitch));
+    for_each_part(team, &parts, |index, (gx, passed)| {
+        let (start, count) = range(index);
+        let (gx, passed) = ((gx, pitch), (passed, passed_pitch));
+        if has.relu {
+            cpu.level.run(PassedApply { gy, x, y, start, count, parameters, gx, passed });
+        } else {
+            cpu.level.run(Copy { gy, start, count, wide: center.len(), to: passed });
+            cpu.level.run(GradApply { gy, x, start, count, parameters, gx });
+        }
         Ok(())
     })
 }
@@ -275,6 +379,37 @@ impl<R: Real> RowLoop<R> for GradSums<'_, R> {
     }
 }
 
+/// As [`GradSums`], of the gradients that pass a ReLU with the result `y`.
+struct PassedSums<'a, R> {
+    gy: Pixels<'a, R>,
+    x: Pixels<'a, R>,
+    y: Pixels<'a, R>,
+    center: &'a [R],
+}
+
+impl<R: Real> RowLoop<R> for PassedSums<'_, R> {
+    #[inline(always)]
+    fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
+        let wide = self.center.len();
+        let (sum_gy, sum_gy_x) = sums.split_at_mut(wide);
+        Pixels::for_row_triples([self.gy, self.x, self.y], start, count, wide, |gy, x, y| {
+            let sums = sum_gy.iter_mut().zip(&mut *sum_gy_x);
+            let values = gy.iter().zip(x).zip(y.iter().zip(self.center));
+            for ((sum_gy, sum_gy_x), ((&gy, &x), (&y, &center))) in sums.zip(values) {
+                let gy = passed(gy, y);
+                *sum_gy += gy;
+                *sum_gy_x = R::fused::<FMA>(gy, x - center, *sum_gy_x);
+            }
+        });
+    }
+}
+
+/// The gradient that passes a ReLU with this result.
+#[inline(always)]
+fn passed<R: Real>(gy: R, y: R) -> R {
+    if y <= R::zero() { R::zero() } else { gy }
+}
+
 struct GradApply<'a, R> {
     gy: Pixels<'a, R>,
     x: Pixels<'a, R>,
@@ -282,8 +417,8 @@ struct GradApply<'a, R> {
     count: usize,
     /// Mean, and the factors of gy, of x - mean, and of nothing.
     parameters: [&'a [R]; 4],
-    gx: &'a mut [R],
-    pitch: usize,
+    /// Rows and their pitch.
+    gx: (&'a mut [R], usize),
 }
 
 impl<R: Real> Loop for GradApply<'_, R> {
@@ -292,8 +427,7 @@ impl<R: Real> Loop for GradApply<'_, R> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let [mean, a, b, c] = self.parameters;
-        let step = if self.pitch == self.x.channels { mean.len() } else { self.pitch };
-        let mut gx = self.gx.chunks_mut(step.max(1));
+        let mut gx = rows(self.gx, self.x.channels, mean.len());
         Pixels::for_row_pairs(self.gy, self.x, self.start, self.count, mean.len(), |gy, x| {
             let Some(gx) = gx.next() else { return };
             let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
@@ -303,4 +437,78 @@ impl<R: Real> Loop for GradApply<'_, R> {
             }
         });
     }
+}
+
+/// As [`GradApply`], of the gradients that pass a ReLU with the result `y`; they are written out too
+/// where there is room for them.
+struct PassedApply<'a, R> {
+    gy: Pixels<'a, R>,
+    x: Pixels<'a, R>,
+    y: Pixels<'a, R>,
+    start: usize,
+    count: usize,
+    parameters: [&'a [R]; 4],
+    gx: (&'a mut [R], usize),
+    passed: (&'a mut [R], usize),
+}
+
+impl<R: Real> Loop for PassedApply<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let ([mean, a, b, c], channels) = (self.parameters, self.x.channels);
+        let mut gx = rows(self.gx, channels, mean.len());
+        let mut out = rows(self.passed, channels, mean.len());
+        let images = [self.gy, self.x, self.y];
+        Pixels::for_row_triples(images, self.start, self.count, mean.len(), |gy, x, y| {
+            let Some(gx) = gx.next() else { return };
+            let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
+            let values = gy.iter().zip(x).zip(y).zip(parameters);
+            let result = |((&gy, &x), &y): ((&R, &R), &R), [mean, a, b, c]: [R; 4]| {
+                let gy = passed(gy, y);
+                (gy, R::fused::<FMA>(a, gy, R::fused::<FMA>(b, x - mean, c)))
+            };
+            match out.next() {
+                None => {
+                    for (gx, (values, ((&mean, &a), (&b, &c)))) in gx.iter_mut().zip(values) {
+                        *gx = result(values, [mean, a, b, c]).1;
+                    }
+                }
+                Some(out) => {
+                    let outs = gx.iter_mut().zip(out);
+                    for ((gx, out), (values, ((&mean, &a), (&b, &c)))) in outs.zip(values) {
+                        (*out, *gx) = result(values, [mean, a, b, c]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+struct Copy<'a, R> {
+    gy: Pixels<'a, R>,
+    start: usize,
+    count: usize,
+    wide: usize,
+    to: (&'a mut [R], usize),
+}
+
+impl<R: Real> Loop for Copy<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let mut to = rows(self.to, self.gy.channels, self.wide);
+        self.gy.for_rows(self.start, self.count, self.wide, |gy| {
+            let Some(to) = to.next() else { return };
+            to.iter_mut().zip(gy).for_each(|(to, &gy)| *to = gy);
+        });
+    }
+}
+
+/// Pixels of this pitch, as many at a time as fill `wide` elements where no gaps are between them.
+#[inline(always)]
+fn rows<R>((data, pitch): (&mut [R], usize), channels: usize, wide: usize) -> ChunksMut<'_, R> {
+    data.chunks_mut(if pitch == channels { wide } else { pitch }.max(1))
 }

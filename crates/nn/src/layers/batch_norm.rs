@@ -141,7 +141,28 @@ impl BatchNorm2d {
         &self.config
     }
 
-    fn normalize(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+    /// `relu(forward(x) + residual)` in one operator, without the ReLU if `relu` is false.
+    pub(crate) fn forward_act(
+        &self,
+        cx: &Pass,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        relu: bool,
+    ) -> Result<Tensor> {
+        cx.within(self, || {
+            let [_, channels, _, _] = x.shape().nchw()?;
+            self.check(channels)?;
+            self.normalize(cx, x, residual, relu)
+        })
+    }
+
+    fn normalize(
+        &self,
+        cx: &Pass,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        relu: bool,
+    ) -> Result<Tensor> {
         let affine = match (&self.weight, &self.bias) {
             (Some(weight), Some(bias)) => {
                 Some([wide(&cx.param(weight)?)?, wide(&cx.param(bias)?)?])
@@ -154,10 +175,10 @@ impl BatchNorm2d {
             Some(running) if !cx.is_training(&self.path) => {
                 let (mean, var) = (running.mean.value(), running.var.value());
                 let (mean, var) = (wide(&mean.into())?, wide(&var.into())?);
-                x.batch_norm_eval(&mean, &var, affine, eps)
+                x.batch_norm_act_eval([&mean, &var], affine, eps, residual, relu)
             }
             running => {
-                let (y, mean, var) = x.batch_norm_train(affine, eps)?;
+                let (y, mean, var) = x.batch_norm_act_train(affine, eps, residual, relu)?;
                 if let Some(running) = running.as_ref().filter(|_| cx.is_training(&self.path)) {
                     let count = x.shape().numel() / self.config.features;
                     running.track(cx, [&mean, &var], count, self.config.momentum)?;
@@ -214,11 +235,7 @@ impl Running {
 
 impl Layer for BatchNorm2d {
     fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
-        cx.within(self, || {
-            let [_, channels, _, _] = x.shape().nchw()?;
-            self.check(channels)?;
-            self.normalize(cx, x)
-        })
+        self.forward_act(cx, x, None, false)
     }
 
     fn path(&self) -> &Path {
@@ -291,7 +308,7 @@ impl Layer for BatchNorm1d {
             self.inner.check(c)?;
             let shape = *x.shape();
             let images = x.view(ferrotape_backend::Shape::new(&[n, c, 1, l])?)?;
-            self.inner.normalize(cx, &images)?.view(shape)
+            self.inner.normalize(cx, &images, None, false)?.view(shape)
         })
     }
 

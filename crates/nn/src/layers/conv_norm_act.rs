@@ -82,16 +82,32 @@ pub fn conv_norm_act(
     activation: NormActivation,
     x: &Tensor,
 ) -> Result<Tensor> {
-    let y = norm.forward(cx, &conv.forward(cx, x)?)?;
-    let Some(residual) = residual else { return activation.apply(&y) };
-    // The sum would broadcast, which hides a block that was put together wrongly.
+    let y = conv.forward(cx, x)?;
+    let residual = residual.map(|residual| fitting(residual, &y)).transpose()?;
+    match activation {
+        // Whoever looks at the norm's own output gets it.
+        NormActivation::Identity | NormActivation::Relu if !cx.watches(norm) => {
+            norm.forward_act(cx, &y, residual.as_ref(), activation == NormActivation::Relu)
+        }
+        _ => {
+            let y = norm.forward(cx, &y)?;
+            activation.apply(&match &residual {
+                Some(residual) => y.add(residual)?,
+                None => y,
+            })
+        }
+    }
+}
+
+/// The residual in the type of what it is added to. The sum would broadcast, which hides a block that
+/// was put together wrongly.
+fn fitting(residual: &Tensor, y: &Tensor) -> Result<Tensor> {
     if residual.shape() != y.shape() {
         return Err(Error::shape(format!(
-            "the convolution and its norm give {}, the residual is {}; bring it to that shape with \
-             a projection",
+            "the convolution gives {}, the residual is {}; bring it to that shape with a projection",
             y.shape(),
             residual.shape()
         )));
     }
-    activation.apply(&y.add(&residual.cast(y.dtype())?)?)
+    residual.cast(y.dtype())
 }

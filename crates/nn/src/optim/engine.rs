@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::iter;
 
 use ferrotape_autograd::Gradients;
 use ferrotape_backend::pointwise::Program;
-use ferrotape_backend::{Array, Context, DType, Error, Layout, Result};
+use ferrotape_backend::{Array, Context, DType, Device, Error, Layout, Result};
 
 use crate::{Parameter, Path, StateDict};
 
@@ -172,26 +173,29 @@ impl<R: Rule> Stepper<R> {
 impl<R: Rule> Optimizer for Stepper<R> {
     fn step(&mut self, gradients: &Gradients) -> Result<()> {
         self.missing.clear();
-        // Nearly all parameters are at the same step.
-        let mut at: Option<(u64, Vec<f64>)> = None;
+        let mut groups: Vec<Group<'_>> = Vec::new();
         for slot in &mut self.slots {
             match gradients.get(&slot.parameter) {
                 Some(gradient) => {
-                    let step = slot.steps + 1;
-                    let (_, scalars) = match at.take() {
-                        Some(at) if at.0 == step => at,
-                        _ => (step, self.rule.scalars(step, self.lr)),
-                    };
-                    let scalars = &at.insert((step, scalars)).1;
                     let names = self.rule.state();
-                    slot.step(gradient.array(), &self.program, scalars, names)
-                        .at(|| slot.name.as_str())?;
+                    let value = slot.begin(gradient, names).at(|| slot.name.as_str())?;
+                    let (step, device) = (slot.steps + 1, value.device().clone());
+                    let fits = |group: &Group<'_>| group.step == step && group.device == device;
+                    let index = groups.iter().position(fits).unwrap_or(groups.len());
+                    if index == groups.len() {
+                        groups.push(Group { step, device, members: Vec::new() });
+                    }
+                    groups[index].members.push((gradient.array().clone(), value, slot));
                 }
                 None if slot.parameter.is_trainable() => {
                     self.missing.push(slot.parameter.path().clone());
                 }
                 None => {}
             }
+        }
+        for group in groups {
+            let scalars = self.rule.scalars(group.step, self.lr);
+            group.run(&self.program, &scalars)?;
         }
         Ok(())
     }
@@ -252,15 +256,44 @@ impl<R: Rule> Optimizer for Stepper<R> {
     }
 }
 
+/// Parameters at the same step on the same device, each with its gradient and its value.
+struct Group<'a> {
+    step: u64,
+    device: Device,
+    members: Vec<(Array, Array, &'a mut Slot)>,
+}
+
+impl Group<'_> {
+    /// Runs the program on all of them at once.
+    fn run(mut self, program: &Program, scalars: &[f64]) -> Result<()> {
+        // The gradient of a product is the other factor: a parameter that this step changes.
+        let values: HashSet<u64> = self.members.iter().map(|(_, v, _)| v.buffer().id()).collect();
+        for (gradient, ..) in &mut self.members {
+            if values.contains(&gradient.buffer().id()) {
+                *gradient = gradient.copy()?;
+            }
+        }
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        let mut slots = Vec::new();
+        for (gradient, value, slot) in &mut self.members {
+            let Slot { state, steps, .. } = &mut **slot;
+            inputs.push([&*gradient]);
+            outputs.push(iter::once(value).chain(state).collect::<Vec<&mut Array>>());
+            slots.push(steps);
+        }
+        let inputs: Vec<&[&Array]> = inputs.iter().map(|list| &list[..]).collect();
+        let mut outputs: Vec<&mut [&mut Array]> =
+            outputs.iter_mut().map(|list| &mut list[..]).collect();
+        self.device.backend().pointwise_each(program, scalars, &inputs, &mut outputs)?;
+        slots.into_iter().for_each(|steps| *steps = self.step);
+        Ok(())
+    }
+}
+
 impl Slot {
-    fn step(
-        &mut self,
-        gradient: &Array,
-        program: &Program,
-        scalars: &[f64],
-        names: &[&str],
-    ) -> Result<()> {
-        let value = self.parameter.value();
+    /// The parameter's memory, for a step that this gradient fits. The state is there afterwards.
+    fn begin(&mut self, gradient: &Array, names: &[&str]) -> Result<Array> {
+        let value = self.parameter.exclusive()?;
         if gradient.shape() != value.shape() {
             return Err(Error::shape(format!(
                 "the gradient has shape {}, the parameter {}",
@@ -271,15 +304,7 @@ impl Slot {
         if self.state.len() != names.len() {
             self.state = names.iter().map(|_| zeros_like(&value)).collect::<Result<_>>()?;
         }
-        let state = &mut self.state;
-        self.parameter.update(|value| {
-            let device = value.device().clone();
-            let mut outputs: Vec<&mut Array> = vec![value];
-            outputs.extend(state.iter_mut());
-            device.backend().pointwise(program, scalars, &[gradient], &mut outputs)
-        })?;
-        self.steps += 1;
-        Ok(())
+        Ok(value)
     }
 
     /// Steps and state as they were saved, if they were.

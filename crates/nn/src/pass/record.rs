@@ -74,6 +74,11 @@ impl Pass {
         Ok(output)
     }
 
+    /// Whether someone will look at this layer's own output: the pass is traced or a probe names it.
+    pub(crate) fn watches(&self, layer: &dyn Layer) -> bool {
+        self.trace || self.probes.iter().any(|pattern| layer.path().matches(pattern))
+    }
+
     /// Runs anything under a path, without probes and traces: for what is no [`Layer`].
     ///
     /// ```
