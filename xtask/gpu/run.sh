@@ -32,14 +32,13 @@ step() {
   local name=$1 limit=$2
   shift 2
   (
-    start=$(date +%s.%N)
+    SECONDS=0
     timeout "$limit" "$@" >"$out/$name.log" 2>&1
     rc=$?
-    end=$(date +%s.%N)
     case $rc in 0) verdict=passed ;; 124) verdict=timeout ;; *) verdict=FAILED ;; esac
     grep -q '^skipped:' "$out/$name.log" && [ $rc = 0 ] && verdict=skipped
     why=$(grep -m1 -E "panicked|^error|FAILED [a-z0-9]|========= (Invalid|Error)" "$out/$name.log" | cut -c1-150)
-    printf '%-22s %-8s %6.1f s  %s\n' "$name" "$verdict" "$(echo "$end - $start" | bc)" "$why" >>"$out/table"
+    printf '%-22s %-8s %4d s  %s\n' "$name" "$verdict" "$SECONDS" "$why" >>"$out/table"
   ) &
   pids+=($!)
 }

@@ -75,7 +75,7 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Multiply-adds of the forward computation, for summaries and profiles.
+    /// Multiply-adds of the forward computation, for summaries and profiles; `u64::MAX` where they are more.
     fn multiply_adds(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
         0
     }

@@ -36,7 +36,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             output.with_extension("safetensors").display()
         )));
     }
-    if output.exists() {
+    // A link that leads nowhere is somebody's file too.
+    if output.symlink_metadata().is_ok() {
         return Err(Failure::Said(format!(
             "{} exists and would be overwritten; choose another name, or remove it first",
             output.display()
@@ -45,13 +46,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let dtype = arguments.dtype.as_deref().map(float).transpose()?;
     let device = Device::open("cpu")?;
     let mut dict = StateDict::load(&device, input)?;
+    if dict.is_empty() {
+        return Err(Failure::Said(format!(
+            "{} holds no arrays, so there is nothing to convert; is it the right file?",
+            input.display()
+        )));
+    }
     if let Some(dtype) = dtype {
         let cast = |(name, array): (&str, &Array)| {
             let is_float = array.dtype().is_float();
-            let array = if is_float { array.cast(dtype)? } else { array.clone() };
+            let array = if is_float { within(name, array, dtype)? } else { array.clone() };
             Ok((name.to_owned(), array))
         };
-        dict = dict.iter().map(cast).collect::<ferrotape::Result<_>>()?;
+        dict = dict.iter().map(cast).collect::<Result<_>>()?;
     }
     dict.save(output)?;
 
@@ -78,6 +85,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The array in another float type, if its finite values stay finite there.
+fn within(name: &str, array: &Array, dtype: DType) -> Result<Array> {
+    let cast = array.cast(dtype)?;
+    let (before, after) = (array.to_f64_vec()?, cast.to_f64_vec()?);
+    let is_lost = |(before, after): &(&f64, &f64)| before.is_finite() && !after.is_finite();
+    match before.iter().zip(&after).filter(is_lost).count() {
+        0 => Ok(cast),
+        lost => Err(Failure::Said(format!(
+            "{lost} of the {} values of {name} are too large for {dtype} and would become infinite; \
+             convert to bf16, which reaches as far as f32, or to f32",
+            before.len()
+        ))),
+    }
 }
 
 fn float(name: &str) -> Result<DType> {

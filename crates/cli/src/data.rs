@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferrotape::backend::Rng;
 use ferrotape::data::{Dataset, Form, Normalise, Parts, Subset, Synthetic, form_of, open_folder};
 use ferrotape::prelude::zoo;
-use ferrotape::train::{RunConfig, RunData, test_loader};
+use ferrotape::train::{Record, RunConfig, RunData, RunFolder, test_loader};
 
 use crate::error::{Failure, Result};
 
@@ -113,6 +113,30 @@ pub(crate) fn check_test_pictures(data: &RunData, config: &RunConfig) -> Result<
         for batch in test_loader(data, config)?.epoch(0) {
             batch?;
         }
+    }
+    Ok(())
+}
+
+/// Says of a run's own data where its folder was looked for.
+pub(crate) fn of_run(error: Failure) -> Failure {
+    Failure::Said(format!(
+        "{error} (this is the data that the run was trained on, as it was named then, from the folder the \
+         command was called in; --data names it, or other data, from here)"
+    ))
+}
+
+/// Says so if the run was tested on another number of images than the data has now: a folder without a
+/// test part is split anew, and some of the images may have been trained on.
+pub(crate) fn note_changes(run: &Path, data: &RunData) -> Result<()> {
+    let records = RunFolder::open(run)?.read_records().unwrap_or_default();
+    let Some(Record::Final(last)) = records.last() else { return Ok(()) };
+    if last.test_images != data.test.len() as u64 {
+        eprintln!(
+            "note: the run was tested on {} images, and the data has {} now; where its test part is drawn from \
+             all images, some of these may have been trained on",
+            last.test_images,
+            data.test.len()
+        );
     }
     Ok(())
 }

@@ -37,8 +37,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let channels = zoo::find(&saved.model)?.input[0];
     let normalise = saved.normalise().unwrap_or_else(|| data::usual(channels));
     let mut source = arguments.source.over(RunConfig { limit: None, ..saved });
-    let data = data::load(&mut source, Some(normalise))?;
+    let data =
+        data::load(&mut source, Some(normalise)).map_err(|error| match arguments.source.data {
+            None if name.is_none() => data::of_run(error),
+            _ => error,
+        })?;
     data::check_classes(&source, &data)?;
+    if name.is_none() && arguments.source.data.is_none() {
+        data::note_changes(&arguments.run, &data)?;
+    }
     model::check_images(&source, &data)?;
     let classes = data.train.classes().len();
     let (config, device, network) = match &name {

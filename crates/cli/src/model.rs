@@ -37,7 +37,9 @@ pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
 /// Opens a device.
 pub(crate) fn open(name: &str, threads: Option<usize>) -> Result<Device> {
     check_threads(threads)?;
-    Ok(Device::open_with(name, DeviceOptions { threads, ..DeviceOptions::default() })?)
+    // A run can be repeated to the bit, on a GPU too.
+    let options = DeviceOptions { threads, deterministic: true, ..DeviceOptions::default() };
+    Ok(Device::open_with(name, options)?)
 }
 
 /// Refuses images of another size than the model takes.

@@ -43,6 +43,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/own-images.md")]
     struct OwnImages;
+    #[doc = include_str!("../../../docs/cuda.md")]
+    struct Cuda;
     #[doc = include_str!("../../../docs/tour.md")]
     struct Tour;
     #[doc = include_str!("../../../docs/weights.md")]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use ferrotape_autograd::NodeInfo;
-use ferrotape_backend::{Array, Result, Shape};
+use ferrotape_backend::{Array, Error, Result, Shape};
 
 use crate::pass::{Call, Window};
 use crate::{Item, Layer, Pass, Path, Visitor};
@@ -98,9 +98,10 @@ impl Summary {
     /// Runs the model once on `input`, in evaluation mode and without changing it.
     ///
     /// # Errors
-    /// What the model says of the input.
+    /// What the model says of the input; an input whose work is beyond counting.
     pub fn of(model: &dyn Layer, input: Array) -> Result<Self> {
         let cx = Pass::eval(input.device()).without_effects().trace();
+        let shape = *input.shape();
         let x = cx.input(input)?;
         model.forward(&cx, &x)?;
         let nodes = cx.tape().nodes();
@@ -119,8 +120,8 @@ impl Summary {
                 kind: call.kind,
                 shape: call.shape,
                 parameters: parameters.remove(&call.path).unwrap_or(0),
-                multiply_adds: own.iter().map(|node| node.multiply_adds).sum(),
-                activation_bytes: call.shape.numel() * call.dtype.size(),
+                multiply_adds: total(own.iter().map(|node| node.multiply_adds)),
+                activation_bytes: call.shape.numel().saturating_mul(call.dtype.size()),
                 receptive_field: call
                     .nodes
                     .clone()
@@ -155,20 +156,32 @@ impl Summary {
         }
         rows.sort_by_key(|(start, _)| *start);
         let rows = rows.into_iter().map(|(_, row)| row).collect();
-        Ok(Summary { rows, parameters: model.count_parameters() })
+        let summary = Summary { rows, parameters: model.count_parameters() };
+        if summary.multiply_adds() == u64::MAX || summary.activation_bytes() == usize::MAX {
+            return Err(Error::argument(format!(
+                "the work for an input of {shape} is beyond 2^64 multiply-adds or bytes, which cannot be \
+                 counted; give a smaller one"
+            )));
+        }
+        Ok(summary)
     }
 
     /// Multiply-adds of all rows.
     #[must_use]
     pub fn multiply_adds(&self) -> u64 {
-        self.rows.iter().map(|row| row.multiply_adds).sum()
+        total(self.rows.iter().map(|row| row.multiply_adds))
     }
 
     /// Bytes of all rows' outputs.
     #[must_use]
     pub fn activation_bytes(&self) -> usize {
-        self.rows.iter().map(|row| row.activation_bytes).sum()
+        self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.activation_bytes))
     }
+}
+
+/// A sum that stays at the largest number where it would pass it.
+fn total(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 /// The calls that no other is inside of. A call follows those inside of it, so one that has any

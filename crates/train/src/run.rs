@@ -359,7 +359,7 @@ pub fn load_weights(
 /// ```
 ///
 /// # Errors
-/// An image that does not fit the model.
+/// An image that does not fit the model; scores that are no finite numbers.
 pub fn predict(
     model: &dyn Classifier,
     device: &Device,
@@ -374,7 +374,15 @@ pub fn predict(
     let images = images.cast(precision.parameters)?;
     let pass = precision.eval(device);
     let scores = model.scores(&pass, &pass.input(images)?)?;
-    Ok(scores.cast(DType::F32)?.softmax(1)?.array().to_vec()?)
+    let probabilities: Vec<f32> = scores.cast(DType::F32)?.softmax(1)?.array().to_vec()?;
+    if !probabilities.iter().all(|p| p.is_finite()) {
+        return Err(Error::Figures(format!(
+            "the scores that {} gives are no finite numbers, so they name no class; its weights are broken, or \
+             too large for {}",
+            config.model, config.dtype
+        )));
+    }
+    Ok(probabilities)
 }
 
 /// The weights of the convolutions whose kernels are large enough to look at.

@@ -41,7 +41,7 @@ impl Op for Convolve {
 
     fn multiply_adds(&self, inputs: &[Shape], output: &Shape) -> u64 {
         let taps: usize = inputs[1][1..].iter().product();
-        output.numel() as u64 * taps as u64
+        (output.numel() as u64).saturating_mul(taps as u64)
     }
 }
 

@@ -202,7 +202,7 @@ impl Op for Transposed {
 
     fn multiply_adds(&self, inputs: &[Shape], _: &Shape) -> u64 {
         let taps: usize = inputs[1][1..].iter().product();
-        inputs[0].numel() as u64 * taps as u64
+        (inputs[0].numel() as u64).saturating_mul(taps as u64)
     }
 }
 

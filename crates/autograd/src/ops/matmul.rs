@@ -68,7 +68,7 @@ impl Op for MatMul {
 
     fn multiply_adds(&self, inputs: &[Shape], output: &Shape) -> u64 {
         let depth = inputs[0].last().copied().unwrap_or(0);
-        output.numel() as u64 * depth as u64
+        (output.numel() as u64).saturating_mul(depth as u64)
     }
 }
 
@@ -134,7 +134,7 @@ impl Op for Linear {
 
     fn multiply_adds(&self, inputs: &[Shape], output: &Shape) -> u64 {
         let depth = inputs[0].last().copied().unwrap_or(0);
-        output.numel() as u64 * depth as u64
+        (output.numel() as u64).saturating_mul(depth as u64)
     }
 }
 

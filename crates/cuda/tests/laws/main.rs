@@ -2,6 +2,7 @@
 
 mod alone_on_a_gpu;
 mod conformance;
+mod missing;
 
 use ferrotape_backend::Device;
 use ferrotape_cuda::{Cuda, CudaOptions, emulated};
