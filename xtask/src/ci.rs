@@ -114,10 +114,18 @@ fn alone(package: &Package, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The flags under which a crate is checked: one is enough where no feature is on by default.
-fn feature_flags(package: &Package) -> &'static [&'static str] {
-    let has_defaults = package.features.get("default").is_some_and(|default| !default.is_empty());
-    if has_defaults { &["--no-default-features", ""] } else { &[""] }
+/// The flags under which a crate is checked: as it is, without what is on by default, with what is not.
+fn feature_flags(package: &Package) -> Vec<&'static str> {
+    let defaults = package.features.get("default").map_or(0, Vec::len);
+    let optional = package.features.keys().filter(|name| *name != "default").count();
+    let mut flags = vec![""];
+    if defaults > 0 {
+        flags.push("--no-default-features");
+    }
+    if optional > defaults {
+        flags.push("--all-features");
+    }
+    flags
 }
 
 fn seconds(elapsed: Duration) -> String {
@@ -138,13 +146,18 @@ mod tests {
     #[test]
     fn a_crate_with_default_features_is_also_checked_without_them() {
         let with = package(&[("default", &["big"]), ("big", &[])]);
-        assert_eq!(feature_flags(&with), ["--no-default-features", ""]);
+        assert_eq!(feature_flags(&with), ["", "--no-default-features"]);
     }
 
     #[test]
-    fn a_crate_without_default_features_is_checked_once() {
+    fn a_crate_with_optional_features_is_also_checked_with_them() {
         assert_eq!(feature_flags(&package(&[])), [""]);
-        assert_eq!(feature_flags(&package(&[("default", &[]), ("big", &[])])), [""]);
+        assert_eq!(
+            feature_flags(&package(&[("default", &[]), ("big", &[])])),
+            ["", "--all-features"]
+        );
+        let both = package(&[("default", &["big"]), ("big", &[]), ("cuda", &[])]);
+        assert_eq!(feature_flags(&both), ["", "--no-default-features", "--all-features"]);
     }
 
     #[test]

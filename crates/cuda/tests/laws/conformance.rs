@@ -34,8 +34,7 @@ fn compiles(device: &Device) {
             match ferrotape_cuda::compile(name, &text, architecture) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    println!("skipped: {error}");
-                    return;
+                    return crate::skip(&error);
                 }
                 Err(error) => panic!("{error}\n{text}"),
             }

@@ -4,21 +4,24 @@ mod alone_on_a_gpu;
 mod conformance;
 mod missing;
 
-use ferrotape_backend::Device;
+use ferrotape_backend::{Device, Error};
 use ferrotape_cuda::{Cuda, CudaOptions, emulated};
 
 /// Bytes of memory that the emulated device has.
 const ROOM: usize = 1 << 30;
 
+/// Says that a test is skipped and why. Where `FERROTAPE_NO_SKIP` is set, as in CI, that is a failure.
+fn skip(why: &Error) {
+    assert!(
+        std::env::var_os("FERROTAPE_NO_SKIP").is_none(),
+        "skipped although it must not be: {why}"
+    );
+    println!("skipped: {why}");
+}
+
 /// A device whose kernels run on the host; none, with the reason printed, where there is no compiler.
 fn emulator() -> Option<Device> {
-    match emulated(CudaOptions::default(), ROOM) {
-        Ok(cuda) => Some(Device::new(cuda)),
-        Err(error) => {
-            println!("skipped: {error}");
-            None
-        }
-    }
+    emulated(CudaOptions::default(), ROOM).map(Device::new).map_err(|error| skip(&error)).ok()
 }
 
 /// The first GPU; none, with the reason printed, where there is no GPU.
