@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::metadata::{Metadata, Package};
 use crate::shell::Call;
-use crate::{Result, matrix, smoke, tidy};
+use crate::{Result, matrix, smoke, tidy, torture};
 
 /// What `cargo xtask ci` takes.
 #[derive(clap::Args)]
@@ -22,6 +22,9 @@ pub(crate) struct Args {
 
 /// The rows of [`Step::Benches`], as criterion selects rows.
 const SMALL_ROWS: &str = "lenet5|^gemm/n256/|^tape/|^loader/1x28x28/|^ceiling/fma/";
+
+/// How often [`Step::Torture`] kills.
+const KILLS: usize = 25;
 
 /// One named step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -42,6 +45,8 @@ enum Step {
     Benches,
     /// The main job runs on a slice of the data and leaves what it promises.
     Smoke,
+    /// Trainings that are killed end as one that was not.
+    Torture,
 }
 
 /// Runs the steps asked for and prints the seconds each took.
@@ -99,6 +104,7 @@ impl Step {
                 .arg(SMALL_ROWS)
                 .run(root),
             Self::Smoke => smoke::run(root),
+            Self::Torture => torture::torture(root, KILLS, 1).map(|said| eprintln!("ci: {said}")),
         }
     }
 }

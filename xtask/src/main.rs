@@ -1,4 +1,4 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | gpu-check | parity | matrix | proofs`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | gpu-check | parity | matrix | proofs | torture`.
 
 mod bench;
 mod ci;
@@ -10,6 +10,7 @@ mod proofs;
 mod shell;
 mod smoke;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum Command {
     Matrix,
     /// Run the proofs that take too long for every change and write docs/proofs.md.
     Proofs,
+    /// Kill trainings at random moments, and see that they end as one that was never killed.
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::GpuCheck(args) => gpu_check::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
+        Command::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -10,9 +10,14 @@ pub(crate) enum Failure {
     Said(String),
     /// Standard output could not be written.
     Output(io::Error),
+    /// The user asked for the end.
+    Stopped(String),
     /// An error of a library.
     Library(Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// The exit code of a command that was stopped, as shells have it for Ctrl-C.
+pub(crate) const STOPPED: i32 = 130;
 
 /// The result of a command.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -27,7 +32,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Said(text) => f.write_str(text),
+            Failure::Said(text) | Failure::Stopped(text) => f.write_str(text),
             Failure::Output(cause) => {
                 write!(f, "cannot write to the standard output: {cause}")
             }

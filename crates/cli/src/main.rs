@@ -61,6 +61,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(stopped @ error::Failure::Stopped(_)) => {
+            eprintln!("{stopped}");
+            ExitCode::from(error::STOPPED as u8)
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

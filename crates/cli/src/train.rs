@@ -1,21 +1,32 @@
 //! `ferrotape train`.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ferrotape::prelude::*;
-use ferrotape::train::progress::for_console;
+use ferrotape::train::progress::{Reporter, for_console};
 use ferrotape::train::report::Environment;
-use ferrotape::train::{Precision, Run, RunConfig, RunFolder, recipe};
+use ferrotape::train::{
+    FinalRecord, Precision, Record, Run, RunConfig, RunData, RunFolder, Stop, format, recipe,
+};
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, STOPPED};
 use crate::{data, model, summary};
 
 /// Flags of `train`. Those that are not given are the model's recipe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The model, such as lenet5.
-    model: String,
+    #[arg(required_unless_present_any = ["config", "resume"], conflicts_with = "config")]
+    model: Option<String>,
+    /// A file with the configuration, such as that of a run, which is repeated so; flags go before it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with the run of this folder where it was interrupted. All but --threads and --json is as it
+    /// was then.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ALL)]
+    resume: Option<PathBuf>,
     #[command(flatten)]
     source: data::Source,
     /// Folder to write to, missing or empty [default: runs/MODEL-N].
@@ -36,6 +47,9 @@ pub(crate) struct Arguments {
     /// Train on the first so many images only; of class folders, on so many that the seed draws.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
+    /// Write a checkpoint every so many steps too, not only after each epoch.
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_every: Option<usize>,
     #[command(flatten)]
     weights: model::Weights,
     /// Names that training leaves as they are, with `*` for any characters, such as "layer1.*";
@@ -49,22 +63,58 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// The flags that say what a run is.
+const ALL: [&str; 16] = [
+    "model",
+    "config",
+    "data",
+    "format",
+    "out",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+    "limit",
+    "checkpoint_every",
+    "weights",
+    "except",
+    "freeze",
+    "device",
+    "dtype",
+];
+
 impl Arguments {
     fn config(&self) -> Result<RunConfig> {
-        let recipe = self.source.over(recipe(&self.model));
+        let base = match (&self.config, &self.model) {
+            (Some(file), _) => RunConfig::read(file)?,
+            (None, model) => recipe(model.as_deref().unwrap_or_default()),
+        };
+        // The model's name is checked first: it is the likeliest thing to be mistyped.
+        zoo::find(&base.model)?;
+        let mut base = self.source.over(base);
+        if self.source.data.is_some() {
+            // What a run noted of its data is not true of other data.
+            (base.mean, base.std, base.classes) = (Vec::new(), Vec::new(), Vec::new());
+        }
+        let given = |flags: &[String], base: Vec<String>| match flags {
+            [] => base,
+            flags => flags.to_vec(),
+        };
+        let weights = self.weights.weights.as_ref().map(|file| file.display().to_string());
         let config = RunConfig {
-            epochs: self.epochs.unwrap_or(recipe.epochs),
-            batch_size: self.batch_size.unwrap_or(recipe.batch_size),
-            learning_rate: self.lr.unwrap_or(recipe.learning_rate),
-            seed: self.seed.unwrap_or(recipe.seed),
-            limit: self.limit,
-            device: self.machine.device.clone().unwrap_or(recipe.device),
-            dtype: self.machine.dtype.clone().unwrap_or(recipe.dtype),
-            threads: self.machine.threads,
-            weights: self.weights.weights.as_ref().map(|file| file.display().to_string()),
-            except: self.weights.except.clone(),
-            freeze: self.freeze.clone(),
-            ..recipe
+            epochs: self.epochs.unwrap_or(base.epochs),
+            batch_size: self.batch_size.unwrap_or(base.batch_size),
+            learning_rate: self.lr.unwrap_or(base.learning_rate),
+            seed: self.seed.unwrap_or(base.seed),
+            limit: self.limit.or(base.limit),
+            checkpoint_every: self.checkpoint_every.or(base.checkpoint_every),
+            device: self.machine.device.clone().unwrap_or(base.device),
+            dtype: self.machine.dtype.clone().unwrap_or(base.dtype),
+            threads: self.machine.threads.or(base.threads),
+            weights: weights.or(base.weights),
+            except: given(&self.weights.except, base.except),
+            freeze: given(&self.freeze, base.freeze),
+            ..base
         };
         config.validate()?;
         Precision::of(&config)?;
@@ -74,33 +124,116 @@ impl Arguments {
 
 /// Trains, and writes the run folder.
 pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
-    // The model's name is checked first: it is the likeliest thing to be mistyped.
-    zoo::find(&arguments.model)?;
+    match &arguments.resume {
+        Some(folder) => resume(folder, arguments, started),
+        None => begin(arguments, started),
+    }
+}
+
+fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     let mut config = arguments.config()?;
     let device = model::open(&config.device, config.threads)?;
-    let data = data::load(&mut config, None)?;
+    let normalise = config.normalise();
+    let data = data::load(&mut config, normalise)?;
+    data::check_classes(&config, &data)?;
     let network = model::build(&config, &device, &data)?;
     model::load_weights(&*network, &device, &config)?;
     data::check_test_pictures(&data, &config)?;
-    let mut folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
-    let mut reporter = for_console(arguments.json);
-    let run = Run {
-        model: &*network,
-        device: &device,
-        config: &config,
-        environment: environment(&config),
-        layers: summary::rows(&config.model, data.test.classes().len())?,
-        started,
-    };
-    run.execute(&data, &mut folder, &mut *reporter)?;
-    match reporter.failure() {
-        None => Ok(()),
-        Some(cause) => Err(Failure::Said(format!(
-            "the run is finished and in {}, but not all of its progress could be written to the \
-             standard output: {cause}; free some space, or let the output go elsewhere",
-            folder.path().display()
-        ))),
+    let folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
+    let job = Job { network: &*network, device: &device, config: &config, data: &data, folder };
+    job.run(arguments.json, started, Run::execute)
+}
+
+fn resume(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
+    // One that is finished is looked at only.
+    if let Ok(run) = RunFolder::open(path)
+        && let Some(record) = run.finished()?
+    {
+        let mut out = std::io::stdout().lock();
+        let [place, accuracy] = [path.display().to_string(), format::percent(record.test_accuracy)];
+        match arguments.json {
+            true => writeln!(out, "{}", Record::Final(record).to_json())?,
+            false => writeln!(
+                out,
+                "The run in {place} is finished, with {accuracy} test accuracy; there is nothing to go on \
+                 with."
+            )?,
+        }
+        return Ok(());
     }
+    let folder = RunFolder::resume(path)?;
+    let mut config = folder.read_config()?;
+    config.threads = arguments.machine.threads.or(config.threads);
+    let device = model::open(&config.device, config.threads)?;
+    let normalise = config.normalise();
+    let data = data::load(&mut config, normalise).map_err(data::of_run)?;
+    data::check_classes(&config, &data)?;
+    model::check_images(&config, &data)?;
+    let network = model::blank(&config, &device, data.train.classes().len())?;
+    let job = Job { network: &*network, device: &device, config: &config, data: &data, folder };
+    job.run(arguments.json, started, Run::resume)
+}
+
+/// All that a run is made of.
+struct Job<'a> {
+    network: &'a dyn Classifier,
+    device: &'a Device,
+    config: &'a RunConfig,
+    data: &'a RunData,
+    folder: RunFolder,
+}
+
+/// [`Run::execute`] or [`Run::resume`].
+type Go<'a> = fn(
+    Run<'a>,
+    &RunData,
+    &mut RunFolder,
+    &mut dyn Reporter,
+) -> ferrotape::train::Result<FinalRecord>;
+
+impl<'a> Job<'a> {
+    fn run(mut self, json: bool, started: Instant, go: Go<'a>) -> Result<()> {
+        let mut reporter = for_console(json);
+        let run = Run {
+            model: self.network,
+            device: self.device,
+            config: self.config,
+            environment: environment(self.config),
+            layers: summary::rows(&self.config.model, self.data.test.classes().len())?,
+            started,
+            stop: listen()?,
+        };
+        match go(run, self.data, &mut self.folder, &mut *reporter) {
+            Ok(_) => {}
+            Err(stopped @ ferrotape::train::Error::Stopped { .. }) => {
+                return Err(Failure::Stopped(stopped.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        match reporter.failure() {
+            None => Ok(()),
+            Some(cause) => Err(Failure::Said(format!(
+                "the run is finished and in {}, but not all of its progress could be written to the \
+                 standard output: {cause}; free some space, or let the output go elsewhere",
+                self.folder.path().display()
+            ))),
+        }
+    }
+}
+
+/// Ctrl-C, and the signal that ends a process, ask the run to stop after its step. The second time ends it
+/// at once, with the last checkpoint.
+fn listen() -> Result<Stop> {
+    let stop = Stop::default();
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        if asked.ask() {
+            std::process::exit(STOPPED);
+        }
+        eprintln!("\nstopping after this step; once more to end at once");
+    })
+    .map_err(|cause| Failure::Said(format!("Ctrl-C cannot be listened to: {cause}")))?;
+    Ok(stop)
 }
 
 fn environment(config: &RunConfig) -> Environment {

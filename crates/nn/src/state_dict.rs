@@ -92,7 +92,35 @@ impl StateDict {
     /// # Errors
     /// The device failed; more names than the format's header holds.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        safetensors::write(self)
+        safetensors::write(self, None)
+    }
+
+    /// As [`StateDict::to_bytes`], with a text in the header that [`StateDict::note`] finds again. Other
+    /// readers pass over it.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    /// use ferrotape_nn::StateDict;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let bytes = StateDict::new().to_bytes_with_note("step 7")?;
+    /// assert_eq!(StateDict::note(&bytes)?.as_deref(), Some("step 7"));
+    /// assert!(StateDict::from_bytes(&device, &bytes)?.is_empty());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`StateDict::to_bytes`].
+    pub fn to_bytes_with_note(&self, note: &str) -> Result<Vec<u8>> {
+        safetensors::write(self, Some(note))
+    }
+
+    /// The text that [`StateDict::to_bytes_with_note`] put into the header, if it did.
+    ///
+    /// # Errors
+    /// Not the safetensors format.
+    pub fn note(bytes: &[u8]) -> Result<Option<String>> {
+        safetensors::note(bytes)
     }
 
     /// Reads the safetensors format, or what `torch.save` wrote. The bytes may be anything: all

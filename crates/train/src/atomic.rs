@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, Result, fault};
+
+/// How the temporary files begin; one that is found later is what a killed process left.
+pub(crate) const SCRAP: &str = ".unfinished-";
 
 /// Writes a file that is there whole or not at all: a temporary file of the same folder, synced to
 /// the disk, then renamed over `path`.
@@ -33,7 +36,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".unfinished-");
+    builder.prefix(SCRAP);
     // Temporary files are private by default; the file that this becomes has the usual permissions,
     // which the process's umask then narrows.
     #[cfg(unix)]
@@ -41,10 +44,18 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
+    fault::point();
     let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    fault::point();
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    file.write_all(first)?;
+    fault::point();
+    file.write_all(rest)?;
+    fault::point();
     file.as_file().sync_all()?;
+    fault::point();
     file.persist(path)?;
+    fault::point();
     // The rename itself lives in the folder. Not every system can sync one, and the file is whole
     // either way.
     #[cfg(unix)]

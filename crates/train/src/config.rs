@@ -8,12 +8,12 @@ use std::path::Path;
 use ferrotape_data::{Form, Normalise};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, recipe};
 
 /// What a run was told to do.
 ///
 /// Two runs with equal configurations give equal figures, to the last digit, on any number of
-/// `threads`. Every key but `model` has a default.
+/// `threads`. A key that a file leaves out has the value of the model's [`recipe`].
 ///
 /// ```
 /// use ferrotape_train::RunConfig;
@@ -65,6 +65,10 @@ pub struct RunConfig {
     /// Train on the first so many images only; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Steps from one checkpoint to the next; absent for one at the end of each epoch alone. There always is
+    /// one at the end of an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<usize>,
     /// The file of the weights to begin with; absent for those that the seed gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
@@ -147,6 +151,7 @@ impl Default for RunConfig {
             warmup_epochs: 0.0,
             translate: 0,
             limit: None,
+            checkpoint_every: None,
             weights: None,
             except: Vec::new(),
             freeze: Vec::new(),
@@ -191,7 +196,12 @@ impl RunConfig {
         if let Some(unknown) = table.keys().find(|key| !known.contains(key)) {
             return Err(wrong(unknown_key(unknown, &known)));
         }
-        let config: Self = toml::from_str(text).map_err(unreadable)?;
+        let given: Self = toml::from_str(text).map_err(unreadable)?;
+        // What is left open is the model's recipe, as it is on the command line.
+        let mut whole: toml::Table =
+            toml::from_str(&recipe(&given.model).to_toml()).map_err(unreadable)?;
+        whole.extend(table);
+        let config: Self = whole.try_into().map_err(unreadable)?;
         config.validate()?;
         Ok(config)
     }
@@ -261,6 +271,7 @@ impl RunConfig {
             ("batch_size", self.batch_size, "trains nothing"),
             ("threads", self.threads.unwrap_or(1), "computes nothing"),
             ("limit", self.limit.unwrap_or(1), "trains nothing"),
+            ("checkpoint_every", self.checkpoint_every.unwrap_or(1), "never comes"),
         ] {
             if value == 0 {
                 return Err(wrong(format!("{key} is 0, which {does}; give 1 or more")));
@@ -352,6 +363,7 @@ impl RunConfig {
         Self {
             threads: Some(1),
             limit: Some(1),
+            checkpoint_every: Some(1),
             weights: Some("w.pth".into()),
             except: vec!["fc.*".into()],
             freeze: vec!["conv1.*".into(), "bn1.*".into()],

@@ -42,16 +42,57 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The folder asked for holds a run without a model.
+    /// The folder asked for holds a run that can be gone on with.
     #[error(
-        "the folder {} holds a run that is not finished: it is under way, or it was ended before it \
-         had a model and cannot be gone on with; wait for it, remove the folder, or choose another \
-         (--out)",
+        "the folder {0} holds a run that is not finished; go on with it by ferrotape train --resume {0}, \
+         or choose another folder (--out)",
         path.display()
     )]
     UnfinishedRun {
         /// The folder asked for.
         path: PathBuf,
+    },
+
+    /// The run in the folder is being trained.
+    #[error(
+        "the run in {} is being trained by another process; wait for it, or end it",
+        path.display()
+    )]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// The run in the folder took no step yet, so there is nothing to go on from.
+    #[error(
+        "the run in {0} was ended before it wrote its first checkpoint, so there is nothing to go on with; \
+         train into the folder again (--out {0})",
+        path.display()
+    )]
+    NeverBegan {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// The run was asked to stop, and did so after a step; its checkpoint is written.
+    #[error(
+        "stopped after step {step}; go on with it by ferrotape train --resume {}",
+        path.display()
+    )]
+    Stopped {
+        /// The folder of the run.
+        path: PathBuf,
+        /// Steps taken.
+        step: u64,
+    },
+
+    /// A checkpoint is damaged, or does not fit the model, the data or the configuration.
+    #[error("{}: {cause}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: Box<Error>,
     },
 
     /// The path asked for is a file, or something else that is no folder.
@@ -151,7 +192,7 @@ pub enum Error {
 
     /// The loss became infinite or not a number.
     #[error(
-        "the loss is no finite number any more at step {step} in epoch {epoch}; \
+        "the loss is no finite number any more at step {step} in epoch {epoch}, first in {place}; \
          train again with a smaller learning rate (--lr)"
     )]
     Diverged {
@@ -159,6 +200,8 @@ pub enum Error {
         epoch: usize,
         /// The step, counted from 1 over the whole run.
         step: u64,
+        /// Where the first number that is not finite is: a parameter, the images, or a layer's output.
+        place: String,
     },
 
     /// Figures that do not fit together: a label outside the classes, a picture of the wrong size.

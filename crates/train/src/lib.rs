@@ -4,6 +4,7 @@
 //! - [`recipe()`] knows the settings that train a model of the zoo well;
 //! - [`metrics`] counts: confusion matrix, precision and recall, running means, top-k accuracy;
 //! - [`record`] is what a run writes down after each epoch and at its end;
+//! - [`mod@checkpoint`] is what it takes to go on with a run that was interrupted, to the bit;
 //! - [`config`] is the effective configuration of a run, as TOML;
 //! - [`run_folder`] keeps a run's files, written so that none is ever half there;
 //! - [`progress`] tells a person, a log or a program how the run is going;
@@ -38,9 +39,11 @@
 //! ```
 
 mod atomic;
+pub mod checkpoint;
 pub mod config;
 mod error;
 mod evaluate;
+mod fault;
 pub mod format;
 pub mod metrics;
 mod precision;
@@ -53,12 +56,13 @@ pub mod run_folder;
 mod trainer;
 
 pub use atomic::write_atomically;
+pub use checkpoint::Checkpoint;
 pub use config::RunConfig;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use precision::Precision;
 pub use recipe::recipe;
 pub use record::{EpochRecord, FinalRecord, Record};
-pub use run::{Run, RunData, load_model, load_weights, predict, test_loader, train_loader};
+pub use run::{Run, RunData, Stop, load_model, load_weights, predict, test_loader, train_loader};
 pub use run_folder::RunFolder;
 pub use trainer::Trainer;

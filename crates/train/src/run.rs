@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ferrotape_backend::{Array, Context, DType, Device};
@@ -14,9 +15,9 @@ use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::progress::Reporter;
 use crate::report::{Environment, FilterBank, LayerRow, MistakePicture, ReportData, render};
-use crate::run_folder::MODEL;
+use crate::run_folder::{CHECKPOINT, MODEL};
 use crate::trainer::Trainer;
-use crate::{Error, FinalRecord, Precision, Record, Result, RunFolder};
+use crate::{EpochRecord, Error, FinalRecord, Precision, Record, Result, RunFolder};
 
 /// The data of a run, and how its pixels are normalised.
 ///
@@ -66,7 +67,7 @@ pub struct RunData {
 /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
 /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
 /// use std::time::Instant;
-/// use ferrotape_train::{Run, RunFolder, report::Environment};
+/// use ferrotape_train::{Run, RunFolder, Stop, report::Environment};
 ///
 /// let place = tempfile::tempdir()?;
 /// let mut folder = RunFolder::create(Some(place.path()), "line")?;
@@ -78,6 +79,7 @@ pub struct RunData {
 ///     environment: Environment::default(),
 ///     layers: Vec::new(),
 ///     started: Instant::now(),
+///     stop: Stop::default(),
 /// };
 /// let result = run.execute(&data, &mut folder, &mut ())?;
 /// assert_eq!((result.epochs, result.test_images), (5, 2));
@@ -97,17 +99,19 @@ pub struct Run<'a> {
     pub layers: Vec<LayerRow>,
     /// When the process started: the run's wall time counts from there.
     pub started: Instant,
+    /// Asks the run to stop after a step, with a checkpoint.
+    pub stop: Stop,
 }
 
 /// How many of the worst mistakes the report shows.
 const WORST: usize = 24;
 
 impl Run<'_> {
-    /// Trains, tests, and fills the folder: configuration first, the final record last.
+    /// Trains, tests, and fills the folder: configuration and a checkpoint first, the final record last.
     ///
     /// # Errors
-    /// Data that cannot be read, a loss that is not finite, a disk that is full. The folder stays
-    /// only if a model was written.
+    /// Data that cannot be read, a loss that is not finite, a disk that is full; [`Error::Stopped`] where
+    /// [`Run::stop`] asked for it. The folder stays if a checkpoint was written.
     pub fn execute(
         self,
         data: &RunData,
@@ -123,17 +127,76 @@ impl Run<'_> {
         };
         folder.write_config(config)?;
         let loader = train_loader(data, config)?;
+        let trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
+        folder.write_checkpoint(&trainer.checkpoint()?.to_bytes()?)?;
+        folder.keep();
+        let history = History { records: Vec::new(), seconds: 0.0 };
+        self.go(data, &loader, trainer, history, folder, reporter)
+    }
+
+    /// Goes on with the run of a folder from its checkpoint. It ends with the weights, to the bit, that it
+    /// would have ended with had it not been interrupted. A run that is [finished](RunFolder::finished)
+    /// has nothing to go on with.
+    ///
+    /// # Errors
+    /// As [`Run::execute`]; a checkpoint that does not fit model or data.
+    pub fn resume(
+        self,
+        data: &RunData,
+        folder: &mut RunFolder,
+        reporter: &mut dyn Reporter,
+    ) -> Result<FinalRecord> {
+        let config = self.config;
+        let loader = train_loader(data, config)?;
         let mut trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
-        let mut epochs = Vec::new();
-        for epoch in 1..=config.epochs {
-            let record = trainer.epoch(epoch, &loader, reporter)?;
+        let checkpoint = folder.read_checkpoint(self.device)?;
+        trainer.restore(&checkpoint).map_err(|cause| Error::Checkpoint {
+            path: folder.path().join(CHECKPOINT),
+            cause: Box::new(cause),
+        })?;
+        let records = folder.keep_epochs(trainer.next_epoch() - 1)?;
+        let history = History { records, seconds: checkpoint.position.seconds };
+        self.go(data, &loader, trainer, history, folder, reporter)
+    }
+
+    fn go(
+        self,
+        data: &RunData,
+        loader: &Loader,
+        mut trainer: Trainer<'_>,
+        history: History,
+        folder: &mut RunFolder,
+        reporter: &mut dyn Reporter,
+    ) -> Result<FinalRecord> {
+        let config = trainer.config();
+        let History { records: mut epochs, seconds: before } = history;
+        let seconds = || before + self.started.elapsed().as_secs_f64();
+        let save = |trainer: &Trainer<'_>, folder: &mut RunFolder| {
+            let mut checkpoint = trainer.checkpoint()?;
+            checkpoint.position.seconds = seconds();
+            folder.write_checkpoint(&checkpoint.to_bytes()?)
+        };
+        for epoch in trainer.next_epoch()..=config.epochs {
+            let record = trainer.epoch_with(epoch, loader, reporter, &mut |trainer| {
+                let is_due = |every| trainer.steps().is_multiple_of(every as u64);
+                let stops = self.stop.is_asked();
+                if stops || config.checkpoint_every.is_some_and(is_due) {
+                    save(trainer, folder)?;
+                }
+                match stops {
+                    true => {
+                        Err(Error::Stopped { path: folder.path().into(), step: trainer.steps() })
+                    }
+                    false => Ok(()),
+                }
+            })?;
             reporter.epoch_finished(&record);
             folder.append(&Record::Epoch(record.clone()))?;
+            save(&trainer, folder)?;
             epochs.push(record);
         }
         let test = evaluate(self.model, self.device, config, &test_loader(data, config)?)?;
         folder.write_model(&self.model.state_dict()?.to_bytes()?)?;
-        folder.keep();
         let mut result = FinalRecord {
             model: config.model.clone(),
             epochs: config.epochs,
@@ -141,7 +204,7 @@ impl Run<'_> {
             test_accuracy: test.accuracy(),
             test_loss: test.loss,
             test_images: test.confusion.total(),
-            seconds: self.started.elapsed().as_secs_f64(),
+            seconds: seconds(),
         };
         let report = ReportData {
             run: folder.path().display().to_string(),
@@ -156,10 +219,41 @@ impl Run<'_> {
             confusion: Some(test.confusion),
         };
         folder.write_report(&render(&report)?)?;
-        result.seconds = self.started.elapsed().as_secs_f64();
+        result.seconds = before + self.started.elapsed().as_secs_f64();
         folder.append(&Record::Final(result.clone()))?;
         reporter.finished(&result, folder.path());
         Ok(result)
+    }
+}
+
+/// What a run did in earlier processes.
+struct History {
+    records: Vec<EpochRecord>,
+    seconds: f64,
+}
+
+/// A request to stop, which anyone who has a clone can make, a signal handler too.
+///
+/// ```
+/// use ferrotape_train::Stop;
+///
+/// let stop = Stop::default();
+/// stop.clone().ask();
+/// assert!(stop.is_asked());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks the run to stop after the step under way. Says whether somebody had asked before.
+    pub fn ask(&self) -> bool {
+        self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether anyone asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -419,3 +513,6 @@ fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<MistakePicture>
     }
     Ok(pictures)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `config.toml` | the effective [`RunConfig`](crate::RunConfig) |
 //! | `metrics.jsonl` | one [`Record`](crate::Record) a line: an epoch each, the final one last |
-//! | `model.safetensors` | the weights |
+//! | `checkpoint.safetensors` | where the training stands: a [`Checkpoint`](crate::Checkpoint) |
+//! | `model.safetensors` | the weights, when training is over |
 //! | `report.html` | the [report](crate::report) |
 //!
 //! `metrics.jsonl` is made first and grows by whole lines; the others appear at once and complete,
-//! by renaming a temporary file of the same folder that was synced before.
+//! by renaming a temporary file of the same folder that was synced before. The process that trains holds a
+//! lock on `metrics.jsonl`, which ends with it, however it ends.
 
 mod claim;
 mod files;
@@ -25,6 +27,8 @@ use crate::{Error, Result};
 pub const CONFIG: &str = "config.toml";
 /// The file of the records.
 pub const METRICS: &str = "metrics.jsonl";
+/// The file of the training's state.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The file of the weights.
 pub const MODEL: &str = "model.safetensors";
 /// The file of the report.
@@ -69,6 +73,40 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Opens the folder of a run to go on with it, for this process alone. What a killed process left half
+    /// done is taken away: a line of `metrics.jsonl` without its end, temporary files.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such folder, another process trains the run, or it has no checkpoint.
+    ///
+    /// ```
+    /// use ferrotape_train::{Checkpoint, RunConfig, RunFolder};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.write_config(&RunConfig { model: "lenet5".into(), ..Default::default() })?;
+    /// run.write_checkpoint(&Checkpoint::default().to_bytes()?)?;
+    /// run.keep();
+    /// assert!(RunFolder::resume(place.path()).unwrap_err().to_string().contains("another process"));
+    /// drop(run);
+    /// assert!(RunFolder::resume(place.path()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resume(path: &Path) -> Result<Self> {
+        Self::look_at(path)?;
+        let file = path.join(METRICS);
+        if !path.join(CONFIG).is_file() || !file.is_file() {
+            return Err(Error::NotARun { path: path.into(), missing: CONFIG });
+        }
+        let metrics = claim::lock(path, &file)?;
+        if !path.join(CHECKPOINT).is_file() {
+            return Err(Error::NeverBegan { path: path.into() });
+        }
+        claim::remove_scraps(path);
+        Ok(Self { path: path.into(), metrics: Some(metrics), made: None })
+    }
+
     /// Opens the folder of a finished run, to evaluate it or predict with it.
     ///
     /// # Errors
@@ -85,21 +123,28 @@ impl RunFolder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn open(path: &Path) -> Result<Self> {
-        match fs::metadata(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let suggestion = sibling_like(path);
-                return Err(Error::NoSuchRun { path: path.into(), suggestion });
-            }
-            Err(e) => return Err(Error::io("read", path, e)),
-            Ok(found) if !found.is_dir() => return Err(Error::NotAFolder { path: path.into() }),
-            Ok(_) => {}
-        }
+        Self::look_at(path)?;
         for missing in [CONFIG, MODEL] {
             if !path.join(missing).is_file() {
+                if missing == MODEL && path.join(CHECKPOINT).is_file() {
+                    return Err(Error::UnfinishedRun { path: path.into() });
+                }
                 return Err(Error::NotARun { path: path.into(), missing });
             }
         }
         Ok(Self { path: path.into(), metrics: None, made: None })
+    }
+
+    /// Says what is wrong with a path that is no folder.
+    fn look_at(path: &Path) -> Result<()> {
+        match fs::metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(Error::NoSuchRun { path: path.into(), suggestion: sibling_like(path) })
+            }
+            Err(e) => Err(Error::io("read", path, e)),
+            Ok(found) if !found.is_dir() => Err(Error::NotAFolder { path: path.into() }),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Where the folder is, as it was named or counted.

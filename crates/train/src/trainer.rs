@@ -1,12 +1,13 @@
 //! The training loop: open, short, and the same for every model.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ferrotape_backend::{Array, DType, Device, Rng};
 use ferrotape_data::{HostBatch, Loader};
 use ferrotape_nn::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
-use ferrotape_nn::{Classifier, Frozen, Outcome, Pass};
+use ferrotape_nn::{Classifier, Frozen, Outcome, Pass, StateDict};
 
+use crate::checkpoint::{self, Checkpoint, Position};
 use crate::config::{OptimizerName, RunConfig, ScheduleName};
 use crate::metrics::{Confusion, RunningMean};
 use crate::progress::{BatchDone, EpochStart, Reporter};
@@ -50,6 +51,38 @@ pub struct Trainer<'a> {
     frozen: Frozen,
     batches: usize,
     step: u64,
+    /// The epoch of the next step, from 1.
+    next: usize,
+    under_way: Option<UnderWay>,
+}
+
+/// An epoch of which some batches were learned from.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    epoch: usize,
+    batch: usize,
+    loss: RunningMean,
+    confusion: Confusion,
+    /// Seconds that earlier processes spent on it.
+    before: f64,
+    started: Instant,
+}
+
+impl UnderWay {
+    fn new(epoch: usize, classes: usize) -> Self {
+        UnderWay {
+            epoch,
+            batch: 0,
+            loss: RunningMean::default(),
+            confusion: Confusion::new(classes),
+            before: 0.0,
+            started: Instant::now(),
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -101,7 +134,147 @@ impl<'a> Trainer<'a> {
             });
         }
         let device = device.clone();
-        Ok(Trainer { model, device, config, precision, optimizer, frozen, batches, step: 0 })
+        let (step, next, under_way) = (0, 1, None);
+        let trainer = Trainer {
+            model,
+            device,
+            config,
+            precision,
+            optimizer,
+            frozen,
+            batches,
+            step,
+            next,
+            under_way,
+        };
+        Ok(trainer)
+    }
+
+    /// The epoch that comes next, or is under way, counted from 1.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::RunConfig;
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::Trainer;
+    ///
+    /// assert_eq!(Trainer::new(&model, &device, &config, 1)?.next_epoch(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_epoch(&self) -> usize {
+        self.next
+    }
+
+    /// Steps taken, those before a [`Trainer::restore`] included.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    pub(crate) fn config(&self) -> &'a RunConfig {
+        self.config
+    }
+
+    /// Everything that another trainer of the same configuration, data and model needs to
+    /// [go on](Trainer::restore) from here to the bit.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::{Trainer, train_loader};
+    ///
+    /// let loader = train_loader(&data, &config)?;
+    /// let mut trainer = Trainer::new(&model, &device, &config, 1)?;
+    /// trainer.epoch(1, &loader, &mut ())?;
+    /// let checkpoint = trainer.checkpoint()?;
+    /// assert_eq!((checkpoint.position.step, checkpoint.position.epoch), (1, 2));
+    /// Trainer::new(&model, &device, &config, 1)?.restore(&checkpoint)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut arrays = StateDict::new();
+        for (part, dict) in [
+            (checkpoint::MODEL, self.model.state_dict()?),
+            (checkpoint::OPTIMIZER, self.optimizer.state_dict()?),
+        ] {
+            dict.iter()
+                .for_each(|(name, array)| arrays.insert(format!("{part}{name}"), array.clone()));
+        }
+        let (step, epoch, batches) = (self.step, self.next, self.batches);
+        let mut position = Position { step, epoch, batches, ..Position::default() };
+        if let Some(epoch) = &self.under_way {
+            let classes = epoch.confusion.classes();
+            let counts: Vec<i64> = epoch.confusion.counts().iter().map(|&n| n as i64).collect();
+            let counts = Array::from_slice(&self.device, &counts, [classes, classes])?;
+            arrays.insert(checkpoint::CONFUSION, counts);
+            position.batch = epoch.batch;
+            position.loss = epoch.loss;
+            position.epoch_seconds = epoch.seconds();
+        }
+        Ok(Checkpoint { position, arrays })
+    }
+
+    /// Goes on from where another trainer was. Nothing changes unless everything fits.
+    ///
+    /// # Errors
+    /// A checkpoint of another model or optimizer, or of data with another number of batches.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let position = &checkpoint.position;
+        if position.batches != self.batches {
+            return Err(Error::Figures(format!(
+                "an epoch had {} batches when the run began, and has {} now: its data has another number \
+                 of images; restore the data, or train anew",
+                position.batches, self.batches
+            )));
+        }
+        let under_way = match checkpoint.arrays.get(checkpoint::CONFUSION) {
+            None => None,
+            Some(counts) => {
+                let classes = counts.shape().dims().first().copied().unwrap_or(0);
+                let counts = counts.to_vec::<i64>()?.into_iter().map(|n| n.max(0) as u64).collect();
+                Some(UnderWay {
+                    batch: position.batch,
+                    loss: position.loss,
+                    confusion: Confusion::from_counts(classes, counts)?,
+                    before: position.epoch_seconds,
+                    ..UnderWay::new(position.epoch, classes)
+                })
+            }
+        };
+        let batch = under_way.as_ref().map_or(0, |epoch| epoch.batch);
+        let steps = position.epoch.checked_sub(1).and_then(|done| done.checked_mul(self.batches));
+        if steps.and_then(|steps| steps.checked_add(batch)).map(|s| s as u64) != Some(position.step)
+            || position.batch != batch
+            || batch > self.batches
+        {
+            return Err(Error::Figures(
+                "its position contradicts itself; restore the file, or train anew".into(),
+            ));
+        }
+        let model = checkpoint.part(checkpoint::MODEL);
+        // The optimizer's is checked whole before anything changes; the model's likewise.
+        self.model.load_state_dict(&model, true)?;
+        self.optimizer.load_state_dict(&checkpoint.part(checkpoint::OPTIMIZER))?;
+        (self.step, self.next, self.under_way) = (position.step, position.epoch, under_way);
+        Ok(())
     }
 
     /// The learning rate of step `step`, counted from 0.
@@ -182,52 +355,109 @@ impl<'a> Trainer<'a> {
         loader: &Loader,
         reporter: &mut dyn Reporter,
     ) -> Result<EpochRecord> {
-        let started = Instant::now();
+        self.epoch_with(epoch, loader, reporter, &mut |_| Ok(()))
+    }
+
+    /// As [`Trainer::epoch`], with something done after each batch, such as a
+    /// [checkpoint](Trainer::checkpoint); its error ends the epoch, which can be gone on with. An epoch
+    /// that is under way is.
+    ///
+    /// # Errors
+    /// As [`Trainer::epoch`]; what `after` says.
+    pub fn epoch_with(
+        &mut self,
+        epoch: usize,
+        loader: &Loader,
+        reporter: &mut dyn Reporter,
+        after: &mut dyn FnMut(&Trainer<'_>) -> Result<()>,
+    ) -> Result<EpochRecord> {
+        let classes = loader.dataset().classes().len();
+        let resumed = self.under_way.take().filter(|under_way| under_way.epoch == epoch);
+        let under_way = resumed.unwrap_or_else(|| UnderWay::new(epoch, classes));
+        let first = under_way.batch;
+        (self.next, self.under_way) = (epoch, Some(under_way));
         let images = loader.dataset().len() as u64;
         reporter.epoch_started(&EpochStart { epoch, epochs: self.config.epochs, images });
-        let mut loss = RunningMean::default();
-        let mut confusion = Confusion::new(loader.dataset().classes().len());
-        for batch in loader.epoch(epoch as u64 - 1) {
+        for batch in loader.epoch_from(epoch as u64 - 1, first) {
             let batch = batch?;
-            let (value, scores) = self.step(&batch)?;
-            if !value.is_finite() {
-                return Err(Error::Diverged { epoch, step: self.step });
-            }
-            loss.add(value, batch.labels.len() as u64);
-            confusion.add_logits(&scores, &batch.labels)?;
+            let (value, scores) = self.step(epoch, &batch)?;
+            let Some(under_way) = &mut self.under_way else { break };
+            under_way.batch += 1;
+            under_way.loss.add(value, batch.labels.len() as u64);
+            under_way.confusion.add_logits(&scores, &batch.labels)?;
             reporter.batch_done(&BatchDone {
-                images: loss.samples(),
-                loss: loss.value().unwrap_or(0.0),
-                accuracy: confusion.accuracy().unwrap_or(0.0),
-                elapsed: started.elapsed(),
+                images: under_way.loss.samples(),
+                loss: under_way.loss.value().unwrap_or(0.0),
+                accuracy: under_way.confusion.accuracy().unwrap_or(0.0),
+                elapsed: Duration::from_secs_f64(under_way.seconds()),
             });
+            after(self)?;
         }
-        let seconds = started.elapsed().as_secs_f64();
+        let done = self.under_way.take().unwrap_or_else(|| UnderWay::new(epoch, classes));
+        self.next = epoch + 1;
+        let seconds = done.seconds();
         Ok(EpochRecord {
             epoch,
-            train_loss: loss.value().unwrap_or(f64::NAN),
-            train_accuracy: confusion.accuracy().unwrap_or(0.0),
+            train_loss: done.loss.value().unwrap_or(f64::NAN),
+            train_accuracy: done.confusion.accuracy().unwrap_or(0.0),
             learning_rate: self.learning_rate(self.step.saturating_sub(1)),
-            images_per_second: loss.samples() as f64 / seconds.max(1e-9),
+            images_per_second: done.loss.samples() as f64 / seconds.max(1e-9),
             seconds,
             ..EpochRecord::default()
         })
     }
 
     /// One step: forward, loss, backward, update. Gives the loss and the scores as f32.
-    fn step(&mut self, batch: &HostBatch) -> Result<(f64, Vec<f32>)> {
-        let rng = Rng::new(self.config.seed).step(self.step);
-        let pass = self.precision.cast(Pass::train(&self.device, rng)).frozen(&self.frozen);
+    /// A loss that is not finite changes no parameter.
+    fn step(&mut self, epoch: usize, batch: &HostBatch) -> Result<(f64, Vec<f32>)> {
         let (images, labels) = upload(&self.device, self.precision, batch)?;
+        let pass = self.pass();
         let images = pass.input(images)?;
         let Outcome { loss, scores } = self.model.loss(&pass, &images, &labels)?;
+        let value = loss.item()?;
+        if !value.is_finite() {
+            let place = self.first_not_finite(images.array(), &labels)?;
+            return Err(Error::Diverged { epoch, step: self.step + 1, place });
+        }
         self.optimizer.set_lr(self.learning_rate(self.step));
         self.optimizer.step(&loss.backward()?)?;
         if let Some(path) = self.optimizer.missing().first() {
             return Err(Error::Untrained { path: path.to_string() });
         }
         self.step += 1;
-        Ok((loss.item()?, scores.array().cast(DType::F32)?.to_vec()?))
+        Ok((value, scores.array().cast(DType::F32)?.to_vec()?))
+    }
+
+    /// What the next step computes in.
+    fn pass(&self) -> Pass {
+        let rng = Rng::new(self.config.seed).step(self.step);
+        self.precision.cast(Pass::train(&self.device, rng)).frozen(&self.frozen)
+    }
+
+    /// Where a step that gave no finite loss first had a number that is not finite.
+    fn first_not_finite(&self, images: &Array, labels: &Array) -> Result<String> {
+        let is_finite = |array: &Array| -> Result<bool> {
+            Ok(array.cast(DType::F32)?.to_vec::<f32>()?.iter().all(|value| value.is_finite()))
+        };
+        for (name, parameter) in self.model.named_parameters() {
+            if !is_finite(&parameter.value())? {
+                return Ok(format!("the parameter {name}"));
+            }
+        }
+        if !is_finite(images)? {
+            return Ok("the images".into());
+        }
+        // The same step again, with everybody's output kept; states stay as they are.
+        let pass = self.pass().without_effects().trace().probe("*");
+        self.model.loss(&pass, &pass.input(images.clone())?, labels)?;
+        for (path, output) in pass.probes() {
+            if !is_finite(output.array())? {
+                let call = pass.calls().into_iter().find(|call| call.path == path);
+                let kind = call.map_or(String::new(), |call| format!(" ({})", call.kind));
+                return Ok(format!("the output of {path}{kind}"));
+            }
+        }
+        Ok("the loss itself".into())
     }
 }
 
@@ -328,9 +558,10 @@ mod tests {
             parameter.set(nan.unwrap()).unwrap();
         }
         let error = trainer.epoch(2, &loader, &mut ()).unwrap_err();
-        assert!(matches!(error, Error::Diverged { epoch: 2, step: 3 }), "{error}");
+        assert!(matches!(error, Error::Diverged { epoch: 2, step: 3, .. }), "{error}");
         let text = error.to_string();
-        assert!(text.contains("step 3 in epoch 2") && text.contains("--lr"), "{text}");
+        assert!(text.contains("step 3 in epoch 2, first in the parameter"), "{text}");
+        assert!(text.contains("--lr"), "{text}");
     }
 
     #[test]

@@ -274,11 +274,12 @@ fn progress_that_cannot_be_written_is_a_failure_and_the_run_stays() {
 }
 
 #[test]
-fn what_is_left_of_a_run_is_called_so() {
+fn what_is_left_of_a_run_that_never_began_is_taken_over() {
     let place = place();
     let left = place.path().join("left");
     fs::create_dir(&left).unwrap();
     fs::write(left.join("metrics.jsonl"), "").unwrap();
-    let sentence = call(place.path(), "train lenet5 --data bars --out left").refused().to_owned();
-    assert!(sentence.contains("holds a run that is not finished"), "{sentence}");
+    let sentence = call(place.path(), "train --resume left").refused().to_owned();
+    assert!(sentence.contains("left"), "{sentence}");
+    call(place.path(), "train lenet5 --data bars --epochs 1 --out left").succeeded();
 }

@@ -137,9 +137,13 @@ fn a_place_that_cannot_take_a_run_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_loss_that_diverges_leaves_no_folder() {
-    let sentence = train_is_refused("lenet5 --epochs 3 --batch-size 8 --lr 1e38");
+fn a_loss_that_diverges_names_the_layer_where_it_did() {
+    let place = place();
+    let arguments = "train lenet5 --data bars --out run --epochs 3 --batch-size 8 --lr 1e38";
+    let outcome = ferrotape_in(place.path(), arguments.split(' '));
+    let sentence = outcome.refused();
     assert!(sentence.contains("smaller learning rate (--lr)"), "{sentence}");
+    assert!(sentence.contains("conv1 (Conv2d)"), "{sentence}");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::support::{Outcome, bar_files, ferrotape_in, gzip, names, place, trained};
 
-const FILES: [&str; 4] = ["config.toml", "metrics.jsonl", "model.safetensors", "report.html"];
+const FILES: [&str; 5] =
+    ["checkpoint.safetensors", "config.toml", "metrics.jsonl", "model.safetensors", "report.html"];
 
 fn train(place: &Path, out: &str, flags: &str) -> Outcome {
     let arguments = format!("train lenet5 --data bars --epochs 1 --json --out {out} {flags}");
@@ -39,7 +40,7 @@ fn the_main_job_on_few_digits_writes_a_whole_run() {
 }
 
 #[test]
-fn a_run_is_told_in_json_and_written_in_four_files() {
+fn a_run_is_told_in_json_and_written_in_five_files() {
     let run = trained();
     let events: Vec<&str> = run.lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     let told: Vec<&&str> = events.iter().filter(|event| **event != "progress").collect();
@@ -132,4 +133,43 @@ fn without_a_folder_the_runs_are_counted() {
         assert!(!outcome.succeeded().contains('\u{1b}'), "no terminal, no colours");
     }
     assert_eq!(names(&place.path().join("runs")), ["lenet5-1", "lenet5-2"]);
+}
+
+#[test]
+fn a_run_that_was_cut_short_is_gone_on_with_and_a_finished_one_is_left_alone() {
+    let place = place();
+    train(place.path(), "whole", "--batch-size 8");
+    train(place.path(), "cut", "--batch-size 8");
+    let cut = place.path().join("cut");
+    let resumed = ferrotape_in(place.path(), ["train", "--resume", "cut"]);
+    assert!(resumed.succeeded().contains("is finished"), "{}", resumed.stdout);
+    // As if it had been killed while it was tested.
+    fs::write(cut.join("metrics.jsonl"), first_line(&cut.join("metrics.jsonl"))).unwrap();
+    fs::remove_file(cut.join("model.safetensors")).unwrap();
+    ferrotape_in(place.path(), ["train", "--resume", "cut", "--json"]).succeeded();
+    assert_eq!(weights(place.path(), "cut"), weights(place.path(), "whole"));
+    let flags = ["train", "--resume", "cut", "--epochs", "3"];
+    let outcome = ferrotape_in(place.path(), flags);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+}
+
+fn first_line(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    format!("{}\n", text.lines().next().unwrap())
+}
+
+#[test]
+fn a_configuration_repeats_a_run_and_flags_go_before_it() {
+    let place = place();
+    train(place.path(), "first", "--batch-size 8 --seed 5");
+    let call = |flags: &str| {
+        let all = format!("train --config first/config.toml {flags}");
+        ferrotape_in(place.path(), all.split_whitespace()).succeeded();
+    };
+    call("--out second");
+    call("--out third --seed 6");
+    assert_eq!(weights(place.path(), "first"), weights(place.path(), "second"));
+    assert_ne!(weights(place.path(), "first"), weights(place.path(), "third"));
+    let both = ["train", "lenet5", "--config", "first/config.toml"];
+    assert_eq!(ferrotape_in(place.path(), both).code, Some(2));
 }

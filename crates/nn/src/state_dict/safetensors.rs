@@ -1,6 +1,6 @@
 //! The safetensors format: a header in JSON, then the elements of all arrays.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use ferrotape_backend::{Array, DType, Device, Error, Layout, Result, Shape};
@@ -9,7 +9,10 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::StateDict;
 
-pub(super) fn write(dict: &StateDict) -> Result<Vec<u8>> {
+/// The name in the header under which a note of ours stands.
+const NOTE: &str = "ferrotape";
+
+pub(super) fn write(dict: &StateDict, note: Option<&str>) -> Result<Vec<u8>> {
     let mut data = Vec::with_capacity(dict.len());
     for (name, array) in dict.iter() {
         let array = array.contiguous()?;
@@ -23,16 +26,25 @@ pub(super) fn write(dict: &StateDict) -> Result<Vec<u8>> {
     });
     views
         .collect::<Result<Vec<_>, _>>()
-        .and_then(|views| safetensors::serialize(views, None))
+        .and_then(|views| {
+            let note = note.map(|text| HashMap::from([(NOTE.to_owned(), text.to_owned())]));
+            safetensors::serialize(views, note)
+        })
         .map_err(|e| Error::state(format!("cannot write the state dict: {e}")))
 }
 
+fn damaged(e: &dyn fmt::Display) -> Error {
+    Error::state(format!(
+        "this is no safetensors file, nor one of torch.save, or a damaged one: {e}"
+    ))
+}
+
+pub(super) fn note(bytes: &[u8]) -> Result<Option<String>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+    Ok(header.metadata().as_ref().and_then(|notes| notes.get(NOTE).cloned()))
+}
+
 pub(super) fn read(device: &Device, bytes: &[u8]) -> Result<StateDict> {
-    let damaged = |e: &dyn fmt::Display| {
-        Error::state(format!(
-            "this is no safetensors file, nor one of torch.save, or a damaged one: {e}"
-        ))
-    };
     let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
     // Of two tensors with one name the library keeps the last; here that is an error.
     let (length, _) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;

@@ -75,6 +75,37 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
+    /// A matrix of `classes` x `classes` with these counts, in the order of [`Confusion::counts`].
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many counts.
+    ///
+    /// ```
+    /// use ferrotape_train::metrics::Confusion;
+    ///
+    /// assert_eq!(Confusion::from_counts(2, vec![3, 1, 0, 4])?.count(0, 1), 1);
+    /// # Ok::<(), ferrotape_train::Error>(())
+    /// ```
+    pub fn from_counts(classes: usize, counts: Vec<u64>) -> Result<Self> {
+        if Some(counts.len()) != classes.checked_mul(classes) {
+            return Err(Error::Figures(format!(
+                "{} counts are no confusion matrix of {classes} classes",
+                counts.len()
+            )));
+        }
+        Ok(Self { classes, counts })
+    }
+
+    /// All counts: those of the first true class in the order of the predictions, then the next.
+    ///
+    /// ```
+    /// assert_eq!(ferrotape_train::metrics::Confusion::new(2).counts(), [0; 4]);
+    /// ```
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
     /// Counts one sample.
     ///
     /// # Errors

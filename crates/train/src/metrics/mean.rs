@@ -1,5 +1,7 @@
 //! The mean of a figure that arrives batch by batch.
 
+use serde::{Deserialize, Serialize};
+
 /// A mean over samples, fed with means over batches of any size: `Σ nᵢ mᵢ / Σ nᵢ`.
 ///
 /// The last batch of an epoch is usually smaller; weighting it by its samples makes the epoch's
@@ -14,7 +16,7 @@
 /// loss.add(4.0, 32);
 /// assert_eq!(loss.value(), Some(2.0));
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningMean {
     sum: f64,
     lost: f64,

@@ -1,10 +1,11 @@
 //! The folder of a new run: claimed for one run alone, and taken away again if the run fails.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DEFAULT_BASE, METRICS, MODEL, RunFolder, names_in};
+use super::{CHECKPOINT, CONFIG, DEFAULT_BASE, METRICS, MODEL, RunFolder, names_in};
+use crate::atomic::SCRAP;
 use crate::{Error, Result};
 
 /// What a [`RunFolder`] brought into being and answers for until it is kept.
@@ -29,8 +30,9 @@ impl Drop for Made {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run: `out`, which must be missing or empty, or else
-    /// `runs/<name>-<n>` with an `n` above every other there, counted from 1.
+    /// Makes the folder of a new run: `out`, which must be missing, empty, or what is left of a run that
+    /// was ended before its first checkpoint; or else `runs/<name>-<n>` with an `n` above every other
+    /// there, counted from 1.
     ///
     /// Two runs that start at the same moment never get the same folder: one of them gets the next
     /// number, or the error that `out` is not empty. That the folder can be written is known when
@@ -38,8 +40,8 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If `out` is a file or holds anything (a run that was ended early is called one), `name` is no plain file name, or the folder cannot be
-    /// made or written. Nothing is left behind then.
+    /// If `out` is a file or holds anything else (a run that can be gone on with is called one), `name` is no
+    /// plain file name, or the folder cannot be made or written. Nothing is left behind then.
     ///
     /// ```
     /// use ferrotape_train::RunFolder;
@@ -101,10 +103,23 @@ impl RunFolder {
         let mut made = Made::default();
         make_folders(path, &mut made)?;
         let mut entries = fs::read_dir(path).map_err(|e| Error::io("read", path, e))?;
-        if entries.next().is_some() {
+        if entries.next().is_none() {
+            return Self::claim(path.into(), made);
+        }
+        let file = path.join(METRICS);
+        if !names_in(path).iter().all(|name| is_of_a_start(name)) || !file.is_file() {
             return Err(not_empty(path.into()));
         }
-        Self::claim(path.into(), made)
+        // Whoever holds the lock is between its first file and its first checkpoint.
+        let metrics = lock(path, &file)?;
+        if path.join(CHECKPOINT).exists() {
+            return Err(not_empty(path.into()));
+        }
+        remove_scraps(path);
+        let _ = fs::remove_file(path.join(CONFIG));
+        metrics.set_len(0).map_err(|e| Error::io("write", &file, e))?;
+        made.files.push(file);
+        Ok(Self { path: path.into(), metrics: Some(metrics), made: Some(made) })
     }
 
     /// Makes the first file, which of several runs only one can do.
@@ -112,6 +127,7 @@ impl RunFolder {
         let file = path.join(METRICS);
         match File::options().append(true).create_new(true).open(&file) {
             Ok(metrics) => {
+                hold(&metrics, &path)?;
                 made.files.push(file);
                 Ok(Self { path, metrics: Some(metrics), made: Some(made) })
             }
@@ -141,11 +157,41 @@ impl RunFolder {
     }
 }
 
-/// Says what holds a folder that should be empty: somebody's files, or what Ctrl-C left of a run.
+/// Whether a run may have left a file of this name before its first checkpoint.
+fn is_of_a_start(name: &str) -> bool {
+    [METRICS, CONFIG].contains(&name) || name.starts_with(SCRAP)
+}
+
+/// Says what holds a folder that should be empty: somebody's files, or a run that can be gone on with.
 fn not_empty(path: PathBuf) -> Error {
-    match (path.join(METRICS).exists(), path.join(MODEL).exists()) {
+    match (path.join(CHECKPOINT).exists(), path.join(MODEL).exists()) {
         (true, false) => Error::UnfinishedRun { path },
         _ => Error::FolderNotEmpty { path },
+    }
+}
+
+/// Opens the metrics of a run and takes the lock on them.
+pub(super) fn lock(path: &Path, file: &Path) -> Result<File> {
+    let metrics = File::options().append(true).read(true).open(file);
+    let metrics = metrics.map_err(|e| Error::io("write", file, e))?;
+    hold(&metrics, path)?;
+    Ok(metrics)
+}
+
+/// Takes the lock that ends with this process. A file system without locks gives none, and then two
+/// processes that train one run are not kept apart.
+fn hold(metrics: &File, path: &Path) -> Result<()> {
+    match metrics.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::Busy { path: path.into() }),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Removes the temporary files that a killed process left.
+pub(super) fn remove_scraps(path: &Path) {
+    for name in names_in(path).iter().filter(|name| name.starts_with(SCRAP)) {
+        // What cannot be removed is in nobody's way.
+        let _ = fs::remove_file(path.join(name));
     }
 }
 
@@ -240,8 +286,49 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let first = RunFolder::create(Some(place.path()), "x").unwrap();
         let second = RunFolder::create(Some(place.path()), "x");
-        assert!(matches!(second, Err(Error::UnfinishedRun { .. })));
+        assert!(matches!(second, Err(Error::Busy { .. })));
         assert_eq!(names(first.path()), ["metrics.jsonl"], "the refused one touched nothing");
+    }
+
+    #[test]
+    fn what_a_start_left_is_taken_over_and_a_run_that_began_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(place.path().join(name), "x").unwrap();
+        ["metrics.jsonl", "config.toml", ".unfinished-a1"].into_iter().for_each(write);
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        assert_eq!(names(place.path()), ["metrics.jsonl"]);
+        assert!(run.read_records().unwrap().is_empty());
+        run.write_checkpoint(b"1").unwrap();
+        run.keep();
+        drop(run);
+        let error = RunFolder::create(Some(place.path()), "x").unwrap_err().to_string();
+        assert!(error.contains("--resume"), "{error}");
+        write("model.safetensors");
+        let error = RunFolder::create(Some(place.path()), "x").unwrap_err();
+        assert!(matches!(error, Error::FolderNotEmpty { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_run_is_gone_on_with_by_one_process_that_finds_no_scraps() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        run.write_config(&config()).unwrap();
+        run.keep();
+        drop(run);
+        let error = RunFolder::resume(place.path()).unwrap_err();
+        assert!(matches!(error, Error::NeverBegan { .. }), "{error}");
+        for (name, text) in [
+            ("checkpoint.safetensors", "1"),
+            (".unfinished-b2", "2"),
+            ("metrics.jsonl", "{\"event\":\"epo"),
+        ] {
+            fs::write(place.path().join(name), text).unwrap();
+        }
+        let run = RunFolder::resume(place.path()).unwrap();
+        let left = ["checkpoint.safetensors", "config.toml", "metrics.jsonl"];
+        assert_eq!(names(place.path()), left);
+        assert!(run.read_records().unwrap().is_empty());
+        assert!(matches!(RunFolder::resume(place.path()), Err(Error::Busy { .. })));
     }
 
     #[test]

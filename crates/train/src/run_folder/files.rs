@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 
-use super::{CONFIG, METRICS, MODEL, REPORT, RunFolder};
+use ferrotape_backend::Device;
+
+use super::{CHECKPOINT, CONFIG, METRICS, MODEL, REPORT, RunFolder};
 use crate::atomic::write_atomically;
-use crate::{Error, Record, Result, RunConfig};
+use crate::{Checkpoint, EpochRecord, Error, FinalRecord, Record, Result, RunConfig};
 
 impl RunFolder {
     /// Writes `config.toml`.
@@ -52,6 +54,95 @@ impl RunFolder {
         self.write(MODEL, bytes)
     }
 
+    /// Writes `checkpoint.safetensors` from the bytes of a [`Checkpoint`](crate::Checkpoint).
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written; an earlier one is then still whole.
+    pub fn write_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write(CHECKPOINT, bytes)
+    }
+
+    /// Reads `checkpoint.safetensors`, its arrays onto a device.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is no checkpoint.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, reference::Reference};
+    /// use ferrotape_train::{Checkpoint, RunFolder};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.write_checkpoint(&Checkpoint::default().to_bytes()?)?;
+    /// let device = Device::new(Reference::new());
+    /// assert_eq!(run.read_checkpoint(&device)?.position.step, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_checkpoint(&self, device: &Device) -> Result<Checkpoint> {
+        let path = self.path.join(CHECKPOINT);
+        let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        Checkpoint::from_bytes(device, &bytes)
+            .map_err(|cause| Error::Checkpoint { path, cause: Box::new(cause) })
+    }
+
+    /// The figures of the run, if it is finished.
+    ///
+    /// ```
+    /// use ferrotape_train::{FinalRecord, Record, RunFolder};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// assert!(run.finished()?.is_none());
+    /// run.append(&Record::Final(FinalRecord::default()))?;
+    /// assert!(run.finished()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_records`](Self::read_records).
+    pub fn finished(&self) -> Result<Option<FinalRecord>> {
+        match self.read_records()?.pop() {
+            Some(Record::Final(record)) => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Cuts `metrics.jsonl` off after the records of the first so many epochs, which are returned.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or written, or the records are not there.
+    pub(crate) fn keep_epochs(&mut self, epochs: usize) -> Result<Vec<EpochRecord>> {
+        let path = self.path.join(METRICS);
+        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+        let (mut kept, mut length) = (Vec::new(), 0);
+        for line in text.split_inclusive('\n') {
+            match Record::from_json(line) {
+                Ok(Record::Epoch(record))
+                    if record.epoch == kept.len() + 1 && kept.len() < epochs =>
+                {
+                    kept.push(record);
+                }
+                _ => break,
+            }
+            length += line.len();
+        }
+        if kept.len() < epochs {
+            return Err(Error::Metrics {
+                path,
+                line: kept.len() + 1,
+                message: format!("the checkpoint is of epoch {}", epochs + 1),
+            });
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.set_len(length as u64).map_err(|e| Error::io("write", &path, e))?;
+        }
+        Ok(kept)
+    }
+
     /// Writes `report.html`.
     ///
     /// # Errors
@@ -71,8 +162,7 @@ impl RunFolder {
         self.write(REPORT, html.as_bytes())
     }
 
-    /// Appends a line to `metrics.jsonl`; it is with the operating system when this returns, and on
-    /// the disk too if it is the [final](Record::Final) one.
+    /// Appends a line to `metrics.jsonl`; it is on the disk when this returns.
     ///
     /// # Errors
     ///
@@ -100,10 +190,8 @@ impl RunFolder {
 
         let mut line = record.to_json();
         line.push('\n');
-        let written = metrics.write_all(line.as_bytes()).and_then(|()| match record {
-            Record::Final(_) => metrics.sync_all(),
-            _ => Ok(()),
-        });
+        // A checkpoint that follows must not outlive it.
+        let written = metrics.write_all(line.as_bytes()).and_then(|()| metrics.sync_all());
         written.map_err(|e| {
             let _ = metrics.set_len(whole);
             failed(e)
@@ -196,7 +284,6 @@ mod tests {
 
     use super::super::testing::{config, names};
     use super::*;
-    use crate::{EpochRecord, FinalRecord};
 
     #[test]
     fn a_write_that_fails_leaves_the_earlier_file_and_no_scrap() {
