@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ferrotape_backend::Rng;
+
 use crate::error::{Error, Result};
 
 /// An image of bytes, channel by channel, row by row: the shape is `[C, H, W]`.
@@ -154,6 +156,15 @@ pub trait Dataset: Send + Sync {
     fn is_slow(&self) -> bool {
         false
     }
+
+    /// The number of a sample's class, without its image where that is less work.
+    ///
+    /// # Errors
+    ///
+    /// As for [`sample`](Self::sample).
+    fn label(&self, index: usize) -> Result<usize> {
+        Ok(self.sample(index)?.label)
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -175,6 +186,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn is_slow(&self) -> bool {
         (**self).is_slow()
+    }
+
+    fn label(&self, index: usize) -> Result<usize> {
+        (**self).label(index)
     }
 }
 
@@ -255,4 +270,63 @@ impl<D: Dataset> Dataset for Subset<D> {
     fn is_slow(&self) -> bool {
         self.dataset.is_slow()
     }
+
+    fn label(&self, index: usize) -> Result<usize> {
+        match self.indices.get(index) {
+            Some(&inner) => self.dataset.label(inner),
+            None => Err(Error::Index { index, len: self.len() }),
+        }
+    }
+}
+
+/// Divides the samples in two: the second part gets a `share` of each class, rounded, that the seed draws;
+/// the order of the samples stays. Of a class with two samples or more neither part gets all, and the
+/// second nothing of one with a single sample.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ferrotape_data::{Dataset, InMemory, split};
+///
+/// let labels = (0..20).map(|i| i % 2).collect();
+/// let images = InMemory::new(vec![0; 20], [1, 1, 1], labels, InMemory::numbered_classes(2))?;
+/// let [train, validation] = split(Arc::new(images), 0.2, 42)?;
+/// assert_eq!((train.len(), validation.len()), (16, 4));
+/// # Ok::<(), ferrotape_data::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If the share is not between 0 and 1, or a sample cannot be read.
+pub fn split(
+    dataset: Arc<dyn Dataset>,
+    share: f64,
+    seed: u64,
+) -> Result<[Subset<Arc<dyn Dataset>>; 2]> {
+    if !(0.0..1.0).contains(&share) {
+        return Err(Error::Options(format!(
+            "the share that is split off is {share}; give a number from 0 up to, but not, 1"
+        )));
+    }
+    let mut of_class = vec![Vec::new(); dataset.classes().len()];
+    for index in 0..dataset.len() {
+        let label = dataset.label(index)?;
+        let classes = of_class.len();
+        let indices = of_class.get_mut(label).ok_or_else(|| {
+            Error::Dataset(format!("sample {index} is of class {label}, and there are {classes}"))
+        })?;
+        indices.push(index);
+    }
+    let mut is_second = vec![false; dataset.len()];
+    for (class, indices) in of_class.iter().enumerate() {
+        let wanted = (share * indices.len() as f64).round() as usize;
+        let most = indices.len().saturating_sub(1);
+        let wanted = wanted.clamp(usize::from(share > 0.0).min(most), most);
+        let order = Rng::new(seed).path("split").step(class as u64).permutation(indices.len());
+        order[..wanted].iter().for_each(|&at| is_second[indices[at]] = true);
+    }
+    let part = |second: bool| {
+        let indices = (0..dataset.len()).filter(|&index| is_second[index] == second).collect();
+        Subset { dataset: Arc::clone(&dataset), indices }
+    };
+    Ok([part(false), part(true)])
 }

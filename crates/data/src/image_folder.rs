@@ -231,6 +231,11 @@ impl Dataset for ImageFolder {
     fn is_slow(&self) -> bool {
         true
     }
+
+    fn label(&self, index: usize) -> Result<usize> {
+        let known = self.files.get(index).map(|(_, label)| *label);
+        known.ok_or(Error::Index { index, len: self.len() })
+    }
 }
 
 /// Something in a folder.

@@ -35,9 +35,12 @@ mod picture;
 mod synthetic;
 mod transform;
 
-pub use augment::{RandomAffine, RandomTranslate};
+pub use augment::{
+    ColourJitter, Mixing, RandomAffine, RandomErasing, RandomFlip, RandomResizedCrop,
+    RandomTranslate, mix,
+};
 pub use cifar::{cifar10_folder, cifar100_folder};
-pub use dataset::{Dataset, Image, Sample, Subset};
+pub use dataset::{Dataset, Image, Sample, Subset, split};
 pub use epoch::Epoch;
 pub use error::{Error, IdxProblem, Result};
 pub use folder::{Form, Parts, form_of, open_folder};

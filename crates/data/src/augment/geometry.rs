@@ -1,4 +1,4 @@
-//! Random changes of an image that leave its class as it is.
+//! Random changes of where things are in an image.
 
 use ferrotape_backend::Rng;
 
@@ -147,6 +147,136 @@ fn affine(image: &mut FloatImage, angle: f64, scale: f64, down: f64, right: f64,
                 target[channel * area + y * width + x] = source.sample(channel, &tap);
             }
         }
+    }
+}
+
+/// Mirrors the image from left to right with a probability: torchvision's `RandomHorizontalFlip`.
+///
+/// ```
+/// use ferrotape_backend::Rng;
+/// use ferrotape_data::{FloatImage, RandomFlip, Transform};
+///
+/// let mut image = FloatImage::new(vec![1.0, 2.0, 3.0], [1, 1, 3])?;
+/// RandomFlip { probability: 1.0 }.apply(&mut image, Rng::new(0))?;
+/// assert_eq!(image.pixels(), [3.0, 2.0, 1.0]);
+/// # Ok::<(), ferrotape_data::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RandomFlip {
+    /// How likely it is, from 0 to 1.
+    pub probability: f64,
+}
+
+impl Transform for RandomFlip {
+    fn apply(&self, image: &mut FloatImage, rng: Rng) -> Result<()> {
+        if rng.uniform_f64(0) < self.probability {
+            let width = image.shape()[2].max(1);
+            image.pixels_mut().chunks_exact_mut(width).for_each(<[f32]>::reverse);
+        }
+        Ok(())
+    }
+}
+
+/// Shows a part of the image at the size of the whole: torchvision's `RandomResizedCrop`, with bilinear
+/// interpolation between the pixels of the part.
+///
+/// The part's area is drawn uniformly as a share of the image's, its ratio of width to height log-uniformly.
+/// What does not fit after ten draws is the largest part in the middle that has a ratio within the bounds.
+///
+/// ```
+/// use ferrotape_backend::Rng;
+/// use ferrotape_data::{FloatImage, RandomResizedCrop, Transform};
+///
+/// let mut image = FloatImage::new(vec![0.5; 64], [1, 8, 8])?;
+/// RandomResizedCrop::default().apply(&mut image, Rng::new(0))?;
+/// assert_eq!((image.shape(), image.pixels()[9]), ([1, 8, 8], 0.5));
+/// # Ok::<(), ferrotape_data::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RandomResizedCrop {
+    /// The least and the greatest share of the image's area.
+    pub area: (f64, f64),
+    /// The least and the greatest ratio of width to height.
+    pub ratio: (f64, f64),
+}
+
+impl Default for RandomResizedCrop {
+    /// As in torchvision: 8 % of the area and more, ratios from 3/4 to 4/3.
+    fn default() -> Self {
+        Self { area: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) }
+    }
+}
+
+impl RandomResizedCrop {
+    /// Top, left, height and width of the part.
+    fn part(&self, height: usize, width: usize, rng: Rng) -> [usize; 4] {
+        let (low, high) = (libm::log(self.ratio.0), libm::log(self.ratio.1));
+        for attempt in 0..10 {
+            let draw = rng.call(attempt);
+            let share = self.area.0 + (self.area.1 - self.area.0) * draw.uniform_f64(0);
+            let area = share * (height * width) as f64;
+            let ratio = libm::exp(low + (high - low) * draw.uniform_f64(1));
+            let w = libm::round(libm::sqrt(area * ratio)) as usize;
+            let h = libm::round(libm::sqrt(area / ratio)) as usize;
+            if (1..=height).contains(&h) && (1..=width).contains(&w) {
+                let top = draw.below(2, (height - h) as u64 + 1) as usize;
+                return [top, draw.below(3, (width - w) as u64 + 1) as usize, h, w];
+            }
+        }
+        let whole = width as f64 / height.max(1) as f64;
+        let (h, w) = if whole < self.ratio.0 {
+            (libm::round(width as f64 / self.ratio.0) as usize, width)
+        } else if whole > self.ratio.1 {
+            (height, libm::round(height as f64 * self.ratio.1) as usize)
+        } else {
+            (height, width)
+        };
+        let (h, w) = (h.clamp(1, height.max(1)), w.clamp(1, width.max(1)));
+        [(height - h) / 2, (width - w) / 2, h, w]
+    }
+}
+
+impl Transform for RandomResizedCrop {
+    fn apply(&self, image: &mut FloatImage, rng: Rng) -> Result<()> {
+        for (name, (low, high)) in [("area", self.area), ("ratio", self.ratio)] {
+            if !(low > 0.0 && low <= high && high.is_finite()) || (name == "area" && high > 1.0) {
+                return Err(Error::Transform {
+                    transform: "RandomResizedCrop",
+                    problem: format!(
+                        "its {name} goes from {low} to {high}; give two positive numbers, the smaller first,                          and no area above 1"
+                    ),
+                });
+            }
+        }
+        let [channels, height, width] = image.shape();
+        if height == 0 || width == 0 {
+            return Ok(());
+        }
+        let [top, left, h, w] = self.part(height, width, rng);
+        let source = image.pixels().to_vec();
+        // The pixel of the part, with the one after it and its share, that each of the image shows.
+        let taps = |size: usize, part: usize, offset: usize| -> Vec<(usize, usize, f32)> {
+            let tap = |i: usize| {
+                let at = ((i as f64 + 0.5) * part as f64 / size as f64 - 0.5).max(0.0);
+                let first = (at as usize).min(part - 1);
+                (offset + first, offset + (first + 1).min(part - 1), (at - first as f64) as f32)
+            };
+            (0..size).map(tap).collect()
+        };
+        let (rows, columns) = (taps(height, h, top), taps(width, w, left));
+        for channel in 0..channels {
+            let plane = &source[channel * height * width..][..height * width];
+            let target = &mut image.pixels_mut()[channel * height * width..][..height * width];
+            for (row, &(y0, y1, wy)) in target.chunks_exact_mut(width).zip(&rows) {
+                for (pixel, &(x0, x1, wx)) in row.iter_mut().zip(&columns) {
+                    let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;
+                    let upper = mix(plane[y0 * width + x0], plane[y0 * width + x1], wx);
+                    let lower = mix(plane[y1 * width + x0], plane[y1 * width + x1], wx);
+                    *pixel = mix(upper, lower, wy);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -304,5 +434,48 @@ mod tests {
         let mut empty = FloatImage::new(vec![], [1, 0, 4]).unwrap();
         RandomTranslate { pixels: usize::MAX, fill: 0.0 }.apply(&mut empty, Rng::new(0)).unwrap();
         default.apply(&mut empty, Rng::new(0)).unwrap();
+    }
+
+    #[test]
+    fn a_part_lies_in_the_image_and_the_whole_is_left_as_it_is() {
+        let whole = RandomResizedCrop { area: (1.0, 1.0), ratio: (4.0 / 3.0, 4.0 / 3.0) };
+        let mut image = numbered();
+        whole.apply(&mut image, Rng::new(1)).unwrap();
+        assert_eq!(image, numbered());
+        for seed in 0..200 {
+            let [top, left, h, w] = RandomResizedCrop::default().part(9, 5, Rng::new(seed));
+            assert!(h > 0 && w > 0 && top + h <= 9 && left + w <= 5, "{top} {left} {h} {w}");
+            let mut image = numbered();
+            RandomResizedCrop::default().apply(&mut image, Rng::new(seed)).unwrap();
+            let bounds = |plane: &[f32]| {
+                (
+                    plane.iter().copied().fold(f32::MAX, f32::min),
+                    plane.iter().copied().fold(0.0, f32::max),
+                )
+            };
+            let (low, high) = bounds(&image.pixels()[..12]);
+            assert!(low >= 1.0 && high <= 12.0, "nothing comes from outside: {low}..{high}");
+        }
+        for area in [(0.0, 1.0), (0.5, 2.0), (0.9, 0.1)] {
+            let crop = RandomResizedCrop { area, ..RandomResizedCrop::default() };
+            assert!(crop.apply(&mut numbered(), Rng::new(0)).is_err(), "{area:?}");
+        }
+    }
+
+    #[test]
+    fn a_flip_is_as_likely_as_it_says_and_its_own_inverse() {
+        let flip = RandomFlip { probability: 0.25 };
+        let flipped = (0..4000)
+            .filter(|&seed| {
+                let mut image = numbered();
+                flip.apply(&mut image, Rng::new(seed)).unwrap();
+                image != numbered()
+            })
+            .count();
+        assert!((900..1100).contains(&flipped), "{flipped}");
+        let mut image = numbered();
+        (0..2)
+            .for_each(|_| RandomFlip { probability: 1.0 }.apply(&mut image, Rng::new(0)).unwrap());
+        assert_eq!(image, numbered());
     }
 }
