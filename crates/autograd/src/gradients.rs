@@ -138,4 +138,28 @@ impl Gradients {
         }
         Ok(norm)
     }
+
+    /// Brings every element of every gradient of a leaf between `-limit` and `limit`:
+    /// `torch.nn.utils.clip_grad_value_`.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[0.1f64, 3.0], [2])?)?;
+    /// let mut gradients = x.square()?.sum_all()?.backward()?;
+    /// gradients.clip_value(1.0)?;
+    /// assert_eq!(gradients.of(&x)?.to_vec::<f64>()?, [0.2, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A limit that is negative or no number.
+    pub fn clip_value(&mut self, limit: f64) -> Result<()> {
+        for gradient in self.leaves.values_mut() {
+            *gradient = gradient.clamp(-limit, limit)?;
+        }
+        Ok(())
+    }
 }

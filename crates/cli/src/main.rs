@@ -1,5 +1,6 @@
 //! The `ferrotape` command: train, evaluate and inspect convolutional networks.
 
+mod choices;
 mod convert;
 mod data;
 mod doctor;
@@ -7,6 +8,7 @@ mod error;
 mod evaluate;
 mod model;
 mod picture;
+mod plan;
 mod predict;
 mod summary;
 mod train;
@@ -28,7 +30,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a model and write a run folder with weights, metrics and a report.
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
     /// Test the model of a run, or of a file of weights.
     Eval(evaluate::Arguments),
     /// Say what the model of a run, or of a file of weights, sees in pictures.

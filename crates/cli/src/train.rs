@@ -12,7 +12,7 @@ use ferrotape::train::{
 };
 
 use crate::error::{Failure, Result, STOPPED};
-use crate::{data, model, summary};
+use crate::{choices, data, model, plan, summary};
 
 /// Flags of `train`. Those that are not given are the model's recipe.
 #[derive(Debug, clap::Args)]
@@ -58,13 +58,18 @@ pub(crate) struct Arguments {
     freeze: Vec<String>,
     #[command(flatten)]
     machine: model::Machine,
+    /// Say what would be trained, on what, and what it takes, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print one JSON object a line instead of progress.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    choices: choices::Choices,
 }
 
 /// The flags that say what a run is.
-const ALL: [&str; 16] = [
+const ALL: [&str; 46] = [
     "model",
     "config",
     "data",
@@ -81,6 +86,36 @@ const ALL: [&str; 16] = [
     "freeze",
     "device",
     "dtype",
+    "dry_run",
+    "optimizer",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "no_decay",
+    "l1",
+    "lr_factor",
+    "schedule",
+    "warmup_epochs",
+    "gamma",
+    "step_epochs",
+    "patience",
+    "clip_norm",
+    "clip_value",
+    "accumulate",
+    "label_smoothing",
+    "ema",
+    "validation",
+    "early_stop",
+    "keep",
+    "translate",
+    "flip",
+    "rotate",
+    "zoom",
+    "resized_crop",
+    "jitter",
+    "erase",
+    "mixup",
+    "cutmix",
 ];
 
 impl Arguments {
@@ -101,6 +136,7 @@ impl Arguments {
             flags => flags.to_vec(),
         };
         let weights = self.weights.weights.as_ref().map(|file| file.display().to_string());
+        let base = self.choices.over(base);
         let config = RunConfig {
             epochs: self.epochs.unwrap_or(base.epochs),
             batch_size: self.batch_size.unwrap_or(base.batch_size),
@@ -136,6 +172,10 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     let normalise = config.normalise();
     let data = data::load(&mut config, normalise)?;
     data::check_classes(&config, &data)?;
+    if arguments.dry_run {
+        model::check_images(&config, &data)?;
+        return plan::show(&config, &data, arguments.json);
+    }
     let network = model::build(&config, &device, &data)?;
     model::load_weights(&*network, &device, &config)?;
     data::check_test_pictures(&data, &config)?;
@@ -243,5 +283,23 @@ fn environment(config: &RunConfig) -> Environment {
         device: config.device.clone(),
         dtype: config.dtype.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::*;
+
+    #[test]
+    fn what_a_run_is_cannot_be_changed_when_it_is_gone_on_with() {
+        let command = Arguments::augment_args(clap::Command::new("train"));
+        let ids = command.get_arguments().map(|argument| argument.get_id().as_str());
+        let free = ["resume", "threads", "json", "help", "version"];
+        let said: Vec<&str> = ids.filter(|id| !free.contains(id)).collect();
+        let mut missing: Vec<&&str> = said.iter().filter(|id| !ALL.contains(id)).collect();
+        missing.extend(ALL.iter().filter(|id| !said.contains(id)));
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -45,6 +45,8 @@ mod pages {
     struct OwnImages;
     #[doc = include_str!("../../../docs/cuda.md")]
     struct Cuda;
+    #[doc = include_str!("../../../docs/training.md")]
+    struct Training;
     #[doc = include_str!("../../../docs/tour.md")]
     struct Tour;
     #[doc = include_str!("../../../docs/weights.md")]

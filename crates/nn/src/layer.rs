@@ -138,6 +138,32 @@ pub struct Outcome {
     pub scores: Tensor,
 }
 
+/// The mean cross entropy of scores `[N, K]` for `labels`: classes, i64 `[N]`, or the probabilities of the
+/// classes, floats `[N, K]`, as mixed images have.
+///
+/// ```
+/// use ferrotape_backend::{Array, CrossEntropy, Device, reference::Reference};
+/// use ferrotape_nn::class_loss;
+///
+/// let device = Device::new(Reference::new());
+/// let scores = Array::from_slice(&device, &[0.5f64, -1.0], [1, 2])?.into();
+/// let class = Array::from_slice(&device, &[1i64], [1])?;
+/// let certain = Array::from_slice(&device, &[0.0f64, 1.0], [1, 2])?;
+/// let [a, b] = [class, certain].map(|labels| class_loss(&scores, &labels, &CrossEntropy::default()));
+/// assert!((a?.item()? - b?.item()?).abs() < 1e-12);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
+/// # Errors
+/// Shapes that do not fit, a label that is no class, smoothing outside 0 to 1.
+pub fn class_loss(scores: &Tensor, labels: &Array, params: &CrossEntropy) -> Result<Tensor> {
+    if labels.dtype().is_float() {
+        let labels = Tensor::from(labels.clone());
+        return scores.cross_entropy_soft(&labels, None, params.label_smoothing, Reduction::Mean);
+    }
+    scores.cross_entropy_with(labels, params, Reduction::Mean)
+}
+
 /// A model that chooses among classes.
 ///
 /// For a layer whose output is the logits the defaults are right: `impl Classifier for Model {}`.
@@ -168,7 +194,7 @@ pub trait Classifier: Layer + CloneClassifier {
         self.forward(cx, x)
     }
 
-    /// Loss and scores for `labels`, i64 `[N]`: the mean cross entropy of the scores, unless the
+    /// Loss and scores for `labels`: the mean cross entropy of the scores ([`class_loss`]), unless the
     /// model has a loss of its own.
     ///
     /// # Errors
@@ -181,7 +207,7 @@ pub trait Classifier: Layer + CloneClassifier {
         params: &CrossEntropy,
     ) -> Result<Outcome> {
         let scores = self.scores(cx, x)?;
-        let loss = scores.cross_entropy_with(labels, params, Reduction::Mean)?;
+        let loss = class_loss(&scores, labels, params)?;
         Ok(Outcome { loss, scores })
     }
 

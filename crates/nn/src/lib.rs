@@ -51,7 +51,7 @@ mod summary;
 
 pub use ferrotape_nn_derive::Module;
 pub use init::{Distribution, Init, Scaling};
-pub use layer::{Classifier, CloneClassifier, CloneLayer, Layer, Outcome};
+pub use layer::{Classifier, CloneClassifier, CloneLayer, Layer, Outcome, class_loss};
 pub use layers::*;
 pub use module::{Frozen, Item, Loaded, Module, Ties, Visitor};
 pub use parameter::Parameter;

@@ -98,12 +98,12 @@ fn epochs(rng: &mut Rng) -> Vec<EpochRecord> {
                 epoch,
                 train_loss: 0.005 + 0.26 * (-(t - 1.0) / 1.6).exp() + 0.03 / t,
                 train_accuracy: 1.0 - (0.0012 + 0.075 * (-(t - 1.0) / 1.7).exp() + 0.006 / t),
-                test_loss: Some(
+                validation_loss: Some(
                     0.0285
                         + 0.055 * (-(t - 1.0) / 1.5).exp()
                         + if t < 12.0 { 0.002 * rng.uniform() } else { 0.0006 },
                 ),
-                test_accuracy: Some(
+                validation_accuracy: Some(
                     0.9912
                         - 0.018 * (-(t - 1.0) / 1.5).exp()
                         - if t < 12.0 { 0.001 * rng.uniform() } else { 0.0 },

@@ -1,7 +1,7 @@
 //! Where a training stands, whole: what it takes to go on to the bit.
 //!
-//! A checkpoint is one safetensors file. Its arrays are the model's (`model.NAME`), the optimizer's
-//! (`optimizer.NAME`) and the confusion matrix of the epoch under way (`epoch.confusion`); its header has a
+//! A checkpoint is one safetensors file. Its arrays are the model's (`model.NAME`), the optimizers'
+//! (`optimizer.GROUP.NAME`), the moving average's if one is kept (`average.NAME`) and the confusion matrix of the epoch under way (`epoch.confusion`); its header has a
 //! [`Position`] as JSON. Random draws need no state: they are functions of seed, epoch, sample and step.
 
 use ferrotape_backend::Device;
@@ -9,6 +9,7 @@ use ferrotape_nn::StateDict;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::RunningMean;
+pub use crate::trainer::Watch;
 use crate::{Error, Result};
 
 /// The version of the format that is written, and the only one that is read.
@@ -17,6 +18,7 @@ const VERSION: u32 = 1;
 /// How the names of the arrays begin, by what they belong to.
 pub(crate) const MODEL: &str = "model.";
 pub(crate) const OPTIMIZER: &str = "optimizer.";
+pub(crate) const AVERAGE: &str = "average.";
 /// The confusion matrix of the epoch so far, `[K, K]`.
 pub(crate) const CONFUSION: &str = "epoch.confusion";
 
@@ -46,6 +48,8 @@ pub struct Position {
     pub epoch_seconds: f64,
     /// The loss of the epoch so far.
     pub loss: RunningMean,
+    /// What the validation losses have come to.
+    pub watch: Watch,
 }
 
 impl Default for Position {
@@ -59,6 +63,7 @@ impl Default for Position {
             seconds: 0.0,
             epoch_seconds: 0.0,
             loss: RunningMean::default(),
+            watch: Watch::default(),
         }
     }
 }

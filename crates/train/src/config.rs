@@ -3,12 +3,16 @@
 //! The keys are the command's long flags with `_` for `-` (`--lr` is `learning_rate`). The file saved
 //! with a run says everything that the run depended on, defaults included.
 
+mod names;
+
 use std::path::Path;
 
-use ferrotape_data::{Form, Normalise};
+use ferrotape_data::{Form, Mixing, Normalise};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, recipe};
+
+pub use names::{Keep, OptimizerName, ScheduleName};
 
 /// What a run was told to do.
 ///
@@ -54,14 +58,67 @@ pub struct RunConfig {
     pub learning_rate: f64,
     /// Momentum of SGD, in `[0, 1)`; Adam has its own two, which stay at 0.9 and 0.999.
     pub momentum: f64,
-    /// Weight decay; decoupled with AdamW, added to the gradient otherwise.
+    /// Whether SGD looks ahead (Nesterov 1983).
+    pub nesterov: bool,
+    /// Weight decay, which is an L2 penalty of half its size; decoupled with AdamW, added to the gradient
+    /// otherwise.
     pub weight_decay: f64,
+    /// Patterns of the names of parameters without weight decay and L1 penalty, such as `*.bias`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_decay: Vec<String>,
+    /// The factor of the sum of the absolute values of the parameters, which is added to the loss.
+    pub l1: f64,
+    /// Factors of the learning rate for the parameters whose names fit: `PATTERN=FACTOR`. The last that fits
+    /// counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lr_factor: Vec<String>,
+    /// The largest norm of all gradients together; 0 for any.
+    pub clip_norm: f64,
+    /// The largest absolute value of an element of a gradient; 0 for any.
+    pub clip_value: f64,
+    /// Batches of which the gradients are averaged for a step.
+    pub accumulate: usize,
+    /// The share of probability that is spread evenly over all classes.
+    pub label_smoothing: f64,
+    /// The decay of the moving average of the weights, such as 0.999, which is what is tested and written
+    /// then; 0 for no average.
+    pub ema: f64,
     /// How the learning rate changes over the run.
     pub schedule: ScheduleName,
     /// Epochs, or a part of one, over which the learning rate rises from 0 to its peak.
     pub warmup_epochs: f64,
+    /// The factor of a drop, of the schedules that have drops.
+    pub gamma: f64,
+    /// Epochs from one drop to the next, of the schedule `step`.
+    pub step_epochs: usize,
+    /// Epochs without a lower validation loss before a drop, of the schedule `plateau`.
+    pub patience: usize,
+    /// The share of the training images, of each class alike, that is not trained on but looked at after each
+    /// epoch; 0 for none.
+    pub validation: f64,
+    /// Epochs without a lower validation loss after which the run ends; 0 for never.
+    pub early_stop: usize,
+    /// Which epoch's weights the run ends with.
+    pub keep: Keep,
     /// Pixels by which each training image is shifted at random, at most, in either direction.
     pub translate: usize,
+    /// Whether each training image is mirrored from left to right in half of the epochs.
+    pub flip: bool,
+    /// The largest angle in degrees by which each training image is turned.
+    pub rotate: f64,
+    /// How much larger or smaller each training image is shown at most: 0.1 for 0.9 to 1.1 times its size.
+    pub zoom: f64,
+    /// The least share of its area that is cut out of each training image and shown in its place; 0 for none.
+    pub resized_crop: f64,
+    /// How much brightness, contrast and saturation of each training image change, at most: 0.4 for factors
+    /// from 0.6 to 1.4.
+    pub jitter: f64,
+    /// The probability that a rectangle of a training image is erased.
+    pub erase: f64,
+    /// The alpha of mixup, which shows pairs of images mixed; 0 for none.
+    pub mixup: f64,
+    /// The alpha of CutMix, which shows a part of one image in another; 0 for none.
+    pub cutmix: f64,
     /// Train on the first so many images only; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -93,44 +150,6 @@ pub struct RunConfig {
     pub classes: Vec<String>,
 }
 
-/// The optimizers a configuration can name.
-///
-/// ```
-/// use ferrotape_train::config::{OptimizerName, RunConfig};
-///
-/// let config = RunConfig::from_toml("model = 'lenet5'\noptimizer = 'adamw'").unwrap();
-/// assert_eq!(config.optimizer, OptimizerName::AdamW);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum OptimizerName {
-    /// Stochastic gradient descent with momentum, `torch.optim.SGD`.
-    Sgd,
-    /// Adam (Kingma and Ba 2015), `torch.optim.Adam`.
-    Adam,
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019), `torch.optim.AdamW`.
-    AdamW,
-}
-
-/// The learning-rate schedules a configuration can name.
-///
-/// ```
-/// use ferrotape_train::config::{RunConfig, ScheduleName};
-///
-/// let config = RunConfig::from_toml("model = 'lenet5'\nschedule = 'constant'").unwrap();
-/// assert_eq!(config.schedule, ScheduleName::Constant);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ScheduleName {
-    /// The peak from the end of the warm-up to the end of the run.
-    Constant,
-    /// Half a cosine from the peak to 0 (Loshchilov and Hutter 2017).
-    Cosine,
-}
-
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
@@ -146,10 +165,33 @@ impl Default for RunConfig {
             optimizer: OptimizerName::Adam,
             learning_rate: 1e-3,
             momentum: 0.9,
+            nesterov: false,
             weight_decay: 0.0,
+            no_decay: Vec::new(),
+            l1: 0.0,
+            lr_factor: Vec::new(),
+            clip_norm: 0.0,
+            clip_value: 0.0,
+            accumulate: 1,
+            label_smoothing: 0.0,
+            ema: 0.0,
             schedule: ScheduleName::Cosine,
             warmup_epochs: 0.0,
+            gamma: 0.1,
+            step_epochs: 30,
+            patience: 5,
+            validation: 0.0,
+            early_stop: 0,
+            keep: Keep::Last,
             translate: 0,
+            flip: false,
+            rotate: 0.0,
+            zoom: 0.0,
+            resized_crop: 0.0,
+            jitter: 0.0,
+            erase: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
             limit: None,
             checkpoint_every: None,
             weights: None,
@@ -245,9 +287,9 @@ impl RunConfig {
     ///
     /// # Errors
     ///
-    /// For no model, zero epochs, batch size or threads, a rate that is negative or no number, a
-    /// momentum outside `[0, 1)`, `except` without weights, a seed of 2^63 or more, a form of data
-    /// that there is not, means and deviations that nothing can be normalised by.
+    /// For no model, a number outside of what its key allows, `except` without weights, what looks at a
+    /// validation loss without any validation, a form of data that there is not, means and deviations that
+    /// nothing can be normalised by.
     ///
     /// ```
     /// use ferrotape_train::RunConfig;
@@ -272,6 +314,9 @@ impl RunConfig {
             ("threads", self.threads.unwrap_or(1), "computes nothing"),
             ("limit", self.limit.unwrap_or(1), "trains nothing"),
             ("checkpoint_every", self.checkpoint_every.unwrap_or(1), "never comes"),
+            ("accumulate", self.accumulate, "never takes a step"),
+            ("step_epochs", self.step_epochs, "drops without end"),
+            ("patience", self.patience, "drops after every epoch"),
         ] {
             if value == 0 {
                 return Err(wrong(format!("{key} is 0, which {does}; give 1 or more")));
@@ -282,17 +327,53 @@ impl RunConfig {
             ("learning_rate", self.learning_rate),
             ("weight_decay", self.weight_decay),
             ("warmup_epochs", self.warmup_epochs),
+            ("gamma", self.gamma),
+            ("l1", self.l1),
+            ("clip_norm", self.clip_norm),
+            ("clip_value", self.clip_value),
+            ("rotate", self.rotate),
+            ("jitter", self.jitter),
+            ("mixup", self.mixup),
+            ("cutmix", self.cutmix),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(wrong(format!("{key} is {value}; give a number that is 0 or more")));
             }
         }
-        if !(0.0..1.0).contains(&self.momentum) {
-            return Err(wrong(format!(
-                "momentum is {}; give a number from 0 up to, but not, 1",
-                self.momentum
-            )));
+        for (key, value) in [
+            ("momentum", self.momentum),
+            ("label_smoothing", self.label_smoothing),
+            ("ema", self.ema),
+            ("validation", self.validation),
+            ("zoom", self.zoom),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(wrong(format!(
+                    "{key} is {value}; give a number from 0 up to, but not, 1"
+                )));
+            }
         }
+        for (key, value) in [("resized_crop", self.resized_crop), ("erase", self.erase)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(wrong(format!("{key} is {value}; give a number from 0 to 1")));
+            }
+        }
+        for (key, looks) in [
+            ("early_stop", self.early_stop > 0),
+            ("keep", self.keep == Keep::Best),
+            ("schedule", self.schedule == ScheduleName::Plateau),
+        ] {
+            if looks && self.validation == 0.0 {
+                return Err(wrong(format!(
+                    "{key} looks at the validation loss, and nothing is set aside for validation; give a \
+                     share of the training images, such as validation = 0.1"
+                )));
+            }
+        }
+        if self.nesterov && (self.optimizer != OptimizerName::Sgd || self.momentum == 0.0) {
+            return Err(wrong("nesterov is a form of SGD's momentum; leave it away".into()));
+        }
+        self.lr_factors()?;
         if self.weights.is_none() && !self.except.is_empty() {
             return Err(wrong(
                 "except leaves out a part of the weights, and there are none; give weights, or \
@@ -318,6 +399,31 @@ impl RunConfig {
             return Err(wrong(format!("seed is {}; give a number below 2^63", self.seed)));
         }
         Ok(())
+    }
+
+    /// How the images of a batch are mixed.
+    pub(crate) fn mixing(&self) -> Mixing {
+        Mixing { mixup: self.mixup, cutmix: self.cutmix }
+    }
+
+    /// The patterns and factors of [`lr_factor`](Self::lr_factor).
+    pub(crate) fn lr_factors(&self) -> Result<Vec<(&str, f64)>> {
+        let parsed = self.lr_factor.iter().map(|text| {
+            let (pattern, factor) = text.rsplit_once('=')?;
+            let factor: f64 = factor.trim().parse().ok()?;
+            (factor >= 0.0 && factor.is_finite()).then_some((pattern.trim(), factor))
+        });
+        parsed
+            .zip(&self.lr_factor)
+            .map(|(parsed, text)| {
+                parsed.ok_or_else(|| {
+                    wrong(format!(
+                        "lr_factor is '{text}'; give a pattern of names and a factor of at least 0, such as \
+                         'layer1.*=0.1'"
+                    ))
+                })
+            })
+            .collect()
     }
 
     /// The mean and deviation that a run has written down, if it has.
@@ -367,6 +473,8 @@ impl RunConfig {
             weights: Some("w.pth".into()),
             except: vec!["fc.*".into()],
             freeze: vec!["conv1.*".into(), "bn1.*".into()],
+            no_decay: vec!["*.bias".into()],
+            lr_factor: vec!["fc.*=10".into()],
             format: Some("idx".into()),
             mean: vec![0.130_660_48, 0.1],
             std: vec![0.308_107_8, f32::MIN_POSITIVE],
@@ -418,85 +526,4 @@ fn unreadable(error: toml::de::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lenet() -> RunConfig {
-        RunConfig { model: "lenet5".into(), ..Default::default() }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back_to_the_last_bit() {
-        let config = RunConfig {
-            data: "a \"quoted\" folder\\with\nall = sorts".into(),
-            threads: Some(3),
-            seed: i64::MAX as u64,
-            learning_rate: 0.1 + 0.2,
-            weight_decay: 5e-324,
-            optimizer: OptimizerName::Sgd,
-            ..lenet()
-        };
-        assert_eq!(RunConfig::from_toml(&config.to_toml()).unwrap(), config);
-    }
-
-    #[test]
-    fn every_field_is_a_known_key() {
-        let full = RunConfig { model: "lenet5".into(), ..RunConfig::with_all_keys() };
-        assert_eq!(RunConfig::from_toml(&full.to_toml()).unwrap(), full);
-        let json = serde_json::to_value(full).unwrap();
-        let fields = json.as_object().unwrap();
-        let known = RunConfig::known_keys();
-        assert_eq!(known.len(), fields.len());
-        assert!(fields.keys().all(|key| known.contains(key)), "{known:?}");
-    }
-
-    #[test]
-    fn an_unknown_key_is_answered_with_the_one_that_was_meant() {
-        for (typed, meant) in [
-            ("epoch", "epochs"),
-            ("lr", "learning_rate"),
-            ("learnign_rate", "learning_rate"),
-            ("batch-size", "batch_size"),
-            ("Weight_Decay", "weight_decay"),
-        ] {
-            let error = RunConfig::from_toml(&format!("model = 'm'\n{typed} = 1")).unwrap_err();
-            let expected = format!("did you mean `{meant}`?");
-            assert!(error.to_string().ends_with(&expected), "{typed}: {error}");
-        }
-        let error = RunConfig::from_toml("zzz = 1").unwrap_err().to_string();
-        assert!(error.contains("the known ones are model, data,"), "{error}");
-    }
-
-    #[test]
-    fn what_no_run_can_do_is_refused_with_its_key() {
-        for (bad, key) in [
-            (RunConfig { model: " ".into(), ..lenet() }, "model"),
-            (RunConfig { epochs: 0, ..lenet() }, "epochs"),
-            (RunConfig { batch_size: 0, ..lenet() }, "batch_size"),
-            (RunConfig { threads: Some(0), ..lenet() }, "threads"),
-            (RunConfig { learning_rate: -0.1, ..lenet() }, "learning_rate"),
-            (RunConfig { learning_rate: f64::NAN, ..lenet() }, "learning_rate"),
-            (RunConfig { warmup_epochs: f64::INFINITY, ..lenet() }, "warmup_epochs"),
-            (RunConfig { momentum: 1.0, ..lenet() }, "momentum"),
-            (RunConfig { seed: 1 << 63, ..lenet() }, "seed"),
-            (RunConfig { format: Some("tar".into()), ..lenet() }, "format"),
-            (RunConfig { mean: vec![0.5], ..lenet() }, "mean"),
-            (RunConfig { mean: vec![0.5], std: vec![0.0], ..lenet() }, "mean"),
-            (RunConfig { mean: vec![f32::NAN], std: vec![0.1], ..lenet() }, "mean"),
-        ] {
-            let text = bad.validate().unwrap_err().to_string();
-            assert!(text.starts_with(key), "{text}");
-            // Printing a configuration that will be refused must not be what fails.
-            bad.to_toml();
-        }
-        lenet().validate().unwrap();
-    }
-
-    #[test]
-    fn a_wrong_value_is_shown_with_its_line() {
-        let text = RunConfig::from_toml("model = 'm'\nepochs = 'many'").unwrap_err().to_string();
-        assert!(text.contains("line 2") && text.contains("'many'"), "{text}");
-        let text = RunConfig::from_toml("model = 'm'\noptimizer = 'adma'").unwrap_err().to_string();
-        assert!(text.contains("`adam`"), "{text}");
-    }
-}
+mod tests;

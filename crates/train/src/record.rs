@@ -58,13 +58,13 @@ impl Record {
 /// The figures of one epoch.
 ///
 /// Losses are means over images, accuracies are fractions in `[0, 1]`. The training figures are
-/// taken while the weights change; the test figures, where there are any, after the epoch.
+/// taken while the weights change; those of validation, where there are any, after the epoch.
 ///
 /// ```
 /// use ferrotape_train::EpochRecord;
 ///
 /// let record = EpochRecord { epoch: 3, train_accuracy: 0.987, ..Default::default() };
-/// assert_eq!(record.test_loss, None);
+/// assert_eq!(record.validation_loss, None);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
@@ -75,18 +75,18 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Share of the training images classified rightly.
     pub train_accuracy: f64,
-    /// Mean test loss per image, where the epoch was tested.
+    /// Mean loss per image of those set aside for validation, if any are.
     #[serde(default, deserialize_with = "null_is_some_nan")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_loss: Option<f64>,
-    /// Share of the test images classified rightly, where the epoch was tested.
+    pub validation_loss: Option<f64>,
+    /// Share of them classified rightly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_accuracy: Option<f64>,
+    pub validation_accuracy: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
-    /// Training images per second, testing not counted.
+    /// Training images per second, validation not counted.
     pub images_per_second: f64,
-    /// Wall time of the epoch in seconds, testing included.
+    /// Wall time of the epoch in seconds, validation included.
     pub seconds: f64,
 }
 
@@ -151,19 +151,21 @@ mod tests {
         let record = EpochRecord {
             epoch: 2,
             train_loss: f64::NAN,
-            test_loss: Some(f64::INFINITY),
+            validation_loss: Some(f64::INFINITY),
             ..Default::default()
         };
         let line = Record::Epoch(record).to_json();
-        assert!(line.contains(r#""train_loss":null"#) && line.contains(r#""test_loss":null"#));
+        assert!(
+            line.contains(r#""train_loss":null"#) && line.contains(r#""validation_loss":null"#)
+        );
         let Record::Epoch(read) = Record::from_json(&line).unwrap() else { panic!("{line}") };
-        assert!(read.train_loss.is_nan() && read.test_loss.unwrap().is_nan());
+        assert!(read.train_loss.is_nan() && read.validation_loss.unwrap().is_nan());
     }
 
     #[test]
-    fn an_epoch_that_was_not_tested_says_nothing_about_the_test() {
+    fn an_epoch_without_validation_says_nothing_about_it() {
         let line = Record::Epoch(EpochRecord::default()).to_json();
-        assert!(!line.contains("test_"), "{line}");
+        assert!(!line.contains("validation"), "{line}");
         assert_eq!(Record::from_json(&line).unwrap(), Record::Epoch(EpochRecord::default()));
     }
 

@@ -239,8 +239,8 @@ mod tests {
                     epoch,
                     train_loss: 1.0 / epoch as f64,
                     train_accuracy: 0.9,
-                    test_loss: Some(1.5 / epoch as f64),
-                    test_accuracy: Some(0.85),
+                    validation_loss: Some(1.5 / epoch as f64),
+                    validation_accuracy: Some(0.85),
                     learning_rate: 0.1,
                     ..Default::default()
                 })
@@ -362,7 +362,7 @@ mod tests {
     fn a_run_that_lost_its_loss_still_has_a_report() {
         let mut data = everything();
         data.epochs[1].train_loss = f64::NAN;
-        data.epochs[2].test_loss = Some(f64::INFINITY);
+        data.epochs[2].validation_loss = Some(f64::INFINITY);
         let page = render(&data).unwrap();
         assert_balanced(&page);
         let drawn = page.split("<path").skip(1).all(|path| {

@@ -6,16 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ferrotape_backend::{Array, Context, DType, Device};
-use ferrotape_data::{
-    Compose, Dataset, FloatImage, Loader, LoaderOptions, Normalise, RandomTranslate, Transform,
-};
+use ferrotape_data::{Dataset, FloatImage, Loader, Normalise, Transform, split};
 use ferrotape_nn::{Classifier, Loaded, StateDict};
 
-use crate::config::RunConfig;
+use crate::config::{Keep, RunConfig};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::loaders::{plain_loader, test_loader, train_loader};
 use crate::progress::Reporter;
 use crate::report::{Environment, FilterBank, LayerRow, MistakePicture, ReportData, render};
-use crate::run_folder::{CHECKPOINT, MODEL};
+use crate::run_folder::{BEST, CHECKPOINT, MODEL};
 use crate::trainer::Trainer;
 use crate::{EpochRecord, Error, FinalRecord, Precision, Record, Result, RunFolder};
 
@@ -126,12 +125,13 @@ impl Run<'_> {
             ..self.config.clone()
         };
         folder.write_config(config)?;
-        let loader = train_loader(data, config)?;
+        let parts = Divided::of(data, config)?;
+        let loader = train_loader(&parts.rest, config)?;
         let trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
         folder.write_checkpoint(&trainer.checkpoint()?.to_bytes()?)?;
         folder.keep();
         let history = History { records: Vec::new(), seconds: 0.0 };
-        self.go(data, &loader, trainer, history, folder, reporter)
+        self.go(&parts, &loader, trainer, history, folder, reporter)
     }
 
     /// Goes on with the run of a folder from its checkpoint. It ends with the weights, to the bit, that it
@@ -147,7 +147,8 @@ impl Run<'_> {
         reporter: &mut dyn Reporter,
     ) -> Result<FinalRecord> {
         let config = self.config;
-        let loader = train_loader(data, config)?;
+        let parts = Divided::of(data, config)?;
+        let loader = train_loader(&parts.rest, config)?;
         let mut trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
         let checkpoint = folder.read_checkpoint(self.device)?;
         trainer.restore(&checkpoint).map_err(|cause| Error::Checkpoint {
@@ -156,12 +157,12 @@ impl Run<'_> {
         })?;
         let records = folder.keep_epochs(trainer.next_epoch() - 1)?;
         let history = History { records, seconds: checkpoint.position.seconds };
-        self.go(data, &loader, trainer, history, folder, reporter)
+        self.go(&parts, &loader, trainer, history, folder, reporter)
     }
 
     fn go(
         self,
-        data: &RunData,
+        parts: &Divided,
         loader: &Loader,
         mut trainer: Trainer<'_>,
         history: History,
@@ -176,8 +177,10 @@ impl Run<'_> {
             checkpoint.position.seconds = seconds();
             folder.write_checkpoint(&checkpoint.to_bytes()?)
         };
-        for epoch in trainer.next_epoch()..=config.epochs {
-            let record = trainer.epoch_with(epoch, loader, reporter, &mut |trainer| {
+        let data = &parts.rest;
+        while !trainer.is_over() {
+            let epoch = trainer.next_epoch();
+            let mut record = trainer.epoch_with(epoch, loader, reporter, &mut |trainer| {
                 let is_due = |every| trainer.steps().is_multiple_of(every as u64);
                 let stops = self.stop.is_asked();
                 if stops || config.checkpoint_every.is_some_and(is_due) {
@@ -190,16 +193,38 @@ impl Run<'_> {
                     false => Ok(()),
                 }
             })?;
+            if let Some(validation) = &parts.validation {
+                let began = Instant::now();
+                let loader = plain_loader(validation, data, config)?;
+                let (found, weights) = trainer.with_weights_that_count(|| {
+                    let found = evaluate(self.model, self.device, config, &loader)?;
+                    Ok((found, self.model.state_dict()?.to_bytes()?))
+                })?;
+                if trainer.note_validation(epoch, found.loss) {
+                    folder.write_best(&weights)?;
+                }
+                record.validation_loss = Some(found.loss);
+                record.validation_accuracy = Some(found.accuracy());
+                record.seconds += began.elapsed().as_secs_f64();
+            }
             reporter.epoch_finished(&record);
             folder.append(&Record::Epoch(record.clone()))?;
             save(&trainer, folder)?;
             epochs.push(record);
         }
+        match (config.keep, trainer.best_epoch()) {
+            (Keep::Best, Some(_)) => {
+                let path = folder.path().join(BEST);
+                let weights = StateDict::load(self.device, &path)?;
+                self.model.load_state_dict(&weights, true)?;
+            }
+            _ => trainer.settle()?,
+        }
         let test = evaluate(self.model, self.device, config, &test_loader(data, config)?)?;
         folder.write_model(&self.model.state_dict()?.to_bytes()?)?;
         let mut result = FinalRecord {
             model: config.model.clone(),
-            epochs: config.epochs,
+            epochs: epochs.len(),
             parameters: self.model.count_parameters() as u64,
             test_accuracy: test.accuracy(),
             test_loss: test.loss,
@@ -223,6 +248,37 @@ impl Run<'_> {
         folder.append(&Record::Final(result.clone()))?;
         reporter.finished(&result, folder.path());
         Ok(result)
+    }
+}
+
+/// The data of a run, less what is set aside for validation.
+struct Divided {
+    rest: RunData,
+    validation: Option<Arc<dyn Dataset>>,
+}
+
+impl Divided {
+    fn of(data: &RunData, config: &RunConfig) -> Result<Self> {
+        let mut rest = data.clone();
+        let mut validation: Option<Arc<dyn Dataset>> = None;
+        if config.validation > 0.0 {
+            let [train, aside] = split(Arc::clone(&data.train), config.validation, config.seed)?;
+            if train.is_empty() || aside.is_empty() {
+                return Err(Error::Config {
+                    path: None,
+                    message: format!(
+                        "validation is {}, which leaves {} of {} images to train on; give another share, or \
+                         more images",
+                        config.validation,
+                        train.len(),
+                        data.train.len()
+                    ),
+                });
+            }
+            rest.train = Arc::new(train);
+            validation = Some(Arc::new(aside));
+        }
+        Ok(Divided { rest, validation })
     }
 }
 
@@ -255,99 +311,6 @@ impl Stop {
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
-}
-
-/// Shuffled batches of the training data, augmented as the configuration says.
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use ferrotape_backend::{Device, Rng, reference::Reference};
-/// # use ferrotape_data::{InMemory, Normalise};
-/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
-/// # use ferrotape_train::{RunConfig, RunData};
-/// # let classes = InMemory::numbered_classes(2);
-/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
-/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
-/// # let data = RunData { train: images.clone(), test: images, normalise };
-/// # let device = Device::new(Reference::new());
-/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
-/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
-/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
-/// let loader = ferrotape_train::train_loader(&data, &config)?;
-/// assert_eq!(loader.batches(), 1);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// A batch size of 0.
-pub fn train_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
-    let mut steps: Vec<Arc<dyn Transform>> = Vec::new();
-    if config.translate > 0 {
-        steps.push(Arc::new(RandomTranslate { pixels: config.translate, fill: 0.0 }));
-    }
-    steps.push(Arc::new(data.normalise.clone()));
-    let options = LoaderOptions {
-        batch_size: config.batch_size,
-        shuffle: true,
-        transform: Some(Arc::new(Compose(steps))),
-        ..options(&*data.train, config)
-    };
-    Ok(Loader::new(Arc::clone(&data.train), options)?)
-}
-
-/// Batches of the test data, in order.
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use ferrotape_backend::{Device, Rng, reference::Reference};
-/// # use ferrotape_data::{InMemory, Normalise};
-/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
-/// # use ferrotape_train::{RunConfig, RunData};
-/// # let classes = InMemory::numbered_classes(2);
-/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
-/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
-/// # let data = RunData { train: images.clone(), test: images, normalise };
-/// # let device = Device::new(Reference::new());
-/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
-/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
-/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
-/// let loader = ferrotape_train::test_loader(&data, &config)?;
-/// let labels: Vec<i64> = loader.epoch(0).flat_map(|batch| batch.unwrap().labels).collect();
-/// assert_eq!(labels, [0, 1]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// None today; a loader can refuse its options.
-pub fn test_loader(data: &RunData, config: &RunConfig) -> Result<Loader> {
-    // Nothing is kept of a batch for a backward pass, so there is room for more images than in
-    // training, as long as they are small.
-    let volume = data.test.image_shape().iter().product::<usize>().max(1);
-    let room = (TEST_BATCH_VALUES / volume).min(TEST_BATCH_IMAGES);
-    let options = LoaderOptions {
-        batch_size: config.batch_size.max(room),
-        shuffle: false,
-        transform: Some(Arc::new(data.normalise.clone())),
-        ..options(&*data.test, config)
-    };
-    Ok(Loader::new(Arc::clone(&data.test), options)?)
-}
-
-/// How many images a batch of the test has room for, and how many values.
-const TEST_BATCH_IMAGES: usize = 250;
-const TEST_BATCH_VALUES: usize = 1 << 22;
-
-/// More threads than this prepare batches faster than any model learns from them, and each keeps some
-/// in memory.
-const MOST_WORKERS: usize = 8;
-
-/// What the batches of training and test have in common. Images that take work to get are prepared
-/// by other threads, as many as compute.
-fn options(dataset: &dyn Dataset, config: &RunConfig) -> LoaderOptions {
-    let threads =
-        || config.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
-    let workers = if dataset.is_slow() { threads().unwrap_or(1).min(MOST_WORKERS) } else { 0 };
-    LoaderOptions { seed: config.seed, workers, ..LoaderOptions::default() }
 }
 
 /// Loads a run's weights into a model.

@@ -5,6 +5,7 @@
 //! | `config.toml` | the effective [`RunConfig`](crate::RunConfig) |
 //! | `metrics.jsonl` | one [`Record`](crate::Record) a line: an epoch each, the final one last |
 //! | `checkpoint.safetensors` | where the training stands: a [`Checkpoint`](crate::Checkpoint) |
+//! | `best.safetensors` | the weights of the epoch with the lowest validation loss, if there is validation |
 //! | `model.safetensors` | the weights, when training is over |
 //! | `report.html` | the [report](crate::report) |
 //!
@@ -29,6 +30,8 @@ pub const CONFIG: &str = "config.toml";
 pub const METRICS: &str = "metrics.jsonl";
 /// The file of the training's state.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The file of the weights of the best epoch.
+pub const BEST: &str = "best.safetensors";
 /// The file of the weights.
 pub const MODEL: &str = "model.safetensors";
 /// The file of the report.

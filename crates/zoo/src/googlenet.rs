@@ -3,11 +3,11 @@
 
 mod inception;
 
-use ferrotape_autograd::{Tensor, ops::Reduction};
+use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Array, CrossEntropy, Error, Result};
 use ferrotape_nn::{
     AdaptiveAvgPool2d, Classifier, Conv2dConfig, Dropout, DropoutConfig, Init, Layer, Linear,
-    LocalResponseNorm, MaxPool2d, Module, Outcome, Pass, Path, PoolConfig,
+    LocalResponseNorm, MaxPool2d, Module, Outcome, Pass, Path, PoolConfig, class_loss,
 };
 
 use crate::alexnet::KRIZHEVSKY;
@@ -284,7 +284,7 @@ impl Classifier for GoogLeNet {
             heads = auxiliary;
             Ok(scores)
         })?;
-        let cost = |logits: &Tensor| logits.cross_entropy_with(labels, params, Reduction::Mean);
+        let cost = |logits: &Tensor| class_loss(logits, labels, params);
         let mut loss = cost(&scores)?;
         for head in &heads {
             loss = loss.add(&cost(head)?.mul_scalar(AUXILIARY_WEIGHT)?)?;

@@ -4,11 +4,11 @@
 mod bitmaps;
 
 use ferrotape_autograd::Tensor;
-use ferrotape_autograd::ops::{Padding, Reduction};
+use ferrotape_autograd::ops::Padding;
 use ferrotape_backend::{Array, CrossEntropy, Error, Result};
 use ferrotape_nn::{
     Classifier, Conv2d, Conv2dConfig, Distribution, Init, Layer, Linear, LinearConfig, Module,
-    Outcome, Parameter, Pass, Path, PoolConfig, State,
+    Outcome, Parameter, Pass, Path, PoolConfig, State, class_loss,
 };
 
 /// LeNet-5 of 1998: digits `[N, 1, 28, 28]` to `[N, 10]`, minus the distances to ten bitmaps.
@@ -173,13 +173,24 @@ impl Classifier for LeNet1998 {
                 let rows = scores.shape()[0];
                 let rubbish = Array::full(scores.device(), scores.dtype(), [rows, 1], -j)?;
                 let all = Tensor::cat(&[&scores, &rubbish.into()], 1)?;
-                all.cross_entropy_with(labels, params, Reduction::Mean)?
+                if labels.dtype().is_float() {
+                    // Nothing is rubbish.
+                    let none = Array::zeros(labels.device(), labels.dtype(), [rows, 1])?;
+                    let labels = Tensor::cat(&[&labels.clone().into(), &none.into()], 1)?;
+                    class_loss(&all, &labels, params)?
+                } else {
+                    class_loss(&all, labels, params)?
+                }
             }
             LeNet1998Loss::Likelihood if params.label_smoothing != 0.0 => {
                 return Err(Error::argument(
                     "the likelihood of LeNet-5 of 1998 looks at the right class alone and has no \
                      label smoothing; take its discriminative loss",
                 ));
+            }
+            LeNet1998Loss::Likelihood if labels.dtype().is_float() => {
+                let shares = Tensor::from(labels.clone()).cast(scores.dtype())?;
+                scores.mul(&shares)?.sum(&[1], false)?.neg()?.mean_all()?
             }
             LeNet1998Loss::Likelihood => {
                 let column = Tensor::from(labels.clone()).unsqueeze(1)?.into_array();

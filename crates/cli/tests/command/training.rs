@@ -173,3 +173,42 @@ fn a_configuration_repeats_a_run_and_flags_go_before_it() {
     let both = ["train", "lenet5", "--config", "first/config.toml"];
     assert_eq!(ferrotape_in(place.path(), both).code, Some(2));
 }
+
+#[test]
+fn what_is_chosen_is_trained_with_and_saved() {
+    let place = place();
+    let flags = "--batch-size 8 --optimizer radam --schedule plateau --patience 1 --validation 0.25 --keep best \
+                 --ema 0.9 --no-decay *.bias --lr-factor fc3.*=2 --clip-norm 1 --accumulate 2 --label-smoothing 0.1 \
+                 --flip --rotate 5 --zoom 0.1 --resized-crop 0.5 --jitter 0.2 --erase 0.5 --mixup 0.2 --cutmix 1";
+    let arguments = format!("train lenet5 --data bars --epochs 2 --out run --json {flags}");
+    let lines = ferrotape_in(place.path(), arguments.split_whitespace()).json_lines();
+    let epochs: Vec<_> = lines.iter().filter(|line| line["event"] == "epoch").collect();
+    assert!(epochs.iter().all(|epoch| epoch["validation_loss"].as_f64().is_some()), "{epochs:?}");
+    let config = fs::read_to_string(place.path().join("run/config.toml")).unwrap();
+    for line in [
+        "optimizer = \"radam\"",
+        "schedule = \"plateau\"",
+        "keep = \"best\"",
+        "flip = true",
+        "mixup = 0.2",
+    ] {
+        assert!(config.contains(line), "{config}");
+    }
+    let run = place.path().join("run");
+    let best = fs::read(run.join("best.safetensors")).unwrap();
+    assert_eq!(best, weights(place.path(), "run"));
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_and_writes_nothing() {
+    let place = place();
+    let arguments = ["train", "lenet5", "--data", "bars", "--epochs", "3", "--dry-run"];
+    let outcome = ferrotape_in(place.path(), arguments);
+    let said = outcome.succeeded();
+    for part in ["61,706 parameters", "images to train on", "3 epochs", "learning rate"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let json = ferrotape_in(place.path(), arguments.iter().chain(&["--json"])).json_lines();
+    assert!(json[0]["memory_bytes"].as_u64().unwrap() > 61_706 * 4 * 3, "{}", json[0]);
+    assert_eq!(names(place.path()), ["bars"]);
+}

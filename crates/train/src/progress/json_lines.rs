@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_epoch_reads_as_it_does_in_the_runs_metrics() {
-        let record = EpochRecord { epoch: 4, test_loss: Some(0.125), ..Default::default() };
+        let record = EpochRecord { epoch: 4, validation_loss: Some(0.125), ..Default::default() };
         let mut out = Vec::new();
         JsonLines::new(&mut out).epoch_finished(&record);
         let line = String::from_utf8(out).unwrap();

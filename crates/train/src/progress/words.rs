@@ -34,10 +34,10 @@ pub(super) fn epoch_result(record: &EpochRecord, start: &EpochStart) -> String {
         loss(record.train_loss),
         percent(record.train_accuracy)
     );
-    match (record.test_loss.map(loss), record.test_accuracy.map(percent)) {
-        (Some(loss), Some(right)) => words += &format!("  test loss {loss}, {right:>7}"),
-        (Some(loss), None) => words += &format!("  test loss {loss}"),
-        (None, Some(right)) => words += &format!("  test {right:>7}"),
+    match (record.validation_loss.map(loss), record.validation_accuracy.map(percent)) {
+        (Some(loss), Some(right)) => words += &format!("  validation {loss}, {right:>7}"),
+        (Some(loss), None) => words += &format!("  validation {loss}"),
+        (None, Some(right)) => words += &format!("  validation {right:>7}"),
         (None, None) => {}
     }
     words + "  " + &seconds(record.seconds)
@@ -62,7 +62,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn an_epoch_without_a_test_says_nothing_of_one() {
+    fn an_epoch_without_validation_says_nothing_of_it() {
         let record = EpochRecord {
             epoch: 3,
             train_loss: 0.25,
@@ -73,11 +73,12 @@ mod tests {
         };
         let start = EpochStart { epoch: 3, epochs: 12, images: 60_000 };
         assert_eq!(epoch_result(&record, &start), "Epoch  3/12  train loss 0.2500, 90.00 %  49 s");
-        let tested = EpochRecord { test_loss: Some(0.2), test_accuracy: Some(0.95), ..record };
+        let tested =
+            EpochRecord { validation_loss: Some(0.2), validation_accuracy: Some(0.95), ..record };
         let line = epoch_result(&tested, &start);
         assert_eq!(
             line,
-            "Epoch  3/12  train loss 0.2500, 90.00 %  test loss 0.2000, 95.00 %  49 s"
+            "Epoch  3/12  train loss 0.2500, 90.00 %  validation 0.2000, 95.00 %  49 s"
         );
         assert!(line.chars().count() < 80);
     }

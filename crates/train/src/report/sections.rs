@@ -159,7 +159,7 @@ fn curves(epochs: &[EpochRecord]) -> String {
         "Mean per image",
         vec![
             series("train", "train", &|e| Some(e.train_loss)),
-            series("test", "test", &|e| e.test_loss),
+            series("validation", "test", &|e| e.validation_loss),
         ],
     );
     let errors = Chart {
@@ -170,7 +170,7 @@ fn curves(epochs: &[EpochRecord]) -> String {
             "Images classified wrongly",
             vec![
                 series("train", "train", &|e| Some(1.0 - e.train_accuracy)),
-                series("test", "test", &|e| e.test_accuracy.map(|right| 1.0 - right)),
+                series("validation", "test", &|e| e.validation_accuracy.map(|right| 1.0 - right)),
             ],
         )
     };
@@ -191,7 +191,7 @@ fn curves(epochs: &[EpochRecord]) -> String {
     );
     if epochs
         .iter()
-        .any(|e| !e.train_loss.is_finite() || e.test_loss.is_some_and(|l| !l.is_finite()))
+        .any(|e| !e.train_loss.is_finite() || e.validation_loss.is_some_and(|l| !l.is_finite()))
     {
         html += "<p class=\"alert\">The loss stopped being a number; its curve has a gap there. A \
                  smaller learning rate is the usual cure.</p>";
@@ -225,8 +225,8 @@ fn epoch_table(epochs: &[EpochRecord]) -> String {
         for value in [
             loss(epoch.train_loss),
             percent(epoch.train_accuracy),
-            epoch.test_loss.map_or_else(absent, loss),
-            epoch.test_accuracy.map_or_else(absent, percent),
+            epoch.validation_loss.map_or_else(absent, loss),
+            epoch.validation_accuracy.map_or_else(absent, percent),
             setting(epoch.learning_rate),
             count(epoch.images_per_second.round() as u64),
             seconds(epoch.seconds),

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use ferrotape_backend::Device;
 
-use super::{CHECKPOINT, CONFIG, METRICS, MODEL, REPORT, RunFolder};
+use super::{BEST, CHECKPOINT, CONFIG, METRICS, MODEL, REPORT, RunFolder};
 use crate::atomic::write_atomically;
 use crate::{Checkpoint, EpochRecord, Error, FinalRecord, Record, Result, RunConfig};
 
@@ -61,6 +61,15 @@ impl RunFolder {
     /// If the file cannot be written; an earlier one is then still whole.
     pub fn write_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
         self.write(CHECKPOINT, bytes)
+    }
+
+    /// Writes `best.safetensors` from the bytes of a state dict.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written; an earlier one is then still whole.
+    pub fn write_best(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write(BEST, bytes)
     }
 
     /// Reads `checkpoint.safetensors`, its arrays onto a device.
