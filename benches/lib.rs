@@ -29,6 +29,7 @@ pub mod ceilings;
 pub mod device;
 pub mod facts;
 pub mod memory;
+pub mod rows;
 mod session;
 pub mod shapes;
 pub mod zoo;

@@ -6,10 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use ferrotape::Result;
 use ferrotape::prelude::*;
-use ferrotape::{Error, Result};
-use ferrotape_benches::device;
-use ferrotape_benches::zoo::{NETWORKS, Network};
+use ferrotape_benches::rows::Row;
 
 /// How long a row is warmed up and then timed, at the least.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -27,24 +26,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn wrong(name: &str) -> Error {
-    Error::argument(format!("'{name}' is no row; one is train/resnet50/b256/bf16"))
-}
-
 fn row(device: &Device, name: &str) -> Result<String> {
-    let parts: Vec<&str> = name.split('/').collect();
-    let [phase, model, batch, dtype] = parts[..] else { return Err(wrong(name)) };
-    let network = NETWORKS.iter().find(|network| network.name == model);
-    let network = network.ok_or_else(|| wrong(name))?;
-    let batch: usize =
-        batch.strip_prefix('b').and_then(|b| b.parse().ok()).ok_or_else(|| wrong(name))?;
-    let dtype: DType = dtype.parse()?;
     let started = Instant::now();
-    let mut step = match phase {
-        "train" => training(device, network, batch, dtype)?,
-        "infer" => inference(device, network, batch, dtype)?,
-        _ => return Err(wrong(name)),
-    };
+    let Row { batch, mut step } = Row::of(device, name)?;
     // Kernels are compiled and convolutions measured in the first steps.
     step()?;
     device.synchronize()?;
@@ -82,40 +66,4 @@ fn row(device: &Device, name: &str) -> Result<String> {
         first.as_secs_f64(),
         memory.peak_bytes >> 20,
     ))
-}
-
-type Step = Box<dyn FnMut() -> Result<()>>;
-
-fn cast(cx: Pass, dtype: DType) -> Pass {
-    match dtype {
-        DType::F32 => cx,
-        dtype => cx.autocast(dtype),
-    }
-}
-
-/// Forward, cross entropy, backward and a step of SGD with momentum, on the same batch again and again.
-fn training(device: &Device, network: &Network, batch: usize, dtype: DType) -> Result<Step> {
-    let model = network.build(device)?;
-    let images = device::images(device, DType::F32, network.images(batch))?;
-    let labels = device::labels(device, batch, network.classes)?;
-    let config = SgdConfig { lr: 0.01, momentum: 0.9, ..SgdConfig::default() };
-    let mut sgd = Sgd::new(model.parameters(), config)?;
-    let (device, mut number) = (device.clone(), 0);
-    Ok(Box::new(move || {
-        number += 1;
-        let cx = cast(Pass::train(&device, Rng::new(1).step(number)), dtype);
-        let outcome = model.loss(&cx, &cx.input(images.clone())?, &labels)?;
-        sgd.step(&outcome.loss.backward()?)
-    }))
-}
-
-/// A forward pass in evaluation mode.
-fn inference(device: &Device, network: &Network, batch: usize, dtype: DType) -> Result<Step> {
-    let model = network.build(device)?;
-    let images = device::images(device, DType::F32, network.images(batch))?;
-    let device = device.clone();
-    Ok(Box::new(move || {
-        let cx = cast(Pass::eval(&device), dtype);
-        model.scores(&cx, &cx.input(images.clone())?).map(|_| ())
-    }))
 }

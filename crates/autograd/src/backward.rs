@@ -6,6 +6,7 @@ use ferrotape_backend::{Array, Context, Error, Result};
 
 use crate::gradients::Gradients;
 use crate::op::{Backward, Op, SavedList};
+use crate::profile;
 use crate::tape::{Link, NodeId, Tape};
 use crate::tensor::Tensor;
 
@@ -164,7 +165,13 @@ impl<'a> Walk<'a> {
                 Some(path) => format!("backward of {} in {path}", step.op.name()),
                 None => format!("backward of {}", step.op.name()),
             };
-            self.step(node, &step, grad, pending).at(place)?;
+            let about = || {
+                let shapes: Vec<String> =
+                    step.links.iter().map(|link| link.shape.to_string()).collect();
+                (step.op.name().to_owned(), shapes.join(" "))
+            };
+            let done = profile::span("backward", about, || self.step(node, &step, grad, pending));
+            done.at(place)?;
         }
         Ok(())
     }

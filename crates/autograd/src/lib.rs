@@ -22,6 +22,7 @@ mod backward;
 mod gradients;
 mod op;
 pub mod ops;
+pub mod profile;
 mod tape;
 mod tensor;
 

@@ -8,6 +8,7 @@ use ferrotape_backend::{Array, Context, Device, Error, ErrorKind, Result, descri
 use smallvec::SmallVec;
 
 use crate::op::{Forward, Op, SavedList};
+use crate::profile;
 use crate::tape::{Link, NodeId, Tape};
 
 /// An [`Array`] and, if gradients are wanted, its node on a [`Tape`]. Cheap to clone.
@@ -110,6 +111,15 @@ impl Tensor {
     }
 
     fn apply_shared(op: Arc<dyn Op>, inputs: &[&Tensor]) -> Result<(Tensor, SmallVec<[Array; 2]>)> {
+        let name = op.name();
+        let about = || {
+            let shapes: Vec<String> = inputs.iter().map(|x| x.shape().to_string()).collect();
+            (name.to_owned(), shapes.join(" "))
+        };
+        profile::span("forward", about, || Self::apply_timed(op, inputs))
+    }
+
+    fn apply_timed(op: Arc<dyn Op>, inputs: &[&Tensor]) -> Result<(Tensor, SmallVec<[Array; 2]>)> {
         let tape = common_tape(&*op, inputs)?;
         let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
         let needs = if tape.is_some() {

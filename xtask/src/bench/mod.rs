@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::metadata::Metadata;
+use crate::shell::Call;
 use line::{Line, Log};
 use machine::Machine;
 use peers::{Harnesses, Peer};
@@ -81,6 +82,11 @@ pub(crate) struct Args {
     /// Write the page docs/performance.md and its pictures.
     #[arg(long)]
     page: bool,
+    /// Show where the time of a train/ or infer/ row goes, whose full name is the filter: by phase, by operator,
+    /// by shapes.
+    #[arg(long, requires = "filter", conflicts_with_all = ["json", "save", "compare", "peers", "from", "plot",
+        "page"])]
+    profile: bool,
     /// Count the instructions of a fixed small set under valgrind, and hold them against the counts of
     /// the repository.
     #[arg(long, conflicts_with_all = ["filter", "quick", "json", "save", "compare", "threads", "peers",
@@ -112,6 +118,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.instructions {
         return instructions::run(&metadata, args.bless);
     }
+    if let (true, Some(row)) = (args.profile, &args.filter) {
+        return profile(&args, row, &metadata);
+    }
     let lines = match &args.from {
         Some(file) => stored(file, args.filter.as_deref())?,
         None => measured(&args, peers.as_deref(), &metadata)?,
@@ -130,6 +139,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         page::write(&metadata.workspace_root, &lines)?;
     }
     Ok(())
+}
+
+/// Runs the program that says where a row's time goes.
+fn profile(args: &Args, row: &str, metadata: &Metadata) -> Result<()> {
+    let root = metadata.workspace_root.as_path();
+    let mut build =
+        Call::cargo("build --quiet --release --locked -p ferrotape-benches --example profile");
+    if args.device.starts_with("cuda") {
+        build = build.arg("--features").arg("cuda");
+    }
+    build.run(root)?;
+    let program = metadata.target_directory.join("release/examples/profile");
+    let program = format!("{}{}", program.display(), std::env::consts::EXE_SUFFIX);
+    let steps = match (args.quick, row.contains("/lenet5/")) {
+        (true, _) => "3",
+        (false, true) => "300",
+        (false, false) => "10",
+    };
+    let mut call = Call::new(&program, "").arg(row).arg(steps);
+    call = call.variable("FERROTAPE_BENCH_DEVICE", args.device.clone());
+    if let Some(threads) = args.threads {
+        call = call.variable("FERROTAPE_BENCH_THREADS", threads.to_string());
+    }
+    call.run(root)
 }
 
 /// Checks what can be known to be wrong before an hour of measuring.

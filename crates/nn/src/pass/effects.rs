@@ -1,6 +1,6 @@
 //! What a pass changes besides computing a result.
 
-use ferrotape_autograd::Effect;
+use ferrotape_autograd::{Effect, profile};
 use ferrotape_backend::{Array, Result};
 
 use super::Pass;
@@ -34,7 +34,8 @@ impl Pass {
         if !self.effects {
             return Ok(());
         }
-        state.update(change)?;
+        let about = || ("effect".to_owned(), state.path().to_string());
+        profile::span("forward", about, || state.update(change))?;
         let value = state.value();
         self.tape.record_effect(Effect {
             path: state.path().shared(),
