@@ -4,12 +4,20 @@
 //! by operator with the shapes of its operands, and the share that nothing accounts for.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use ferrotape::autograd::profile::{self, Entry};
 use ferrotape::{Error, Result};
 use ferrotape_benches::device;
 use ferrotape_benches::rows::Row;
+
+/// As `println!`, for a reader that may have gone away.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// How many of the operators with shapes are shown.
 const SHOWN: usize = 40;
@@ -33,24 +41,20 @@ fn main() -> Result<()> {
     let share = |time: Duration| 100.0 * time.as_secs_f64() / total.max(1e-12);
     let line = |time: Duration, calls: u64, what: &str| {
         let ms = time.as_secs_f64() * 1e3 / f64::from(steps);
-        println!(
-            "{ms:>10.3}  {:>5.1}  {:>6.1}  {what}",
-            share(time),
-            calls as f64 / f64::from(steps)
-        );
+        say!("{ms:>10.3}  {:>5.1}  {:>6.1}  {what}", share(time), calls as f64 / f64::from(steps));
     };
-    println!("{name}: {:.3} ms a step, {steps} steps", total * 1e3 / f64::from(steps));
-    println!("\n{:>10}  {:>5}  {:>6}  phase", "ms a step", "%", "calls");
+    say!("{name}: {:.3} ms a step, {steps} steps", total * 1e3 / f64::from(steps));
+    say!("\n{:>10}  {:>5}  {:>6}  phase", "ms a step", "%", "calls");
     grouped(&profile.entries, |entry| entry.phase.to_owned())
         .iter()
         .for_each(|(w, t, c)| line(*t, *c, w));
     // The rows compute on one batch that is there already.
     line(Duration::ZERO, 0, "data wait");
     line(profile.total.saturating_sub(profile.accounted()), 0, "not accounted for");
-    println!("\n{:>10}  {:>5}  {:>6}  operator", "ms a step", "%", "calls");
+    say!("\n{:>10}  {:>5}  {:>6}  operator", "ms a step", "%", "calls");
     let operator = |entry: &Entry| format!("{} {}", entry.phase, entry.name);
     grouped(&profile.entries, operator).iter().for_each(|(w, t, c)| line(*t, *c, w));
-    println!("\n{:>10}  {:>5}  {:>6}  operator and operands", "ms a step", "%", "calls");
+    say!("\n{:>10}  {:>5}  {:>6}  operator and operands", "ms a step", "%", "calls");
     let whole = |entry: &Entry| format!("{} {} {}", entry.phase, entry.name, entry.operands);
     grouped(&profile.entries, whole).iter().take(SHOWN).for_each(|(w, t, c)| line(*t, *c, w));
     Ok(())

@@ -4,8 +4,10 @@
 //! system comes again as untouched pages, and their faults cost more than many a kernel; so freed
 //! blocks are kept, by size class, and handed out again.
 //!
-//! What is held in all stays below the most that was ever live plus an eighth of it and
-//! [`CACHE_SLACK`]; beyond that the blocks that lay longest unused are freed.
+//! What is held in all stays below one and a half times the most that was ever live, and
+//! [`CACHE_SLACK`]; beyond that the blocks that lay longest unused are freed. (With an eighth in place of the
+//! half, a step of ResNet-18 at batch 16 had 31,000 page faults and took 6 % longer, and the process was no
+//! smaller: freed blocks came back as new ones.)
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::VecDeque;
@@ -20,8 +22,9 @@ pub(crate) const ALIGNMENT: usize = 64;
 /// Bytes that may always be kept for reuse, however little was live.
 const CACHE_SLACK: usize = 16 << 20;
 
-/// Four size classes for each power of two, so that at most a fifth of a block is unused.
-const CLASSES: usize = 4 * usize::BITS as usize;
+/// Four size classes for each power of two, so that at most a fifth of a new block is unused.
+const CLASSES_IN_A_DOUBLING: usize = 4;
+const CLASSES: usize = CLASSES_IN_A_DOUBLING * usize::BITS as usize;
 
 /// Hands out blocks of bytes and takes them back.
 #[derive(Debug, Default)]
@@ -44,9 +47,11 @@ struct FreeBlock {
 }
 
 impl State {
-    /// The block of this class that was freed last, counted as live with `len` bytes.
+    /// The block that was freed last of this class, or else of the next larger ones up to twice the size,
+    /// counted as live with `len` bytes.
     fn take(&mut self, class: usize, len: usize) -> Option<Raw> {
-        let memory = self.free.get_mut(class)?.pop_back()?.memory;
+        let fitting = self.free.get_mut(class..)?.iter_mut().take(CLASSES_IN_A_DOUBLING + 1);
+        let memory = fitting.filter_map(VecDeque::pop_back).next()?.memory;
         self.stats.cached_bytes -= memory.capacity;
         self.count_live(len);
         Some(memory)
@@ -97,7 +102,8 @@ impl Allocator {
         let mut state = self.lock();
         let state = &mut *state;
         state.stats.live_bytes -= len;
-        let Some((class, capacity)) = class_of(len) else { return };
+        let capacity = memory.capacity;
+        let Some((class, _)) = class_of(capacity) else { return };
         if state.free.is_empty() {
             state.free.resize_with(CLASSES, VecDeque::new);
         }
@@ -105,7 +111,7 @@ impl Allocator {
         state.free[class].push_back(FreeBlock { memory, freed_at: state.clock });
         state.stats.cached_bytes += capacity;
         let stats = &mut state.stats;
-        let limit = stats.peak_bytes + stats.peak_bytes / 8 + CACHE_SLACK;
+        let limit = stats.peak_bytes + stats.peak_bytes / 2 + CACHE_SLACK;
         while stats.live_bytes + stats.cached_bytes > limit {
             let oldest = state
                 .free
@@ -260,9 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn a_larger_block_serves_up_to_half_of_its_size_and_goes_back_to_its_class() {
+        let allocator = Arc::new(Allocator::default());
+        drop(allocator.allocate(1 << 20).unwrap());
+        assert!(allocator.stats().cached_bytes == 1 << 20);
+        drop(allocator.allocate((1 << 19) - 1000).unwrap());
+        assert_eq!(allocator.stats().cached_bytes, (1 << 20) + (1 << 19), "too small for it");
+        allocator.empty();
+        drop(allocator.allocate(1 << 20).unwrap());
+        drop(allocator.allocate((1 << 19) + 1000).unwrap());
+        drop(allocator.allocate(1 << 20).unwrap());
+        assert_eq!(allocator.stats().cached_bytes, 1 << 20);
+    }
+
+    #[test]
     fn the_cache_is_bounded_and_drops_the_oldest() {
         let allocator = Arc::new(Allocator::default());
-        let limit = |peak: usize| peak + peak / 8 + CACHE_SLACK;
+        let limit = |peak: usize| peak + peak / 2 + CACHE_SLACK;
         for step in 1..60 {
             let len = step << 20;
             drop(allocator.allocate(len).unwrap());
