@@ -14,6 +14,7 @@ const UNSAFE: &[&str] = &[
     "benches/peers/harness/src/memory.rs",
     "crates/cpu/src/kernels/",
     "crates/cpu/src/alloc.rs",
+    "crates/cpu/src/team.rs",
     "crates/cuda/src/emulator.rs",
     "crates/cuda/src/gpu.rs",
     "crates/cuda/src/graph.rs",
