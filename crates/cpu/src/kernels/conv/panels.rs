@@ -64,6 +64,9 @@ pub(crate) fn pack_panel(
     let width = panel.len() / taps;
     let count = width.min(outputs - first);
     let [output_step, input_step] = weights.steps;
+    if output_step > input_step {
+        return pack_far(weights, elements, [first, count, width], panel);
+    }
     for input in 0..inputs {
         for (element, &[kh, kw]) in elements.iter().enumerate() {
             let from = first * output_step + input * input_step + kh * weights.kernel[1] + kw;
@@ -77,6 +80,36 @@ pub(crate) fn pack_panel(
     }
 }
 
+/// [`pack_panel`] where an output's weights lie side by side and those of the next one far away: a few of them
+/// at a time, so that what is read and what is written stays in the nearest cache meanwhile.
+fn pack_far(
+    weights: &Weights<'_>,
+    elements: &[[usize; 2]],
+    [first, count, width]: [usize; 3],
+    panel: &mut [f32],
+) {
+    let inputs = weights.channels[1];
+    let [output_step, input_step] = weights.steps;
+    for inputs_from in (0..inputs).step_by(BLOCK) {
+        let block = inputs_from..(inputs_from + BLOCK).min(inputs);
+        for (element, &[kh, kw]) in elements.iter().enumerate() {
+            let start = (element * inputs + block.start) * width;
+            let to = &mut panel[start..start + block.len() * width];
+            let from = first * output_step + kh * weights.kernel[1] + kw;
+            for output in 0..count {
+                let from = &weights.data[from + output * output_step + block.start * input_step..];
+                let from = from.iter().step_by(input_step.max(1));
+                let to = to[output..].iter_mut().step_by(width);
+                to.zip(from).for_each(|(to, &from)| *to = from);
+            }
+            to.chunks_exact_mut(width).for_each(|row| row[count..].fill(0.0));
+        }
+    }
+}
+
+/// How many weights of an output are moved at a time: a cache line of them.
+const BLOCK: usize = 16;
+
 /// Writes a panel of gradients, laid out as [`pack_panel`] has weights, to the rows
 /// `[outputs, C, KH, KW]` of its outputs: the sum of its `partials`, added in their order.
 pub(crate) fn store_panel(partials: &[&[f32]], inputs: usize, elements: usize, rows: &mut [f32]) {
@@ -84,13 +117,23 @@ pub(crate) fn store_panel(partials: &[&[f32]], inputs: usize, elements: usize, r
     let Some(width) = partials.first().and_then(|panel| panel.len().checked_div(taps)) else {
         return;
     };
-    let outputs = rows.len() / taps;
-    for input in 0..inputs {
-        for element in 0..elements {
+    let mut sums = vec![0.0; BLOCK * width];
+    for first in (0..taps).step_by(BLOCK) {
+        let count = BLOCK.min(taps - first);
+        for (weight, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
+            let (input, element) = ((first + weight) / elements, (first + weight) % elements);
             let at = (element * inputs + input) * width;
-            let to = rows[input * elements + element..].iter_mut().step_by(taps);
-            for (output, to) in to.take(outputs).enumerate() {
-                *to = partials.iter().map(|panel| panel[at + output]).sum();
+            // A panel's sums for one float of the window lie side by side in each partial.
+            sums.fill(0.0);
+            for partial in partials {
+                for (sum, &part) in sums.iter_mut().zip(&partial[at..][..width]) {
+                    *sum += part;
+                }
+            }
+        }
+        for (output, row) in rows.chunks_exact_mut(taps).enumerate() {
+            for (weight, to) in row[first..first + count].iter_mut().enumerate() {
+                *to = sums[weight * width + output];
             }
         }
     }

@@ -16,10 +16,11 @@ use crate::memory::{In, Out};
 const TASK_PRODUCTS: usize = 1 << 19;
 
 /// Tasks, at most: what is enough for many threads.
-const MOST_TASKS: usize = 64;
+const MOST_TASKS: usize = 32;
 
-/// The most partial sums, and the most floats of all of them.
-const MOST_PARTIALS: usize = 32;
+/// The most partial sums, and the most floats of all of them: adding them up is work that a few threads
+/// would not have.
+const MOST_PARTIALS: usize = 16;
 const MOST_PARTIAL_FLOATS: usize = 1 << 22;
 
 /// Floats of sums that stay in a core's cache while bands pass by: 512 KiB.
