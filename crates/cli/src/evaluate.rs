@@ -4,17 +4,21 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use ferrotape::prelude::zoo;
-use ferrotape::train::{RunConfig, RunFolder, evaluate, format, recipe, test_loader};
+use ferrotape::train::{
+    Member, RunConfig, RunData, RunFolder, evaluate, evaluate_together, format, recipe, test_loader,
+};
 use serde_json::json;
 
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::{data, model};
 
 /// Flags of `eval`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The run's folder, or with --weights a model, such as lenet5.
-    run: PathBuf,
+    /// The run's folder, or with --weights a model, such as lenet5. Of several runs the probabilities are
+    /// averaged: an ensemble.
+    #[arg(required = true)]
+    run: Vec<PathBuf>,
     #[command(flatten)]
     weights: model::Weights,
     #[command(flatten)]
@@ -29,10 +33,16 @@ pub(crate) struct Arguments {
 /// Tests the model of a run or of a file of weights, and prints its figures.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (weights, machine) = (&arguments.weights, &arguments.machine);
-    let name = weights.weights.is_some().then(|| arguments.run.to_string_lossy());
+    let Some((first, others)) = arguments.run.split_first() else { return Ok(()) };
+    let name = weights.weights.is_some().then(|| first.to_string_lossy());
+    if name.is_some() && !others.is_empty() {
+        return Err(Failure::Said(
+            "an ensemble is made of runs, not of files of weights; name their folders, without --weights".into(),
+        ));
+    }
     let saved = match &name {
         Some(name) => recipe(name),
-        None => RunFolder::open(&arguments.run)?.read_config()?,
+        None => RunFolder::open(first)?.read_config()?,
     };
     let channels = zoo::find(&saved.model)?.input[0];
     let normalise = saved.normalise().unwrap_or_else(|| data::usual(channels));
@@ -44,15 +54,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         })?;
     data::check_classes(&source, &data)?;
     if name.is_none() && arguments.source.data.is_none() {
-        data::note_changes(&arguments.run, &data)?;
+        data::note_changes(first, &data)?;
     }
     model::check_images(&source, &data)?;
     let classes = data.train.classes().len();
     let (config, device, network) = match &name {
         Some(name) => model::with_weights(name, weights, machine, classes)?,
-        None => model::restore(&arguments.run, machine, classes)?,
+        None => model::restore(first, machine, classes)?,
     };
-    let result = evaluate(&*network, &device, &config, &test_loader(&data, &config)?)?;
+    let loader = test_loader(&data, &config)?;
+    let result = match others {
+        [] => evaluate(&*network, &device, &config, &loader)?,
+        others => {
+            let mut members = vec![(config.clone(), network, loader)];
+            for run in others {
+                let (config, _, network) = model::restore(run, machine, classes)?;
+                data::check_classes(&config, &data)?;
+                model::check_images(&config, &data)?;
+                // Each sees the images normalised as its own were, in the batches of the first.
+                let normalise = config.normalise().unwrap_or_else(|| data.normalise.clone());
+                let own = RunData { normalise, ..data.clone() };
+                let batch_size = members[0].0.batch_size;
+                let loader = test_loader(&own, &RunConfig { batch_size, ..config.clone() })?;
+                members.push((config, network, loader));
+            }
+            let members: Vec<Member<'_>> = members
+                .iter()
+                .map(|(config, model, loader)| Member { model: &**model, config, loader })
+                .collect();
+            evaluate_together(&members, &device)?
+        }
+    };
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let line = json!({
@@ -65,10 +97,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         writeln!(out, "{line}")?;
         return Ok(());
     }
+    let what = match others.len() {
+        0 => config.model.clone(),
+        others => format!("{} and {others} more together", config.model),
+    };
     writeln!(
         out,
-        "{}: {} of {} test images right, {}; loss {}",
-        config.model,
+        "{what}: {} of {} test images right, {}; loss {}",
         result.confusion.correct(),
         result.confusion.total(),
         format::percent(result.accuracy()),

@@ -10,14 +10,16 @@ mod model;
 mod picture;
 mod plan;
 mod predict;
+mod samples;
 mod summary;
 mod train;
 mod zoo;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Train, evaluate and inspect convolutional networks.
 #[derive(Debug, Parser)]
@@ -37,10 +39,17 @@ enum Command {
     Predict(predict::Arguments),
     /// Write a file of weights as safetensors: from torch.save, or in another float type.
     Convert(convert::Arguments),
+    /// Draw training images as a model sees them, augmented.
+    Samples(Box<samples::Arguments>),
     /// Print the layers of a model with shapes, parameters and multiply-adds.
     Summary(summary::Arguments),
     /// List the models with what they take: parameters, multiply-adds, memory.
     Zoo(zoo::Arguments),
+    /// Print what a shell needs to complete commands and flags.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Say what of this machine is used: CPU features, threads, devices.
     Doctor(doctor::Arguments),
 }
@@ -56,6 +65,12 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Samples(arguments) => samples::run(&arguments),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "ferrotape", &mut text);
+            std::io::stdout().write_all(&text).map_err(error::Failure::from)
+        }
         Command::Summary(arguments) => summary::run(&arguments),
         Command::Zoo(arguments) => zoo::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// Write a checkpoint every so many steps too, not only after each epoch.
     #[arg(long, value_name = "STEPS")]
     checkpoint_every: Option<usize>,
+    /// Write event files for TensorBoard into the run's folder (tensorboard --logdir runs).
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     weights: model::Weights,
     /// Names that training leaves as they are, with `*` for any characters, such as "layer1.*";
@@ -69,7 +72,7 @@ pub(crate) struct Arguments {
 }
 
 /// The flags that say what a run is.
-const ALL: [&str; 46] = [
+const ALL: [&str; 47] = [
     "model",
     "config",
     "data",
@@ -81,6 +84,7 @@ const ALL: [&str; 46] = [
     "seed",
     "limit",
     "checkpoint_every",
+    "tensorboard",
     "weights",
     "except",
     "freeze",
@@ -144,6 +148,7 @@ impl Arguments {
             seed: self.seed.unwrap_or(base.seed),
             limit: self.limit.or(base.limit),
             checkpoint_every: self.checkpoint_every.or(base.checkpoint_every),
+            tensorboard: self.tensorboard || base.tensorboard,
             device: self.machine.device.clone().unwrap_or(base.device),
             dtype: self.machine.dtype.clone().unwrap_or(base.dtype),
             threads: self.machine.threads.or(base.threads),

@@ -126,6 +126,8 @@ pub struct RunConfig {
     /// one at the end of an epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<usize>,
+    /// Whether event files for TensorBoard are written: scalars, histograms of the weights, filters, the graph.
+    pub tensorboard: bool,
     /// The file of the weights to begin with; absent for those that the seed gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
@@ -194,6 +196,7 @@ impl Default for RunConfig {
             cutmix: 0.0,
             limit: None,
             checkpoint_every: None,
+            tensorboard: false,
             weights: None,
             except: Vec::new(),
             freeze: Vec::new(),
@@ -402,7 +405,13 @@ impl RunConfig {
     }
 
     /// How the images of a batch are mixed.
-    pub(crate) fn mixing(&self) -> Mixing {
+    ///
+    /// ```
+    /// let config = ferrotape_train::RunConfig { mixup: 0.2, ..Default::default() };
+    /// assert!(config.mixing().is_any());
+    /// ```
+    #[must_use]
+    pub fn mixing(&self) -> Mixing {
         Mixing { mixup: self.mixup, cutmix: self.cutmix }
     }
 

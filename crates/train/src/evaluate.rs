@@ -1,7 +1,7 @@
 //! How good a model is on data that it was not trained on.
 
 use ferrotape_backend::{DType, Device};
-use ferrotape_data::Loader;
+use ferrotape_data::{HostBatch, Loader};
 use ferrotape_nn::Classifier;
 
 use crate::config::RunConfig;
@@ -132,16 +132,105 @@ pub fn evaluate(
         let probabilities: Vec<f32> =
             outcome.scores.cast(DType::F32)?.softmax(1)?.array().to_vec()?;
         confusion.add_logits(&probabilities, &batch.labels)?;
-        let classes = confusion.classes();
-        let rows = probabilities.chunks_exact(classes.max(1));
-        for ((row, &label), &index) in rows.zip(&batch.labels).zip(&batch.indices) {
-            let predicted = argmax(row).ok_or_else(|| {
-                Error::Figures(format!("the model's probabilities for sample {index} are no numbers, so it has diverged; \
-                     train again with a smaller learning rate (--lr)"))
-            })?;
-            let probability = row[predicted];
-            let truth = label as usize;
-            predictions.push(Prediction { index, truth, predicted, probability });
+        predict_rows(&probabilities, &batch, confusion.classes(), &mut predictions)?;
+    }
+    Ok(Evaluation { loss: loss.value().unwrap_or(0.0), confusion, predictions })
+}
+
+/// Reads the predictions off the probabilities of a batch.
+fn predict_rows(
+    probabilities: &[f32],
+    batch: &HostBatch,
+    classes: usize,
+    predictions: &mut Vec<Prediction>,
+) -> Result<()> {
+    let rows = probabilities.chunks_exact(classes.max(1));
+    for ((row, &label), &index) in rows.zip(&batch.labels).zip(&batch.indices) {
+        let predicted = argmax(row).ok_or_else(|| {
+            Error::Figures(format!(
+                "the model's probabilities for sample {index} are no numbers, so it has diverged; train again \
+                 with a smaller learning rate (--lr)"
+            ))
+        })?;
+        let (probability, truth) = (row[predicted], label as usize);
+        predictions.push(Prediction { index, truth, predicted, probability });
+    }
+    Ok(())
+}
+
+/// A model of an ensemble: how it computes, and the batches as it wants them normalised.
+#[derive(Clone, Copy)]
+pub struct Member<'a> {
+    /// The model.
+    pub model: &'a dyn Classifier,
+    /// Its configuration.
+    pub config: &'a RunConfig,
+    /// The images, in the same batches for all members.
+    pub loader: &'a Loader,
+}
+
+/// Runs several models over the same images and averages their probabilities: an ensemble. The loss is the
+/// mean of `-log p` of the right class.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// # let make = |seed| -> ferrotape_backend::Result<_> {
+/// #     Sequential::new(&Init::new(&device, Rng::new(seed))).add(Flatten::new)?.add(LinearConfig::new(2, 2))
+/// # };
+/// use ferrotape_train::{Member, evaluate_together, test_loader};
+///
+/// let (models, loader) = ([make(1)?, make(2)?], test_loader(&data, &config)?);
+/// let members = models.each_ref().map(|model| Member { model, config: &config, loader: &loader });
+/// let result = evaluate_together(&members, &device)?;
+/// assert_eq!(result.predictions.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// No members, or members with other batches; as [`evaluate`].
+pub fn evaluate_together(members: &[Member<'_>], device: &Device) -> Result<Evaluation> {
+    let Some(first) = members.first() else {
+        return Err(Error::Figures("an ensemble needs at least one model; name one".into()));
+    };
+    let classes = first.loader.dataset().classes().len();
+    let mut loss = RunningMean::default();
+    let mut confusion = Confusion::new(classes);
+    let mut predictions = Vec::with_capacity(first.loader.dataset().len());
+    let mut epochs: Vec<_> = members.iter().map(|member| member.loader.epoch(0)).collect();
+    loop {
+        let mut sum: Vec<f64> = Vec::new();
+        let mut batch: Option<HostBatch> = None;
+        for (member, epoch) in members.iter().zip(&mut epochs) {
+            let Some(own) = epoch.next().transpose()? else { continue };
+            if batch.as_ref().is_some_and(|batch| batch.indices != own.indices) {
+                return Err(Error::Figures("the models of an ensemble need the same batches".into()));
+            }
+            let precision = Precision::of(member.config)?;
+            let (images, _) = upload(device, precision, &own)?;
+            let pass = precision.eval(device);
+            let scores = member.model.scores(&pass, &pass.input(images)?)?;
+            let found: Vec<f32> = scores.cast(DType::F32)?.softmax(1)?.array().to_vec()?;
+            sum.resize(found.len(), 0.0);
+            sum.iter_mut().zip(&found).for_each(|(sum, &p)| *sum += f64::from(p));
+            batch = Some(own);
+        }
+        let Some(batch) = batch else { break };
+        let mean: Vec<f32> = sum.iter().map(|sum| (sum / members.len() as f64) as f32).collect();
+        confusion.add_logits(&mean, &batch.labels)?;
+        predict_rows(&mean, &batch, classes, &mut predictions)?;
+        for (row, &label) in mean.chunks_exact(classes.max(1)).zip(&batch.labels) {
+            let right = f64::from(row[label as usize]).max(f64::from(f32::MIN_POSITIVE));
+            loss.add(-right.ln(), 1);
         }
     }
     Ok(Evaluation { loss: loss.value().unwrap_or(0.0), confusion, predictions })

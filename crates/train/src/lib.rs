@@ -8,6 +8,7 @@
 //! - [`config`] is the effective configuration of a run, as TOML;
 //! - [`run_folder`] keeps a run's files, written so that none is ever half there;
 //! - [`progress`] tells a person, a log or a program how the run is going;
+//! - [`tensorboard`] writes what TensorBoard shows;
 //! - [`report`] draws the run as one self-contained HTML page;
 //! - [`mod@format`] writes numbers the same way in all of them.
 //!
@@ -54,13 +55,14 @@ pub mod record;
 pub mod report;
 mod run;
 pub mod run_folder;
+pub mod tensorboard;
 mod trainer;
 
 pub use atomic::write_atomically;
 pub use checkpoint::Checkpoint;
 pub use config::RunConfig;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Prediction, evaluate};
+pub use evaluate::{Evaluation, Member, Prediction, evaluate, evaluate_together};
 pub use loaders::{augmentation, test_loader, train_loader};
 pub use precision::Precision;
 pub use recipe::recipe;

@@ -10,6 +10,8 @@ mod html;
 mod pictures;
 mod sections;
 
+pub(crate) use pictures::filter_sheet;
+
 use crate::metrics::Confusion;
 use crate::{EpochRecord, FinalRecord, Result, RunConfig};
 

@@ -1,5 +1,7 @@
 //! A whole run: train, test, and write down what came of it.
 
+mod events;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use crate::report::{Environment, FilterBank, LayerRow, MistakePicture, ReportDat
 use crate::run_folder::{BEST, CHECKPOINT, MODEL};
 use crate::trainer::Trainer;
 use crate::{EpochRecord, Error, FinalRecord, Precision, Record, Result, RunFolder};
+use events::Events;
 
 /// The data of a run, and how its pixels are normalised.
 ///
@@ -178,6 +181,7 @@ impl Run<'_> {
             folder.write_checkpoint(&checkpoint.to_bytes()?)
         };
         let data = &parts.rest;
+        let mut events = Events::begin(folder.path(), &trainer, self.model, self.device, data)?;
         while !trainer.is_over() {
             let epoch = trainer.next_epoch();
             let mut record = trainer.epoch_with(epoch, loader, reporter, &mut |trainer| {
@@ -209,6 +213,7 @@ impl Run<'_> {
             }
             reporter.epoch_finished(&record);
             folder.append(&Record::Epoch(record.clone()))?;
+            events.epoch(&record, trainer.steps(), self.model)?;
             save(&trainer, folder)?;
             epochs.push(record);
         }
@@ -222,6 +227,7 @@ impl Run<'_> {
         }
         let test = evaluate(self.model, self.device, config, &test_loader(data, config)?)?;
         folder.write_model(&self.model.state_dict()?.to_bytes()?)?;
+        events.end(&test, trainer.steps(), &filters(self.model)?)?;
         let mut result = FinalRecord {
             model: config.model.clone(),
             epochs: epochs.len(),

@@ -39,6 +39,19 @@ impl<'a, R> Matrix<'a, R> {
         Ok(Matrix { data, offset, sizes, strides })
     }
 
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        self.sizes
+    }
+
+    pub(crate) fn strides(&self) -> [isize; 2] {
+        self.strides
+    }
+
+    /// Where the element at `[0, 0]` is; nowhere in particular if there is none.
+    pub(crate) fn start(&self) -> *const R {
+        self.data.as_ptr().wrapping_add(self.offset)
+    }
+
     /// Row-major with `pitch` elements from one row to the next.
     pub(crate) fn rows(data: &'a [R], sizes: [usize; 2], pitch: usize) -> Result<Self> {
         Matrix::new(data, 0, sizes, [pitch as isize, 1])
@@ -76,6 +89,26 @@ impl<'a, R> MatrixMut<'a, R> {
         let strides = [pitch as isize, 1];
         within(data.len(), 0, sizes, strides)?;
         Ok(MatrixMut { start: data.as_mut_ptr(), sizes, strides, owner: PhantomData })
+    }
+}
+
+impl MatrixMut<'_, f32> {
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        self.sizes
+    }
+
+    /// Writes an element, or adds to it. One that is not there is left alone.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, [row, column]: [usize; 2], value: f32, adds: bool) {
+        if row >= self.sizes[0] || column >= self.sizes[1] {
+            return;
+        }
+        let at = row as isize * self.strides[0] + column as isize * self.strides[1];
+        // SAFETY: the element is one of the matrix, which is exclusive.
+        unsafe {
+            let to = self.start.offset(at);
+            *to = if adds { *to + value } else { value };
+        }
     }
 }
 

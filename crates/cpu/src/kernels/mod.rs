@@ -4,6 +4,7 @@
 pub(crate) mod columns;
 pub(crate) mod conv;
 pub(crate) mod dispatch;
+pub(crate) mod dots;
 pub(crate) mod gemm;
 pub(crate) mod images;
 pub(crate) mod math;
@@ -14,3 +15,4 @@ pub(crate) mod resample;
 pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod split;
+pub(crate) mod sweep;

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use ferrotape_backend::{Array, DType, Result, check};
 
-use crate::Cpu;
-use crate::kernels::gemm::{Blocks, Matrix, multiply};
+use crate::kernels::dots::Dots;
+use crate::kernels::gemm::{Blocks, Matrix, MatrixMut, multiply};
 use crate::kernels::real::Real;
 use crate::kernels::split::for_each_part;
+use crate::kernels::sweep::Sweep;
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
+use crate::{Cpu, Level};
 
 /// Multiply-adds of a task: what takes some tens of microseconds.
 const TASK_PRODUCTS: usize = 1 << 21;
@@ -23,8 +25,20 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     let (a, b) = (of_type(a, dtype)?, of_type(b, dtype)?);
     let run = |c: &mut Array| {
         open([&*a, &*b], [&*c], |[a, b], [c]| match dtype {
-            DType::F64 => product::<f64>(cpu, sizes, [a, b], c, accumulate),
-            _ => product::<f32>(cpu, sizes, [a, b], c, accumulate),
+            DType::F64 => product::<f64>(cpu, sizes, [a, b], c, multiply_on(accumulate)),
+            _ if cpu.level.level() == Level::Portable => {
+                product::<f32>(cpu, sizes, [a, b], c, multiply_on(accumulate))
+            }
+            _ => product::<f32>(cpu, sizes, [a, b], c, |a, b, c| {
+                if Dots::fit(&a, &b) {
+                    cpu.level.run_kernel(Dots { a, b, c, accumulate });
+                } else if Sweep::fit(&a, &b) {
+                    cpu.level.run_kernel(Sweep { a, b, c, accumulate });
+                } else {
+                    return multiply(a, b, c, accumulate);
+                }
+                Ok(())
+            }),
         })
     };
     if c.dtype() == dtype {
@@ -52,12 +66,19 @@ fn block([m, k, n]: [usize; 3]) -> [usize; 2] {
     if m >= n { [cut(m), n] } else { [m, cut(n)] }
 }
 
+/// [`multiply`], as [`product`] wants it.
+fn multiply_on<R: Real>(
+    accumulate: bool,
+) -> impl Fn(Matrix<'_, R>, Matrix<'_, R>, &mut MatrixMut<'_, R>) -> Result<()> + Sync {
+    move |a, b, c| multiply(a, b, c, accumulate)
+}
+
 fn product<R: Real>(
     cpu: &Cpu,
     [batch, m, k, n]: [usize; 4],
     operands: [In<'_>; 2],
     mut c: Out<'_>,
-    accumulate: bool,
+    multiply: impl Fn(Matrix<'_, R>, Matrix<'_, R>, &mut MatrixMut<'_, R>) -> Result<()> + Sync,
 ) -> Result<()> {
     let layout = c.layout;
     let blocks = Blocks::new(c.buffer::<R>()?, layout, block([m, k, n]))?;
@@ -68,7 +89,7 @@ fn product<R: Real>(
         let b = matrix::<R>(operands[1], place.image, [k, n])?;
         let a = a.row_range(place.rows[0], place.rows[1])?;
         let b = b.column_range(place.columns[0], place.columns[1])?;
-        multiply(a, b, &mut c, accumulate)
+        multiply(a, b, &mut c)
     })
 }
 

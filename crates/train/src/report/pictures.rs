@@ -90,6 +90,45 @@ pub(super) fn filters(bank: &FilterBank) -> Result<String> {
     Ok(html + "</ul></div>")
 }
 
+/// A picture as a file.
+pub(crate) struct Sheet {
+    pub(crate) png: Vec<u8>,
+    /// Height, width and channels.
+    pub(crate) size: [usize; 3],
+}
+
+/// The first input channel of a layer's filters, side by side on white.
+pub(crate) fn filter_sheet(bank: &FilterBank) -> Result<Sheet> {
+    let FilterBank { out, inputs, height, width, .. } = *bank;
+    check(bank.values.len(), &[out, inputs, height, width], || bank.layer.clone())?;
+    let finite = bank.values.iter().filter(|value| value.is_finite());
+    let most = finite.fold(0f32, |most, value| most.max(value.abs()));
+    let shown = out.min(MOST_OUT);
+    let across = (1..=shown).find(|n| n * n >= shown).unwrap_or(1);
+    // Weights are squares of eight pixels, with one of their size between two filters.
+    const SQUARE: usize = 8;
+    let (wide, high) = (across * (width + 1), shown.div_ceil(across).max(1) * (height + 1));
+    let size = [high * SQUARE, wide * SQUARE, 3];
+    let mut pixels = vec![255u8; size.iter().product()];
+    let filters = bank.values.chunks_exact((inputs * height * width).max(1)).take(shown);
+    for (number, filter) in filters.enumerate() {
+        let (top, left) = (number / across * (height + 1), number % across * (width + 1));
+        for (i, &weight) in filter[..height * width].iter().enumerate() {
+            let [r, g, b, share] = colour(weight, most).map(u32::from);
+            let mixed = [r, g, b].map(|c| ((c * share + 255 * (255 - share)) / 255) as u8);
+            for y in 0..SQUARE {
+                for x in 0..SQUARE {
+                    let row = (top + i / width) * SQUARE + y;
+                    let at = (row * size[1] + (left + i % width) * SQUARE + x) * 3;
+                    pixels[at..at + 3].copy_from_slice(&mixed);
+                }
+            }
+        }
+    }
+    let png = encoded(&pixels, size[1], size[0], png::ColorType::Rgb)?;
+    Ok(Sheet { png, size })
+}
+
 /// A weight to two significant digits, which is what the eye tells apart.
 fn short(weight: f32) -> String {
     setting(format!("{weight:.1e}").parse().unwrap_or(f64::from(weight)))
@@ -169,6 +208,12 @@ fn check(values: usize, shape: &[usize], name: impl Fn() -> String) -> Result<()
 
 /// A PNG of 8 bits a channel, inside the page.
 fn data_uri(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) -> Result<String> {
+    let file = encoded(pixels, width, height, kind)?;
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(file)))
+}
+
+/// A PNG of 8 bits a channel.
+fn encoded(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| {
         Error::Figures(format!("a picture of {width} x {height} cannot be drawn: {e}"))
     };
@@ -181,7 +226,7 @@ fn data_uri(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) ->
     let mut writer = encoder.write_header().map_err(|e| failed(&e))?;
     writer.write_image_data(pixels).map_err(|e| failed(&e))?;
     writer.finish().map_err(|e| failed(&e))?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(file)))
+    Ok(file)
 }
 
 #[cfg(test)]
