@@ -213,7 +213,9 @@ pub fn evaluate_together(members: &[Member<'_>], device: &Device) -> Result<Eval
         for (member, epoch) in members.iter().zip(&mut epochs) {
             let Some(own) = epoch.next().transpose()? else { continue };
             if batch.as_ref().is_some_and(|batch| batch.indices != own.indices) {
-                return Err(Error::Figures("the models of an ensemble need the same batches".into()));
+                return Err(Error::Figures(
+                    "the models of an ensemble need the same batches".into(),
+                ));
             }
             let precision = Precision::of(member.config)?;
             let (images, _) = upload(device, precision, &own)?;

@@ -86,7 +86,13 @@ impl EventFile {
     }
 
     /// A picture as PNG, with its height, width and channels.
-    pub fn picture(&mut self, tag: &str, step: u64, [height, width, channels]: [usize; 3], png: &[u8]) {
+    pub fn picture(
+        &mut self,
+        tag: &str,
+        step: u64,
+        [height, width, channels]: [usize; 3],
+        png: &[u8],
+    ) {
         let mut image = Message::default();
         image
             .integer(1, height as u64)
@@ -224,7 +230,8 @@ mod tests {
 
     #[test]
     fn histograms_count_every_finite_value_once() {
-        for values in [vec![], vec![f32::NAN], vec![1.0; 5], (0..1000).map(|i| i as f32).collect()] {
+        for values in [vec![], vec![f32::NAN], vec![1.0; 5], (0..1000).map(|i| i as f32).collect()]
+        {
             let message = histogram(&values);
             let finite = values.iter().filter(|value| value.is_finite()).count();
             let counted = message.clone_doubles(7).iter().sum::<f64>();

@@ -212,3 +212,26 @@ fn a_dry_run_says_what_would_be_and_writes_nothing() {
     assert!(json[0]["memory_bytes"].as_u64().unwrap() > 61_706 * 4 * 3, "{}", json[0]);
     assert_eq!(names(place.path()), ["bars"]);
 }
+
+#[test]
+fn events_and_samples_are_written_and_several_runs_are_tested_together() {
+    let place = place();
+    let train = |out: &str, flags: &str| {
+        let all = format!("train lenet5 --data bars --epochs 1 --batch-size 8 --out {out} {flags}");
+        ferrotape_in(place.path(), all.split_whitespace()).succeeded();
+    };
+    train("first", "--tensorboard");
+    train("second", "--seed 7");
+    let events = names(&place.path().join("first/tensorboard"));
+    assert!(events.len() == 1 && events[0].starts_with("events.out.tfevents."), "{events:?}");
+    let together = ferrotape_in(place.path(), ["eval", "first", "second", "--json"]).json_lines();
+    let alone = ferrotape_in(place.path(), ["eval", "first", "--json"]).json_lines();
+    assert_eq!(together[0]["test_images"], alone[0]["test_images"]);
+    assert_ne!(together[0]["test_loss"], alone[0]["test_loss"]);
+    let flags = "samples lenet5 --data bars --images 2 --times 3 --flip --cutmix 1 --out drawn.png";
+    ferrotape_in(place.path(), flags.split(' ')).succeeded();
+    let drawn = image::open(place.path().join("drawn.png")).unwrap();
+    assert_eq!((drawn.width(), drawn.height()), (4 + 4 * 88, 4 + 2 * 88));
+    let shell = ferrotape_in(place.path(), ["completions", "bash"]);
+    assert!(shell.succeeded().contains("--resume"));
+}

@@ -64,7 +64,13 @@ impl Kernel for Dots<'_, '_> {
                 unsafe {
                     if const { S::ACCUMULATORS >= 16 } {
                         while i + 4 <= m {
-                            tile::<S, 4>(simd, std::array::from_fn(|t| row(i + t)), b, count, &mut sums[i..]);
+                            tile::<S, 4>(
+                                simd,
+                                std::array::from_fn(|t| row(i + t)),
+                                b,
+                                count,
+                                &mut sums[i..],
+                            );
                             i += 4;
                         }
                     }

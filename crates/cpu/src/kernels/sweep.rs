@@ -52,9 +52,7 @@ impl Kernel for Sweep<'_, '_> {
         for first in (0..n).step_by(STRETCH) {
             let width = (n - first).min(STRETCH);
             sums[..m].fill([simd.splat(0.0); VECTORS]);
-            let row = |kk: usize| {
-                b.wrapping_offset(kk as isize * b_step).wrapping_add(first)
-            };
+            let row = |kk: usize| b.wrapping_offset(kk as isize * b_step).wrapping_add(first);
             // SAFETY: `a` has `m` rows of `k` elements, as the matrix checked; those of `b` have `width`
             // elements from `first` on, side by side.
             unsafe {
@@ -116,7 +114,8 @@ unsafe fn add_rows<S: Simd, const D: usize>(
         let mut acc = sums[whole];
         for (factor, row) in factors.into_iter().zip(rows) {
             // SAFETY: `whole * LANES + rest == width`.
-            acc = simd.mul_add(factor, unsafe { simd.load_part(row.add(whole * LANES), rest) }, acc);
+            acc =
+                simd.mul_add(factor, unsafe { simd.load_part(row.add(whole * LANES), rest) }, acc);
         }
         sums[whole] = acc;
     }
