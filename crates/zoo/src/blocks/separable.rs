@@ -4,7 +4,8 @@
 use ferrotape_autograd::Tensor;
 use ferrotape_backend::Result;
 use ferrotape_nn::{
-    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Init, Layer, Module, Pass, Path,
+    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Init, Layer, Module, NormActivation, Pass,
+    Path, conv_norm_act,
 };
 
 /// What a [`SeparableBlock`] is made from.
@@ -92,8 +93,9 @@ pub fn separable_block(init: &Init, config: SeparableConfig) -> Result<Separable
 impl Layer for SeparableBlock {
     fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
         cx.within(self, || {
-            let x = self.norm1.forward(cx, &self.depthwise.forward(cx, x)?)?.relu()?;
-            self.norm2.forward(cx, &self.pointwise.forward(cx, &x)?)?.relu()
+            let relu = NormActivation::Relu;
+            let x = conv_norm_act(cx, &self.depthwise, &self.norm1, None, relu, x)?;
+            conv_norm_act(cx, &self.pointwise, &self.norm2, None, relu, &x)
         })
     }
 

@@ -5,8 +5,8 @@ use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Error, Result};
 use ferrotape_nn::{
     AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Distribution,
-    Dropout, DropoutConfig, Init, Layer, Linear, LinearConfig, Module, Pass, Path, PoolConfig,
-    Scaling, Sequential, max_pool2d,
+    Dropout, DropoutConfig, Init, Layer, Linear, LinearConfig, Module, NormActivation, Pass, Path,
+    PoolConfig, Scaling, Sequential, conv_norm_act, max_pool2d,
 };
 
 use super::GoogLeNetConfig;
@@ -59,12 +59,9 @@ impl BasicConv2d {
 
 impl Layer for BasicConv2d {
     fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
-        cx.within(self, || {
-            let x = self.conv.forward(cx, x)?;
-            match &self.bn {
-                Some(bn) => bn.forward(cx, &x)?.relu(),
-                None => x.relu(),
-            }
+        cx.within(self, || match &self.bn {
+            Some(bn) => conv_norm_act(cx, &self.conv, bn, None, NormActivation::Relu, x),
+            None => self.conv.forward(cx, x)?.relu(),
         })
     }
 
