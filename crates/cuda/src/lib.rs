@@ -22,7 +22,7 @@
 //!
 //! # Features
 //! `emulator`: the kernels compiled by the host's C++ compiler and run on the host, block by block, by
-//! [`emulated`]. It is slow and for tests: the same texts pass the conformance kit on machines without a GPU.
+//! `emulated`. It is slow and for tests: the same texts pass the conformance kit on machines without a GPU.
 
 mod args;
 mod backend;

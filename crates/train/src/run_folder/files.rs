@@ -54,7 +54,7 @@ impl RunFolder {
         self.write(MODEL, bytes)
     }
 
-    /// Writes `checkpoint.safetensors` from the bytes of a [`Checkpoint`](crate::Checkpoint).
+    /// Writes `checkpoint.safetensors` from the bytes of a [`Checkpoint`].
     ///
     /// # Errors
     ///
