@@ -51,3 +51,42 @@ fn batch_norm_in_eval_obeys_the_laws() {
         )?)
     });
 }
+
+/// Images and a residual of their shape. There is no ReLU: a difference quotient at its kink is no
+/// derivative. That it is what it means is a law of `fused.rs`.
+fn with_residual() -> impl Strategy<Value = (Vec<Input>, f64)> {
+    (images(3), 1e-5..0.1).prop_flat_map(|(mut shape, eps)| {
+        shape[0] += 2;
+        (inputs(vec![shape.clone(), shape], Values::Any), Just(eps))
+    })
+}
+
+#[test]
+fn batch_norm_with_a_residual_obeys_the_laws_in_training() {
+    for_all(with_residual(), |device, (inputs, eps)| {
+        Ok(check_op!(
+            device,
+            &inputs,
+            |x| Ok(x[0].batch_norm_act_train(None, eps, Some(&x[1]), false)?.0),
+            eps
+        )?)
+    });
+}
+
+#[test]
+fn batch_norm_with_a_residual_obeys_the_laws_in_eval() {
+    for_all(with_residual(), |device, (mut inputs, eps)| {
+        let channels = inputs[0].shape()[1];
+        inputs.push(Input::new([channels], vec![0.3; channels])?.constant());
+        inputs.push(Input::new([channels], vec![1.7; channels])?.constant());
+        Ok(check_op!(
+            device,
+            &inputs,
+            |x| {
+                let stats = [x[2].array(), x[3].array()];
+                x[0].batch_norm_act_eval(stats, None, eps, Some(&x[1]), false)
+            },
+            eps
+        )?)
+    });
+}
