@@ -103,7 +103,8 @@ const HELPERS: u64 = ROUND - 1;
 // helpers read it after they joined an open round, which the writer's release store of `state` comes before.
 // The closure that it points to is `Sync`.
 unsafe impl Sync for Board {}
-// SAFETY: as above; a pointer to a `Sync` closure may be sent, and it is null when nobody works.
+// SAFETY: as above; a pointer to a `Sync` closure may be sent. One that dangles, after the work, is looked at by
+// nobody, because the work is closed.
 unsafe impl Send for Board {}
 
 impl Board {

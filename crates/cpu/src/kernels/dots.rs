@@ -4,6 +4,8 @@
 //! Such a product is read once and computed little, so nothing is packed. Columns are taken a few at a time,
 //! and a stretch of the sum, so that what is read of the matrix stays in the nearest cache while all rows pass.
 
+use ferrotape_backend::{Error, Result};
+
 use super::dispatch::Kernel;
 use super::gemm::{Matrix, MatrixMut};
 use super::simd::{LANES, Simd};
@@ -36,13 +38,13 @@ impl Dots<'_, '_> {
 }
 
 impl Kernel for Dots<'_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
         let ([m, k], [_, n]) = (self.a.sizes(), self.b.sizes());
         if self.a.sizes()[1] != self.b.sizes()[0] || self.c.sizes() != [m, n] || m > MOST_ROWS {
-            return;
+            return Err(Error::shape("the sizes of a matrix product do not fit"));
         }
         let (a, b) = (self.a.start(), self.b.start());
         let (a_step, b_step) = (self.a.strides()[0], self.b.strides()[1]);
@@ -86,6 +88,7 @@ impl Kernel for Dots<'_, '_> {
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 //! The matrix is read once, in stretches of its rows that lie side by side in memory; the rows of the result
 //! stay in a near cache while a stretch of all rows passes. Nothing is packed.
 
+use ferrotape_backend::{Error, Result};
+
 use super::dispatch::Kernel;
 use super::gemm::{Matrix, MatrixMut};
 use super::simd::{LANES, Simd};
@@ -12,7 +14,7 @@ use super::simd::{LANES, Simd};
 const VECTORS: usize = 32;
 
 /// Elements of a stretch.
-const STRETCH: usize = VECTORS * LANES;
+pub(crate) const STRETCH: usize = VECTORS * LANES;
 
 /// Rows of `a`, at most: more are worth packing the matrix.
 pub(crate) const MOST_ROWS: usize = 32;
@@ -38,13 +40,13 @@ impl Sweep<'_, '_> {
 }
 
 impl Kernel for Sweep<'_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
         let ([m, k], [_, n]) = (self.a.sizes(), self.b.sizes());
         if k != self.b.sizes()[0] || self.c.sizes() != [m, n] || m > MOST_ROWS {
-            return;
+            return Err(Error::shape("the sizes of a matrix product do not fit"));
         }
         let (a, [down, right]) = (self.a.start(), self.a.strides());
         let (b, b_step) = (self.b.start(), self.b.strides()[0]);
@@ -85,6 +87,7 @@ impl Kernel for Sweep<'_, '_> {
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kernels::dots::Dots;
 use crate::kernels::gemm::{Blocks, Matrix, MatrixMut, multiply};
 use crate::kernels::real::Real;
 use crate::kernels::split::for_each_part;
-use crate::kernels::sweep::Sweep;
+use crate::kernels::sweep::{self, Sweep};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 use crate::{Cpu, Level};
 
@@ -31,13 +31,12 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
             }
             _ => product::<f32>(cpu, sizes, [a, b], c, |a, b, c| {
                 if Dots::fit(&a, &b) {
-                    cpu.level.run_kernel(Dots { a, b, c, accumulate });
+                    cpu.level.run_kernel(Dots { a, b, c, accumulate })
                 } else if Sweep::fit(&a, &b) {
-                    cpu.level.run_kernel(Sweep { a, b, c, accumulate });
+                    cpu.level.run_kernel(Sweep { a, b, c, accumulate })
                 } else {
-                    return multiply(a, b, c, accumulate);
+                    multiply(a, b, c, accumulate)
                 }
-                Ok(())
             }),
         })
     };
@@ -59,11 +58,11 @@ fn of_type(array: &Array, dtype: DType) -> Result<Cow<'_, Array>> {
 /// Rows and columns of the blocks that tasks compute.
 ///
 /// A task reads the whole other operand, so the cut goes through the longer side, and leaves tasks
-/// of at least [`TASK_PRODUCTS`].
-fn block([m, k, n]: [usize; 3]) -> [usize; 2] {
+/// of at least [`TASK_PRODUCTS`], and of stretches of `least` columns.
+fn block([m, k, n]: [usize; 3], least: usize) -> [usize; 2] {
     let tasks = (m.saturating_mul(n).saturating_mul(k) / TASK_PRODUCTS).clamp(1, 64);
     let cut = |length: usize| length.div_ceil(tasks).next_multiple_of(16);
-    if m >= n { [cut(m), n] } else { [m, cut(n)] }
+    if m >= n { [cut(m), n] } else { [m, cut(n).max(least)] }
 }
 
 /// [`multiply`], as [`product`] wants it.
@@ -81,7 +80,10 @@ fn product<R: Real>(
     multiply: impl Fn(Matrix<'_, R>, Matrix<'_, R>, &mut MatrixMut<'_, R>) -> Result<()> + Sync,
 ) -> Result<()> {
     let layout = c.layout;
-    let blocks = Blocks::new(c.buffer::<R>()?, layout, block([m, k, n]))?;
+    // Rows that a few rows of the other operand pass over are read in whole stretches.
+    let by_rows = m <= sweep::MOST_ROWS && operands[1].layout.strides()[2] == 1;
+    let least = if by_rows { sweep::STRETCH } else { 1 };
+    let blocks = Blocks::new(c.buffer::<R>()?, layout, block([m, k, n], least))?;
     let team = cpu.team_for(batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) / 8);
     for_each_part(team, &blocks, |index, mut c| {
         let place = blocks.place(index);

@@ -288,12 +288,11 @@ fn gradients<R: Real>(
     has: Has,
     eps: f64,
     [mut gx, mut gw, mut gb]: [Out<'_>; 3],
-    residual: Option<Out<'_>>,
+    mut residual: Option<Out<'_>>,
 ) -> Result<()> {
     let [gy, x, y] = [Pixels::<R>::new(gy)?, Pixels::new(x)?, Pixels::new(y)?];
     let (mean, rsigma) = (mean.span::<R>()?, inverse_deviation(var.span::<R>()?, eps));
     let pitch = gx.layout.pixel_pitch().unwrap_or(x.channels);
-    let mut residual = residual;
     let passed_pitch =
         residual.as_ref().map_or(pitch, |r| r.layout.pixel_pitch().unwrap_or(x.channels));
     let dense = [x.pitch, gy.pitch, y.pitch, pitch, passed_pitch].iter().all(|&p| p == x.channels);
@@ -350,7 +349,7 @@ fn gradients<R: Real>(
         if has.relu {
             cpu.level.run(PassedApply { gy, x, y, start, count, parameters, gx, passed });
         } else {
-            cpu.level.run(Copy { gy, start, count, wide: center.len(), to: passed });
+            cpu.level.run(CopyRows { gy, start, count, wide: center.len(), to: passed });
             cpu.level.run(GradApply { gy, x, start, count, parameters, gx });
         }
         Ok(())
@@ -486,7 +485,8 @@ impl<R: Real> Loop for PassedApply<'_, R> {
     }
 }
 
-struct Copy<'a, R> {
+/// All of the gradients, which pass where there is no ReLU.
+struct CopyRows<'a, R> {
     gy: Pixels<'a, R>,
     start: usize,
     count: usize,
@@ -494,7 +494,7 @@ struct Copy<'a, R> {
     to: (&'a mut [R], usize),
 }
 
-impl<R: Real> Loop for Copy<'_, R> {
+impl<R: Real> Loop for CopyRows<'_, R> {
     type Output = ();
 
     #[inline(always)]
