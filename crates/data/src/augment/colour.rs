@@ -2,6 +2,7 @@
 
 use ferrotape_backend::Rng;
 
+use super::rectangle::Rectangle;
 use crate::error::{Error, Result};
 use crate::transform::{FloatImage, Transform};
 
@@ -120,39 +121,21 @@ impl Default for RandomErasing {
 
 impl Transform for RandomErasing {
     fn apply(&self, image: &mut FloatImage, rng: Rng) -> Result<()> {
-        for (name, (low, high)) in [("area", self.area), ("ratio", self.ratio)] {
-            if !(low > 0.0 && low <= high && high.is_finite()) {
-                return Err(Error::Transform {
-                    transform: "RandomErasing",
-                    problem: format!(
-                        "its {name} goes from {low} to {high}; give two positive numbers, the smaller first"
-                    ),
-                });
-            }
-        }
+        let (area, ratio) = (self.area, self.ratio);
+        let rectangle = Rectangle { transform: "RandomErasing", area, ratio };
+        rectangle.check()?;
         if rng.uniform_f64(0) >= self.probability {
             return Ok(());
         }
         let [_, height, width] = image.shape();
-        let (low, high) = (libm::log(self.ratio.0), libm::log(self.ratio.1));
-        for attempt in 0..10 {
-            let draw = rng.call(attempt);
-            let share = self.area.0 + (self.area.1 - self.area.0) * draw.uniform_f64(0);
-            let area = share * (height * width) as f64;
-            let ratio = libm::exp(low + (high - low) * draw.uniform_f64(1));
-            let h = libm::round(libm::sqrt(area * ratio)) as usize;
-            let w = libm::round(libm::sqrt(area / ratio)) as usize;
-            if h < 1 || w < 1 || h >= height || w >= width {
-                continue;
+        let fits = |[h, w]: [usize; 2]| (1..height).contains(&h) && (1..width).contains(&w);
+        let Some(([h, w], key)) = rectangle.draw(height * width, rng, fits) else { return Ok(()) };
+        let top = key.below(2, (height - h) as u64 + 1) as usize;
+        let left = key.below(3, (width - w) as u64 + 1) as usize;
+        for (index, row) in image.pixels_mut().chunks_exact_mut(width).enumerate() {
+            if (top..top + h).contains(&(index % height)) {
+                row[left..left + w].fill(self.value);
             }
-            let top = draw.below(2, (height - h) as u64 + 1) as usize;
-            let left = draw.below(3, (width - w) as u64 + 1) as usize;
-            for (index, row) in image.pixels_mut().chunks_exact_mut(width).enumerate() {
-                if (top..top + h).contains(&(index % height)) {
-                    row[left..left + w].fill(self.value);
-                }
-            }
-            return Ok(());
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use ferrotape_backend::Rng;
 
+use super::rectangle::Rectangle;
 use crate::error::{Error, Result};
 use crate::transform::{FloatImage, Transform};
 
@@ -208,20 +209,16 @@ impl Default for RandomResizedCrop {
 }
 
 impl RandomResizedCrop {
+    fn rectangle(&self) -> Rectangle {
+        Rectangle { transform: "RandomResizedCrop", area: self.area, ratio: self.ratio }
+    }
+
     /// Top, left, height and width of the part.
     fn part(&self, height: usize, width: usize, rng: Rng) -> [usize; 4] {
-        let (low, high) = (libm::log(self.ratio.0), libm::log(self.ratio.1));
-        for attempt in 0..10 {
-            let draw = rng.call(attempt);
-            let share = self.area.0 + (self.area.1 - self.area.0) * draw.uniform_f64(0);
-            let area = share * (height * width) as f64;
-            let ratio = libm::exp(low + (high - low) * draw.uniform_f64(1));
-            let w = libm::round(libm::sqrt(area * ratio)) as usize;
-            let h = libm::round(libm::sqrt(area / ratio)) as usize;
-            if (1..=height).contains(&h) && (1..=width).contains(&w) {
-                let top = draw.below(2, (height - h) as u64 + 1) as usize;
-                return [top, draw.below(3, (width - w) as u64 + 1) as usize, h, w];
-            }
+        let fits = |[w, h]: [usize; 2]| (1..=height).contains(&h) && (1..=width).contains(&w);
+        if let Some(([w, h], key)) = self.rectangle().draw(height * width, rng, fits) {
+            let top = key.below(2, (height - h) as u64 + 1) as usize;
+            return [top, key.below(3, (width - w) as u64 + 1) as usize, h, w];
         }
         let whole = width as f64 / height.max(1) as f64;
         let (h, w) = if whole < self.ratio.0 {
@@ -238,16 +235,7 @@ impl RandomResizedCrop {
 
 impl Transform for RandomResizedCrop {
     fn apply(&self, image: &mut FloatImage, rng: Rng) -> Result<()> {
-        for (name, (low, high)) in [("area", self.area), ("ratio", self.ratio)] {
-            if !(low > 0.0 && low <= high && high.is_finite()) || (name == "area" && high > 1.0) {
-                return Err(Error::Transform {
-                    transform: "RandomResizedCrop",
-                    problem: format!(
-                        "its {name} goes from {low} to {high}; give two positive numbers, the smaller first,                          and no area above 1"
-                    ),
-                });
-            }
-        }
+        self.rectangle().check()?;
         let [channels, height, width] = image.shape();
         if height == 0 || width == 0 {
             return Ok(());

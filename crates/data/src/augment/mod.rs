@@ -3,6 +3,7 @@
 mod colour;
 mod geometry;
 mod mixing;
+mod rectangle;
 
 pub use colour::{ColourJitter, RandomErasing};
 pub use geometry::{RandomAffine, RandomFlip, RandomResizedCrop, RandomTranslate};
