@@ -79,6 +79,13 @@ pub(crate) struct Choices {
     #[arg(long, value_parser = named(&Keep::ALL), help_heading = VALIDATION)]
     keep: Option<Keep>,
 
+    #[command(flatten)]
+    augmentation: Augmentation,
+}
+
+/// What is done to training images, of which what is not given is as the recipe has it too.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Augmentation {
     /// Shift each image by up to so many pixels in each direction.
     #[arg(long, value_name = "PIXELS", help_heading = AUGMENTATION)]
     translate: Option<usize>,
@@ -115,6 +122,7 @@ const AUGMENTATION: &str = "Augmentation";
 impl Choices {
     /// The configuration with what was chosen.
     pub(crate) fn over(&self, base: RunConfig) -> RunConfig {
+        let base = self.augmentation.over(base);
         let list = |given: &Vec<String>, base: Vec<String>| match given.as_slice() {
             [] => base,
             given => given.to_vec(),
@@ -140,6 +148,15 @@ impl Choices {
             validation: self.validation.unwrap_or(base.validation),
             early_stop: self.early_stop.unwrap_or(base.early_stop),
             keep: self.keep.unwrap_or(base.keep),
+            ..base
+        }
+    }
+}
+
+impl Augmentation {
+    /// The configuration with what was chosen.
+    pub(crate) fn over(&self, base: RunConfig) -> RunConfig {
+        RunConfig {
             translate: self.translate.unwrap_or(base.translate),
             flip: self.flip.unwrap_or(base.flip),
             rotate: self.rotate.unwrap_or(base.rotate),

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     #[command(flatten)]
-    choices: choices::Choices,
+    augmentation: choices::Augmentation,
 }
 
 /// The least side of an image in the picture, and the gap between two.
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         )));
     }
     zoo::find(&arguments.model)?;
-    let base = arguments.choices.over(arguments.source.over(recipe(&arguments.model)));
+    let base = arguments.augmentation.over(arguments.source.over(recipe(&arguments.model)));
     let mut config = RunConfig { seed: arguments.seed.unwrap_or(base.seed), ..base };
     config.validate()?;
     let data = data::load(&mut config, None)?;
