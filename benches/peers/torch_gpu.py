@@ -11,17 +11,7 @@ import json
 import sys
 import time
 
-
-def make_model(name):
-    import torch
-    n = torch.nn
-    if name == "lenet5":
-        return n.Sequential(
-            n.Conv2d(1, 6, 5, padding=2), n.Tanh(), n.AvgPool2d(2),
-            n.Conv2d(6, 16, 5), n.Tanh(), n.AvgPool2d(2), n.Flatten(),
-            n.Linear(400, 120), n.Tanh(), n.Linear(120, 84), n.Tanh(), n.Linear(84, 10))
-    import torchvision.models as zoo
-    return getattr(zoo, name)(weights=None)
+from torch_bench import make_model
 
 
 def run_row(mode, row):

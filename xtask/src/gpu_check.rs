@@ -61,6 +61,7 @@ const BINARIES: &[Binary] = &[
 const FILES: &[(&str, &str)] = &[
     ("xtask/gpu/run.sh", "run.sh"),
     ("benches/peers/torch_gpu.py", "torch_gpu.py"),
+    ("benches/peers/torch_bench.py", "torch_bench.py"),
     ("crates/autograd/tests/fixtures/ops", "fixtures/ops"),
     ("crates/parity/tests/fixtures/optim.json", "fixtures/optim.json"),
     ("crates/parity/tests/fixtures/zoo.json", "fixtures/zoo.json"),
