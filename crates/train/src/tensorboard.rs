@@ -43,8 +43,8 @@ pub struct EventFile {
 const BARS: usize = 30;
 
 impl EventFile {
-    /// A new file in a folder, which is made if it is not there. What other files of the folder have for
-    /// `step` and later is done again, and TensorBoard forgets it.
+    /// A new file in a folder, which is made if it is not there, of a run that has taken so many steps. What
+    /// other files of the folder have for later steps is done again, and TensorBoard forgets it.
     ///
     /// # Errors
     /// The folder or the file cannot be made.
@@ -69,7 +69,7 @@ impl EventFile {
             const START: u64 = 1;
             let mut log = Message::default();
             log.integer(1, START);
-            events.event(step, 7, &log);
+            events.event(step + 1, 7, &log);
         }
         Ok(events)
     }
@@ -222,7 +222,7 @@ mod tests {
         let holds = |record: &[u8], part: &[u8]| record.windows(part.len()).any(|w| w == part);
         assert!(holds(&records[0], b"brain.Event:2"));
         // Field 7, two bytes: field 1 is 1.
-        assert!(holds(&records[1], &[0x10, 7, 0x3a, 2, 0x08, 1]));
+        assert!(holds(&records[1], &[0x10, 8, 0x3a, 2, 0x08, 1]));
         assert!(holds(&records[2], b"\x0a\x04loss\x15\x00\x00\x80\x3e"), "{:?}", records[2]);
         let second = EventFile::create(place.path(), 0).unwrap();
         assert_ne!(second.path, events.path);

@@ -1,10 +1,17 @@
 //! Files that other programs read: TensorBoard's own reader opens ours.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
 
 use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+use ferrotape_data::{Normalise, Synthetic};
 use ferrotape_nn::{Conv2dConfig, Flatten, Init, LinearConfig, Sequential};
+use ferrotape_train::progress::{EpochStart, Reporter};
+use ferrotape_train::report::Environment;
 use ferrotape_train::tensorboard::{EventFile, graph};
+use ferrotape_train::{Run, RunConfig, RunData, RunFolder, Stop};
 use serde_json::{Value, json};
 
 /// What reads the events of a folder and prints them as JSON.
@@ -74,7 +81,7 @@ fn tensorboard_reads_what_was_written() {
     first.picture("filters/conv", 3, [2, 3, 1], &png);
     first.flush().unwrap();
     // A run that was killed after step 5 and goes on from its checkpoint at step 3.
-    let mut second = EventFile::create(place.path(), 4).unwrap();
+    let mut second = EventFile::create(place.path(), 3).unwrap();
     second.scalar("train/loss", 4, 7.0);
     second.flush().unwrap();
 
@@ -101,4 +108,58 @@ fn tensorboard_reads_what_was_written() {
     for input in fc[2].as_array().unwrap() {
         assert!(names.contains(&input), "{input} is no node");
     }
+}
+
+/// Ends the process, as far as a test can, when an epoch begins.
+struct EndsAt(usize);
+
+impl Reporter for EndsAt {
+    fn epoch_started(&mut self, start: &EpochStart) {
+        assert!(start.epoch != self.0, "on purpose");
+    }
+}
+
+#[test]
+fn tensorboard_shows_every_epoch_once_of_a_run_that_was_interrupted_between_two() {
+    let Some(mut python) = python_with("tensorboard") else { return };
+    let device = Device::new(Reference::new());
+    let images = Synthetic::new([1, 4, 4], 2, 12, 1).unwrap();
+    let data = RunData {
+        test: Arc::new(images.others(4)),
+        train: Arc::new(images),
+        normalise: Normalise { mean: vec![0.5], std: vec![0.5] },
+    };
+    let config = RunConfig {
+        model: "line".into(),
+        epochs: 4,
+        batch_size: 4,
+        tensorboard: true,
+        ..RunConfig::default()
+    };
+    let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    let model = model.add(Flatten::new).unwrap().add(LinearConfig::new(16, 2)).unwrap();
+    let run = || Run {
+        model: &model,
+        device: &device,
+        config: &config,
+        environment: Environment::default(),
+        layers: Vec::new(),
+        started: Instant::now(),
+        stop: Stop::default(),
+    };
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path().join("run");
+    let cut = catch_unwind(AssertUnwindSafe(|| {
+        let mut folder = RunFolder::create(Some(&place), "line").unwrap();
+        run().execute(&data, &mut folder, &mut EndsAt(3))
+    }));
+    assert!(cut.is_err());
+    let mut folder = RunFolder::resume(&place).unwrap();
+    run().resume(&data, &mut folder, &mut ()).unwrap();
+
+    let output = python.arg("-c").arg(READER).arg(place.join("tensorboard")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = found["scalars"]["train/loss"].as_array().unwrap().iter().map(|event| &event[0]);
+    assert_eq!(steps.collect::<Vec<_>>(), [3, 6, 9, 12]);
 }
