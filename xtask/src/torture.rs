@@ -25,8 +25,8 @@ pub(crate) struct Args {
     seed: u64,
 }
 
-/// The training: short, with a batch norm's worth of state left out but momentum, augmentation, a schedule and
-/// checkpoints in the middle of epochs.
+/// The training: short, with the recipe's moments, augmentation and schedule, and checkpoints in the middle of
+/// epochs.
 const JOB: &str =
     "lenet5 --data synthetic --limit 320 --epochs 2 --batch-size 32 --checkpoint-every 3";
 

@@ -90,6 +90,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// The array in another float type, if its finite values stay finite there.
 fn within(name: &str, array: &Array, dtype: DType) -> Result<Array> {
     let cast = array.cast(dtype)?;
+    let is_finite = |values: Vec<f32>| values.iter().all(|value| value.is_finite());
+    if dtype == DType::F64 || is_finite(cast.cast(DType::F32)?.to_vec()?) {
+        return Ok(cast);
+    }
     let (before, after) = (array.to_f64_vec()?, cast.to_f64_vec()?);
     let is_lost = |(before, after): &(&f64, &f64)| before.is_finite() && !after.is_finite();
     match before.iter().zip(&after).filter(is_lost).count() {

@@ -39,8 +39,8 @@ pub(crate) fn show(config: &RunConfig, data: &RunData, as_json: bool) -> Result<
     let trained: usize = trained.map(|p| p.shape().numel()).sum();
     let rates: Vec<(f64, f64)> = (0..SHOWN)
         .map(|at| {
-            let step = (config.epochs * batches - 1) * at / (SHOWN - 1);
-            (step as f64 / batches as f64, trainer.learning_rate(step as u64))
+            let step = (config.epochs * batches).saturating_sub(1) * at / (SHOWN - 1);
+            (step as f64 / batches.max(1) as f64, trainer.learning_rate(step as u64))
         })
         .collect();
     let memory = memory(config, data, classes)?;

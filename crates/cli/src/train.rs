@@ -47,8 +47,8 @@ pub(crate) struct Arguments {
     /// Train on the first so many images only; of class folders, on so many that the seed draws.
     #[arg(long, value_name = "IMAGES")]
     limit: Option<usize>,
-    /// Write a checkpoint every so many steps too, not only after each epoch.
-    #[arg(long, value_name = "STEPS")]
+    /// Write a checkpoint every so many batches too, not only after each epoch.
+    #[arg(long, value_name = "BATCHES")]
     checkpoint_every: Option<usize>,
     /// Write event files for TensorBoard into the run's folder (tensorboard --logdir runs).
     #[arg(long)]

@@ -122,7 +122,7 @@ pub struct RunConfig {
     /// Train on the first so many images only; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Steps from one checkpoint to the next; absent for one at the end of each epoch alone. There always is
+    /// Batches from one checkpoint to the next; absent for one at the end of each epoch alone. There always is
     /// one at the end of an epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<usize>,

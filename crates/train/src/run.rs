@@ -182,13 +182,18 @@ impl Run<'_> {
         };
         let data = &parts.rest;
         let mut events = Events::begin(folder.path(), &trainer, self.model, self.device, data)?;
+        // Where batches are grouped there is no checkpoint within a group: it comes at the group's end.
+        let passed = |trainer: &Trainer<'_>| {
+            config.checkpoint_every.map_or(0, |every| trainer.steps() / every as u64)
+        };
+        let mut written = passed(&trainer);
         while !trainer.is_over() {
             let epoch = trainer.next_epoch();
             let mut record = trainer.epoch_with(epoch, loader, reporter, &mut |trainer| {
-                let is_due = |every| trainer.steps().is_multiple_of(every as u64);
                 let stops = self.stop.is_asked();
-                if stops || config.checkpoint_every.is_some_and(is_due) {
+                if stops || passed(trainer) > written {
                     save(trainer, folder)?;
+                    written = passed(trainer);
                 }
                 match stops {
                     true => {
@@ -200,11 +205,12 @@ impl Run<'_> {
             if let Some(validation) = &parts.validation {
                 let began = Instant::now();
                 let loader = plain_loader(validation, data, config)?;
-                let (found, weights) = trainer.with_weights_that_count(|| {
-                    let found = evaluate(self.model, self.device, config, &loader)?;
-                    Ok((found, self.model.state_dict()?.to_bytes()?))
+                let found = trainer.with_weights_that_count(|| {
+                    evaluate(self.model, self.device, config, &loader)
                 })?;
                 if trainer.note_validation(epoch, found.loss) {
+                    let weights = trainer
+                        .with_weights_that_count(|| Ok(self.model.state_dict()?.to_bytes()?))?;
                     folder.write_best(&weights)?;
                 }
                 record.validation_loss = Some(found.loss);

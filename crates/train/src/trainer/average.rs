@@ -33,22 +33,21 @@ impl Average {
             let (keep, take) = (Expr::scalar(0), Expr::scalar(1));
             Program::new(&[Expr::previous(0) * keep + Expr::input(0) * take])
         });
-        let mut moved = StateDict::new();
-        for (name, value) in model.state_dict()?.iter() {
-            let mut array = match self.arrays.get(name) {
-                Some(array) => array.clone(),
-                None => return Err(Error::Figures(format!("there is no average of {name}"))),
+        let values = model.state_dict()?;
+        for (name, value) in values.iter() {
+            let Some(average) = self.arrays.get(name) else {
+                return Err(Error::Figures(format!("there is no average of {name}")));
             };
+            // A handle on the same memory, which is changed in place.
+            let mut average = average.clone();
             let backend = value.device().backend();
             if value.dtype().is_float() {
                 let scalars = [self.decay, 1.0 - self.decay];
-                backend.pointwise(&MOVE, &scalars, &[value], &mut [&mut array])?;
+                backend.pointwise(&MOVE, &scalars, &[value], &mut [&mut average])?;
             } else {
-                backend.copy(value, &mut array)?;
+                backend.copy(value, &mut average)?;
             }
-            moved.insert(name, array);
         }
-        self.arrays = moved;
         Ok(())
     }
 
