@@ -104,7 +104,7 @@ pub enum Error {
 
     /// There is nothing at the path that should be a run.
     #[error("there is no folder {}{}", path.display(), suggestion.as_ref().map_or_else(
-        || "; name the folder of a finished run, such as runs/lenet5-1".to_owned(),
+        || "; name the folder of a run, such as runs/lenet5-1".to_owned(),
         |near| format!("; did you mean {}?", near.display()),
     ))]
     NoSuchRun {
