@@ -35,8 +35,10 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What tests of any crate may name besides: a concrete backend, and the laws.
 const TESTS_MAY_USE: &[&str] = &["ferrotape-cpu", "ferrotape-cuda", "ferrotape-gradcheck"];
 
-/// What the tests of one crate may name besides. A derive is tested through the trait it derives.
-const TESTS_OF: &[(&str, &[&str])] = &[("ferrotape-nn-derive", &["ferrotape-nn"])];
+/// What the tests of one crate may name besides. A derive is tested through the trait it derives; the
+/// listings and figures of the book, which are tests and an example of `ferrotape`, show digits.
+const TESTS_OF: &[(&str, &[&str])] =
+    &[("ferrotape-nn-derive", &["ferrotape-nn"]), ("ferrotape", &["ferrotape-mnist"])];
 
 /// Dependencies between members run the way the design draws them.
 pub(super) fn run_one_way(metadata: &Metadata) -> Vec<Violation> {
@@ -144,6 +146,12 @@ mod tests {
         assert!(holds("ferrotape-nn", "ferrotape-cpu", Some("dev"), "^0.1.0"));
         assert!(holds("ferrotape-nn", "ferrotape-gradcheck", Some("dev"), "*"));
         assert!(!holds("ferrotape-nn", "ferrotape-zoo", Some("dev"), "*"));
+    }
+
+    #[test]
+    fn the_book_alone_shows_digits() {
+        assert!(holds("ferrotape", "ferrotape-mnist", Some("dev"), "^0.1.0"));
+        assert!(!holds("ferrotape-zoo", "ferrotape-mnist", Some("dev"), "^0.1.0"));
     }
 
     #[test]
