@@ -149,7 +149,9 @@ pub(crate) fn run(
         let mut best: Option<(f64, Sequential)> = None;
         for epoch in 1..=plan.config.epochs {
             trainer.epoch(epoch, &loader, &mut ())?;
-            outcome.epochs = epoch;
+            if kept_back == 0 {
+                outcome.epochs = epoch;
+            }
             if with_curve {
                 let of = |digits: &Digits| measured(&network, &device, &config, digits);
                 outcome.curve.push([of(&own)?.loss, of(test)?.loss]);
