@@ -60,3 +60,38 @@ mod pages {
     #[doc = include_str!("../../../docs/check-a-gradient.md")]
     struct CheckAGradient;
 }
+
+// The fifteen questions of the book.
+#[cfg(doctest)]
+mod questions {
+    #[doc = include_str!("../../../docs/questions/what-is-a-cnn.md")]
+    struct WhatIsACnn;
+    #[doc = include_str!("../../../docs/questions/typical-architecture.md")]
+    struct TypicalArchitecture;
+    #[doc = include_str!("../../../docs/questions/how-convolution-works.md")]
+    struct HowConvolutionWorks;
+    #[doc = include_str!("../../../docs/questions/pooling.md")]
+    struct Pooling;
+    #[doc = include_str!("../../../docs/questions/activations.md")]
+    struct Activations;
+    #[doc = include_str!("../../../docs/questions/depth-of-a-layer.md")]
+    struct DepthOfALayer;
+    #[doc = include_str!("../../../docs/questions/overfitting.md")]
+    struct Overfitting;
+    #[doc = include_str!("../../../docs/questions/dense-or-convolutional.md")]
+    struct DenseOrConvolutional;
+    #[doc = include_str!("../../../docs/questions/feature-maps.md")]
+    struct FeatureMaps;
+    #[doc = include_str!("../../../docs/questions/parameter-sharing.md")]
+    struct ParameterSharing;
+    #[doc = include_str!("../../../docs/questions/why-images.md")]
+    struct WhyImages;
+    #[doc = include_str!("../../../docs/questions/receptive-fields.md")]
+    struct ReceptiveFields;
+    #[doc = include_str!("../../../docs/questions/local-response-normalization.md")]
+    struct LocalResponseNormalization;
+    #[doc = include_str!("../../../docs/questions/stride-and-output-size.md")]
+    struct StrideAndOutputSize;
+    #[doc = include_str!("../../../docs/questions/dilated-convolution.md")]
+    struct DilatedConvolution;
+}

@@ -1,6 +1,10 @@
 //! Drawings of pixels: feature maps, photographs and heat maps side by side.
 
+use std::fs;
+use std::io::BufWriter;
+
 use ferrotape::prelude::*;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{Rgb, RgbImage};
 
 use crate::Result;
@@ -123,7 +127,10 @@ impl Sheet {
 
     /// Writes `docs/pictures/NAME.png`.
     pub(crate) fn save(&self, name: &str) -> Result<()> {
-        Ok(self.0.save(book().join(format!("pictures/{name}.png")))?)
+        let file = fs::File::create(book().join(format!("pictures/{name}.png")))?;
+        let best = (CompressionType::Best, FilterType::Adaptive);
+        let encoder = PngEncoder::new_with_quality(BufWriter::new(file), best.0, best.1);
+        Ok(self.0.write_with_encoder(encoder)?)
     }
 }
 
