@@ -1,7 +1,8 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | gpu-check | parity | matrix | proofs | reproduce | torture`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | figures | gpu-check | parity | matrix | proofs | reproduce | torture`.
 
 mod bench;
 mod ci;
+mod figures;
 mod gpu_check;
 mod matrix;
 mod metadata;
@@ -37,6 +38,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Build what has to be seen on a GPU into a folder for a machine that has one.
     GpuCheck(gpu_check::Args),
+    /// Draw the figures of the book's question pages, and write the tables that their runs give.
+    Figures(figures::Args),
     /// Hold operators, optimizers and schedules against the numbers of another framework.
     Parity(parity::Args),
     /// Run the laws of all operators and write what they prove to docs/coverage.md.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::GpuCheck(args) => gpu_check::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Figures(args) => figures::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::run(&args).map(|()| ExitCode::SUCCESS),

@@ -5,15 +5,15 @@ use ferrotape::prelude::*;
 use ferrotape::zoo::blocks::WaveNetConfig;
 
 use crate::paper::{
-    Area, Axes, CURVES, Curve, GREY, INK, PALE, UPPER_LEFT, YELLOW, cells, chart, grid, line, svg,
-    tile, words, words_from,
+    Area, Axes, CURVES, Curve, INK, PALE, UPPER_LEFT, YELLOW, cells, chart, grid, line, svg, tile,
+    words, words_from,
 };
 use crate::{Result, Studio};
 
 pub(crate) fn draw(studio: &Studio) -> Result<()> {
     ramp(&studio.device)?;
-    svg("wavenet", (860, 400), |area| {
-        let (left, right) = area.split_horizontally(470);
+    svg("wavenet", (940, 400), |area| {
+        let (left, right) = area.split_horizontally(550);
         tree(&left)?;
         reach(&right)
     })
@@ -80,7 +80,7 @@ fn tree(area: &Area<'_>) -> Result<()> {
             0 => "input".to_owned(),
             _ => format!("dilation {}", config.dilations[layer - 1]),
         };
-        words(area, (x(1) + 8, y(layer) - 20), 12, if layer == 0 { GREY } else { INK }, &text)?;
+        words_from(area, (x(samples), y(layer)), 13, &text)?;
     }
     words(area, (235, 385), 14, INK, &format!("one output sees {} samples", used.len()))
 }

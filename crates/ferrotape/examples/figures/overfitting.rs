@@ -33,6 +33,7 @@ fn plans() -> Vec<(&'static str, Plan)> {
         ("4. ensemble of five", plan(|plan| plan.members = 5)),
         ("5a. RMSprop", plan(|plan| optimizer(plan, OptimizerName::RmsProp, 1e-3))),
         ("5b. Adam", plan(|plan| optimizer(plan, OptimizerName::Adam, 3e-3))),
+        ("beside 5: no remedy, rate 0.03", plan(|plan| plan.config.learning_rate = 0.03)),
         ("6. early stopping by 100 of the 500", plan(|plan| plan.held_back = 0.2)),
         (
             "7. He's initialisation",

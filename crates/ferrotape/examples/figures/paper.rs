@@ -171,8 +171,10 @@ pub(crate) fn chart(area: &Area<'_>, axes: Axes<'_>, curves: &[Curve]) -> Result
         .axis_desc_style(("sans-serif", 14))
         .light_line_style(WHITE)
         .bold_line_style(PALE)
-        .x_labels(8)
+        .x_labels(9)
         .y_labels(7)
+        .x_label_formatter(&|value| short(*value))
+        .y_label_formatter(&|value| short(*value))
         .draw()?;
     for curve in curves {
         let colour = curve.colour;
@@ -194,6 +196,12 @@ pub(crate) fn chart(area: &Area<'_>, axes: Axes<'_>, curves: &[Curve]) -> Result
             .draw()?;
     }
     Ok(())
+}
+
+/// A number of an axis without digits that say nothing.
+fn short(value: f64) -> String {
+    let rounded = (value * 100.0).round() / 100.0;
+    format!("{}", if rounded == 0.0 { 0.0 } else { rounded })
 }
 
 /// Where the names of curves stand.

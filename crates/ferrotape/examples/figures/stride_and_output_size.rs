@@ -7,7 +7,7 @@ use crate::{Result, Studio};
 
 pub(crate) fn draw(_: &Studio) -> Result<()> {
     let (pixels, kernel) = (7, 3);
-    svg("stride-and-output-size", (880, 560), |area| {
+    svg("stride-and-output-size", (680, 560), |area| {
         for (number, (stride, padding)) in
             [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1)].into_iter().enumerate()
         {

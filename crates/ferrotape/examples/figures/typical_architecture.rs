@@ -23,7 +23,7 @@ pub(crate) fn draw(studio: &Studio) -> Result<()> {
         .named("fc2", LinearConfig::new(128, 10))?
         .named("softmax", Softmax::new)?;
     let summary = Summary::of(&model, Array::zeros(device, DType::F32, [1, 3, 64, 64])?)?;
-    svg("typical-architecture", (940, 300), |area| {
+    svg("typical-architecture", (790, 300), |area| {
         let mut x = 24;
         let mut put = |name: &str, dims: &[usize], fill| -> Result<()> {
             let (size, text) = match *dims {
