@@ -93,7 +93,9 @@ fn shown(text: &str) -> Vec<(usize, String)> {
             }
             Event::Start(Tag::Link { .. }) => has_link = true,
             Event::Code(code) => cell.push((line(range.start), code.into_string())),
-            Event::End(TagEnd::TableCell) if columns == 2 && column == 2 && !is_head && !has_link => {
+            Event::End(TagEnd::TableCell)
+                if columns == 2 && column == 2 && !is_head && !has_link =>
+            {
                 found.append(&mut cell);
             }
             _ => {}

@@ -121,6 +121,15 @@ impl Tensor {
     /// `self` clamped to `min..=max`; the gradient is 1 between them and 0 elsewhere, at the bounds
     /// too. Everything becomes `max` if that is below `min` (`torch.clamp` with both bounds).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 0.5, 9.0], [3])?);
+    /// assert_eq!(x.clamp(0.0, 1.0)?.to_vec::<f64>()?, [0.0, 0.5, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn clamp(&self, min: f64, max: f64) -> Result<Tensor> {
@@ -135,6 +144,17 @@ impl Tensor {
     }
 
     /// `self` where `mask` is not 0, else `other` (`torch.where`). The mask may be of integers.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let mask = Tensor::from(Array::from_slice(&device, &[1i64, 0], [2])?);
+    /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+    /// let b = Tensor::from(Array::from_slice(&device, &[-1.0f64, -2.0], [2])?);
+    /// assert_eq!(a.select(&mask, &b)?.to_vec::<f64>()?, [1.0, -2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not broadcast, a mix of float types.
