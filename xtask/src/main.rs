@@ -1,4 +1,4 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | gpu-check | parity | matrix | proofs | torture`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | gpu-check | parity | matrix | proofs | reproduce | torture`.
 
 mod bench;
 mod ci;
@@ -7,6 +7,7 @@ mod matrix;
 mod metadata;
 mod parity;
 mod proofs;
+mod reproduce;
 mod shell;
 mod smoke;
 mod tidy;
@@ -42,6 +43,8 @@ enum Command {
     Matrix,
     /// Run the proofs that take too long for every change and write docs/proofs.md.
     Proofs,
+    /// Train the classics on MNIST for real and write docs/reproduce.md.
+    Reproduce(reproduce::Args),
     /// Kill trainings at random moments, and see that they end as one that was never killed.
     Torture(torture::Args),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::GpuCheck(args) => gpu_check::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
+        Command::Reproduce(args) => reproduce::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),
     };

@@ -175,7 +175,9 @@ impl Outcome {
         for line in fs::read_to_string(folder.join("metrics.jsonl"))?.lines() {
             let mut record: serde_json::Value = serde_json::from_str(line)?;
             if let Some(record) = record.as_object_mut() {
-                record.retain(|key, _| !["seconds", "images_per_second"].contains(&key.as_str()));
+                record.retain(|key, _| {
+                    !["seconds", "images_per_second", "data_wait"].contains(&key.as_str())
+                });
             }
             records.push(record);
         }

@@ -75,9 +75,23 @@ pub(crate) struct Choices {
     /// End after so many epochs without a lower validation loss.
     #[arg(long, value_name = "EPOCHS", help_heading = VALIDATION)]
     early_stop: Option<usize>,
+    /// Cut the training images into so many folds and train as often, each time with another fold set aside:
+    /// cross-validation.
+    #[arg(long, value_name = "COUNT", help_heading = VALIDATION)]
+    folds: Option<usize>,
+    /// Train with this fold set aside alone, counted from 1.
+    #[arg(long, value_name = "NUMBER", requires = "folds", help_heading = VALIDATION)]
+    fold: Option<usize>,
     /// Which epoch's weights the run ends with.
     #[arg(long, value_parser = named(&Keep::ALL), help_heading = VALIDATION)]
     keep: Option<Keep>,
+
+    /// Show the model images of so many pixels a side [default: those that it was made for].
+    #[arg(long, value_name = "PIXELS", help_heading = IMAGES)]
+    size: Option<usize>,
+    /// Leave out pictures of a folder that cannot be read, and name them.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", help_heading = IMAGES)]
+    skip_broken: Option<bool>,
 
     #[command(flatten)]
     augmentation: Augmentation,
@@ -117,9 +131,15 @@ pub(crate) struct Augmentation {
 
 const OPTIMIZATION: &str = "Optimization";
 const VALIDATION: &str = "Validation";
+const IMAGES: &str = "Images";
 const AUGMENTATION: &str = "Augmentation";
 
 impl Choices {
+    /// Whether a run is to be made for each fold, and not for one of them.
+    pub(crate) fn trains_all_folds(&self, config: &RunConfig) -> bool {
+        self.folds.is_some() && self.fold.is_none() && config.folds > 0
+    }
+
     /// The configuration with what was chosen.
     pub(crate) fn over(&self, base: RunConfig) -> RunConfig {
         let base = self.augmentation.over(base);
@@ -148,6 +168,10 @@ impl Choices {
             validation: self.validation.unwrap_or(base.validation),
             early_stop: self.early_stop.unwrap_or(base.early_stop),
             keep: self.keep.unwrap_or(base.keep),
+            folds: self.folds.unwrap_or(base.folds),
+            fold: self.fold.unwrap_or(base.fold),
+            size: self.size.or(base.size),
+            skip_broken: self.skip_broken.unwrap_or(base.skip_broken),
             ..base
         }
     }

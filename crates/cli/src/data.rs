@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrotape::backend::Rng;
-use ferrotape::data::{Dataset, Form, Normalise, Parts, Subset, Synthetic, form_of, open_folder};
+use ferrotape::data::{
+    Dataset, Fitted, FolderOptions, Form, Normalise, Parts, Subset, Synthetic, form_of, open_folder,
+};
 use ferrotape::prelude::zoo;
-use ferrotape::train::{Record, RunConfig, RunData, RunFolder, test_loader};
+use ferrotape::train::{Record, RunConfig, RunData, RunFolder, recipe_for, test_loader};
 
 use crate::error::{Failure, Result};
+use crate::model;
 
 /// The digits that the command carries.
 const BUNDLED: &str = "mnist";
@@ -35,6 +38,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The recipe of a model for the data that the flags name, or for the digits.
+    pub(crate) fn recipe(&self, model: &str) -> RunConfig {
+        self.over(recipe_for(model, self.data.as_deref().unwrap_or(BUNDLED)))
+    }
+
     /// The configuration with the data that the flags name, if they name any.
     pub(crate) fn over(&self, config: RunConfig) -> RunConfig {
         match &self.data {
@@ -50,6 +58,7 @@ impl Source {
 /// pictures by ImageNet's in colour and by their own in grey, all others by their own.
 pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Result<RunData> {
     let entry = zoo::find(&config.model)?;
+    let shape = model::image_shape(config)?;
     let name = config.data.clone();
     let is_named = [BUNDLED, SYNTHETIC].contains(&name.as_str()) && !Path::new(&name).is_dir();
     if let (true, Some(format)) = (is_named, &config.format) {
@@ -62,7 +71,7 @@ pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Resu
         SYNTHETIC if is_named => {
             let [train, test] = SYNTHETIC_IMAGES;
             let classes = entry.classes;
-            let images = Synthetic::new(entry.input, classes, train.max(2 * classes), config.seed)?;
+            let images = Synthetic::new(shape, classes, train.max(2 * classes), config.seed)?;
             let test = Arc::new(images.others(test.max(classes)));
             Parts { train: Arc::new(images), test, notes: Vec::new() }
         }
@@ -72,21 +81,36 @@ pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Resu
                 None => form_of(folder)?,
             };
             config.format = Some(form.name().into());
-            open_folder(folder, form, entry.input, config.seed)?
+            let skip_broken = config.skip_broken;
+            open_folder(folder, form, FolderOptions { shape, seed: config.seed, skip_broken })?
         }
     };
     let is_folder = config.format.as_deref() == Some(Form::Folder.name());
+    let shapes = [&parts.train, &parts.test].map(|part| part.image_shape());
+    if shapes[0] != shapes[1] {
+        return Err(Failure::Said(format!(
+            "the training images of {name} are of {:?} (channels, height, width) and its test images of {:?}; \
+             give data whose parts belong together (--data)",
+            shapes[0], shapes[1]
+        )));
+    }
+    let parts = Parts {
+        train: fitted(parts.train, shape)?,
+        test: fitted(parts.test, shape)?,
+        notes: parts.notes,
+    };
     for note in &parts.notes {
         eprintln!("note: {note}");
     }
     let normalise = match normalise {
         Some(normalise) => normalise,
-        None if is_folder && entry.input[0] == 3 => Normalise::imagenet(),
+        None if is_folder && shape[0] == 3 => Normalise::imagenet(),
         None if is_folder => Normalise::of(&*parts.train, MEASURED)?,
         None if name == BUNDLED && is_named
             || config.format.as_deref() == Some(Form::Idx.name()) =>
         {
-            Normalise::mnist()
+            let Normalise { mean, std } = Normalise::mnist();
+            Normalise { mean: mean.repeat(shape[0]), std: std.repeat(shape[0]) }
         }
         None => Normalise::of(&*parts.train, usize::MAX)?,
     };
@@ -104,6 +128,14 @@ pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Resu
         _ => parts.train,
     };
     Ok(RunData { train, test: parts.test, normalise })
+}
+
+/// The images in the shape that the model takes.
+fn fitted(images: Arc<dyn Dataset>, shape: [usize; 3]) -> Result<Arc<dyn Dataset>> {
+    match images.image_shape() == shape {
+        true => Ok(images),
+        false => Ok(Arc::new(Fitted::new(images, shape)?)),
+    }
 }
 
 /// Reads every picture of the test part of a folder once: a broken one is then known before hours

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ferrotape::prelude::zoo;
 use ferrotape::train::{
-    Member, RunConfig, RunData, RunFolder, evaluate, evaluate_together, format, recipe, test_loader,
+    Member, RunConfig, RunData, RunFolder, evaluate, evaluate_together, format, test_loader,
 };
 use serde_json::json;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ));
     }
     let saved = match &name {
-        Some(name) => recipe(name),
+        Some(name) => model::of_others(name),
         None => RunFolder::open(first)?.read_config()?,
     };
     let channels = zoo::find(&saved.model)?.input[0];
@@ -93,6 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "test_accuracy": result.accuracy(),
             "test_loss": result.loss,
             "test_images": result.confusion.total(),
+            "test_top5": result.top5,
+            "test_auc": result.auc,
+            "test_macro_f1": result.confusion.macro_f1(),
         });
         writeln!(out, "{line}")?;
         return Ok(());
@@ -109,6 +112,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         format::percent(result.accuracy()),
         format::loss(result.loss)
     )?;
+    for (what, figure) in
+        [("right class among five", result.top5), ("macro F1", result.confusion.macro_f1())]
+    {
+        if let Some(figure) = figure {
+            writeln!(out, "  {what}: {}", format::percent(figure))?;
+        }
+    }
+    if let Some(area) = result.auc {
+        writeln!(out, "  area under the ROC curve of {}: {area:.4}", data.test.classes()[1])?;
+    }
     for mistake in result.confusion.top_mistakes(5) {
         let name = |class: usize| data.test.classes()[class].clone();
         writeln!(

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ferrotape::backend::meta::Meta;
 use ferrotape::prelude::*;
 use ferrotape::train::{Precision, RunConfig, RunData, RunFolder, load_model, recipe};
 
@@ -42,11 +43,35 @@ pub(crate) fn open(name: &str, threads: Option<usize>) -> Result<Device> {
     Ok(Device::open_with(name, options)?)
 }
 
+/// The shape `[C, H, W]` of the images that a configuration shows its model: of the size that it was made for,
+/// unless another is named, which not every model takes.
+pub(crate) fn image_shape(config: &RunConfig) -> Result<[usize; 3]> {
+    let entry = zoo::find(&config.model)?;
+    let Some(size) = config.size else { return Ok(entry.input) };
+    let [channels, ..] = entry.input;
+    let shape = [channels, size, size];
+    let device = Device::new(Meta::new());
+    let network = entry.build(&Init::new(&device, Rng::new(0)), entry.classes)?;
+    let cx = Pass::eval(&device);
+    let images = Array::zeros(&device, DType::F32, [1, channels, size, size])?;
+    match network.scores(&cx, &cx.input(images)?) {
+        Ok(_) => Ok(shape),
+        Err(error) => {
+            let [_, height, width] = entry.input;
+            Err(Failure::Said(format!(
+                "{} cannot be shown images of {size} x {size} pixels ({error}); it was made for {height} x \
+                 {width}: leave --size away, or give a larger one",
+                config.model
+            )))
+        }
+    }
+}
+
 /// Refuses images of another size than the model takes.
 pub(crate) fn check_images(config: &RunConfig, data: &RunData) -> Result<()> {
-    let entry = zoo::find(&config.model)?;
+    let wants = image_shape(config)?;
     for (which, images) in [("training", &data.train), ("test", &data.test)] {
-        let (wants, has) = (entry.input, images.image_shape());
+        let has = images.image_shape();
         if wants != has {
             return Err(Failure::Said(format!(
                 "{} takes images of {wants:?} (channels, height, width), but the {which} data \
@@ -154,6 +179,11 @@ fn note_run(weights: &Weights) {
     }
 }
 
+/// What a model with weights of others is used with: images of the size that it was made for.
+pub(crate) fn of_others(name: &str) -> RunConfig {
+    RunConfig { size: None, ..recipe(name) }
+}
+
 /// A model of the zoo with the weights of a file, on this call's machine.
 pub(crate) fn with_weights(
     name: &str,
@@ -163,7 +193,7 @@ pub(crate) fn with_weights(
 ) -> Result<(RunConfig, Device, Box<dyn Classifier>)> {
     zoo::find(name)?;
     note_run(weights);
-    let recipe = recipe(name);
+    let recipe = of_others(name);
     let config = RunConfig {
         threads: machine.threads,
         device: machine.device.clone().unwrap_or(recipe.device),

@@ -18,13 +18,22 @@ const SHOWN: usize = 11;
 /// Says what a run would be. Nothing is trained and nothing is written.
 pub(crate) fn show(config: &RunConfig, data: &RunData, as_json: bool) -> Result<()> {
     let images = data.train.len();
-    let aside = match config.validation > 0.0 {
-        true => {
+    let aside = match config.folds {
+        0 if config.validation > 0.0 => {
             let [_, aside] =
                 ferrotape::data::split(Arc::clone(&data.train), config.validation, config.seed)?;
             aside.len()
         }
-        false => 0,
+        0 => 0,
+        folds => {
+            let [_, aside] = ferrotape::data::fold(
+                Arc::clone(&data.train),
+                folds,
+                config.fold - 1,
+                config.seed,
+            )?;
+            aside.len()
+        }
     };
     let batches = (images - aside).div_ceil(config.batch_size);
     let steps = batches.div_ceil(config.accumulate) * config.epochs;

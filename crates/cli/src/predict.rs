@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ferrotape::data::Form;
 use ferrotape::prelude::zoo;
-use ferrotape::train::{RunFolder, format, predict, recipe};
+use ferrotape::train::{RunFolder, format, predict};
 use serde_json::json;
 
 use crate::error::Result;
@@ -40,11 +40,12 @@ const SHOWN: usize = 10;
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (weights, machine) = (&arguments.weights, &arguments.machine);
     let saved = match weights.weights {
-        Some(_) => recipe(&arguments.run.to_string_lossy()),
+        Some(_) => model::of_others(&arguments.run.to_string_lossy()),
         None => RunFolder::open(&arguments.run)?.read_config()?,
     };
     let entry = zoo::find(&saved.model)?;
-    let [channels, height, width] = entry.input;
+    let shape = model::image_shape(&saved)?;
+    let [channels, height, width] = shape;
     let known = if saved.classes.is_empty() { entry.classes } else { saved.classes.len() };
     let classes = arguments.classes.unwrap_or(known);
     let (config, device, network) = match weights.weights {
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // All pictures are read before the first answer: a wrong path is then the only output.
     let images = arguments.images.iter().map(|path| match channels {
         1 if !is_of_pictures => picture::read_digit(path, height, width),
-        _ => picture::read(path, entry.input),
+        _ => picture::read(path, shape),
     });
     let images = images.collect::<Result<Vec<_>>>()?;
     let name = |class: usize| config.classes.get(class).cloned().unwrap_or(class.to_string());

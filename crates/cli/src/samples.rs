@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferrotape::backend::Rng;
 use ferrotape::data::{HostBatch, Loader, LoaderOptions, Subset, mix};
 use ferrotape::prelude::zoo;
-use ferrotape::train::{RunConfig, augmentation, recipe, write_atomically};
+use ferrotape::train::{RunConfig, augmentation, write_atomically};
 use image::{ImageFormat, RgbImage};
 
 use crate::error::{Failure, Result};
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         )));
     }
     zoo::find(&arguments.model)?;
-    let base = arguments.augmentation.over(arguments.source.over(recipe(&arguments.model)));
+    let base = arguments.augmentation.over(arguments.source.recipe(&arguments.model));
     let mut config = RunConfig { seed: arguments.seed.unwrap_or(base.seed), ..base };
     config.validate()?;
     let data = data::load(&mut config, None)?;

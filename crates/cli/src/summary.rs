@@ -50,7 +50,7 @@ fn of(model: &str, classes: Option<usize>, input: Option<[usize; 4]>) -> Result<
 }
 
 /// The same as rows of a report.
-pub(crate) fn rows(model: &str, classes: usize) -> Result<Vec<LayerRow>> {
+pub(crate) fn rows(model: &str, classes: usize, [c, h, w]: [usize; 3]) -> Result<Vec<LayerRow>> {
     let row = |row: ferrotape::nn::Row| LayerRow {
         name: row.path.to_string(),
         kind: row.kind.into(),
@@ -60,7 +60,7 @@ pub(crate) fn rows(model: &str, classes: usize) -> Result<Vec<LayerRow>> {
         activation_bytes: row.activation_bytes as u64,
         receptive_field: row.receptive_field.map(|[height, _]| height),
     };
-    Ok(of(model, Some(classes), None)?.rows.into_iter().map(row).collect())
+    Ok(of(model, Some(classes), Some([1, c, h, w]))?.rows.into_iter().map(row).collect())
 }
 
 /// Prints the table.

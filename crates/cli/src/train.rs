@@ -2,14 +2,17 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use ferrotape::prelude::*;
 use ferrotape::train::progress::{Reporter, for_console};
 use ferrotape::train::report::Environment;
 use ferrotape::train::{
-    FinalRecord, Precision, Record, Run, RunConfig, RunData, RunFolder, Stop, format, recipe,
+    FinalRecord, Precision, RateRange, Record, Run, RunConfig, RunData, RunFolder, Stop, Trainer,
+    format, recipe_source, train_loader, write_atomically,
 };
+use serde_json::json;
 
 use crate::error::{Failure, Result, STOPPED};
 use crate::{choices, data, model, plan, summary};
@@ -64,6 +67,10 @@ pub(crate) struct Arguments {
     /// Say what would be trained, on what, and what it takes, and do nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Try learning rates from 1e-7 to 10, one a batch, draw the loss over them into an SVG file, name a good
+    /// one, and train nothing else.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "learning-rate.svg")]
+    find_lr: Option<PathBuf>,
     /// Print one JSON object a line instead of progress.
     #[arg(long)]
     json: bool,
@@ -72,7 +79,7 @@ pub(crate) struct Arguments {
 }
 
 /// The flags that say what a run is.
-const ALL: [&str; 47] = [
+const ALL: [&str; 52] = [
     "model",
     "config",
     "data",
@@ -91,6 +98,11 @@ const ALL: [&str; 47] = [
     "device",
     "dtype",
     "dry_run",
+    "find_lr",
+    "size",
+    "skip_broken",
+    "folds",
+    "fold",
     "optimizer",
     "momentum",
     "nesterov",
@@ -126,7 +138,7 @@ impl Arguments {
     fn config(&self) -> Result<RunConfig> {
         let base = match (&self.config, &self.model) {
             (Some(file), _) => RunConfig::read(file)?,
-            (None, model) => recipe(model.as_deref().unwrap_or_default()),
+            (None, model) => self.source.recipe(model.as_deref().unwrap_or_default()),
         };
         // The model's name is checked first: it is the likeliest thing to be mistyped.
         zoo::find(&base.model)?;
@@ -177,6 +189,15 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     let normalise = config.normalise();
     let data = data::load(&mut config, normalise)?;
     data::check_classes(&config, &data)?;
+    if let Some(source) = recipe_source(&config.model) {
+        eprintln!("note: the recipe of {} {source}", config.model);
+    }
+    if let Some(file) = &arguments.find_lr {
+        return find_rate(&config, &device, &data, file, arguments.json);
+    }
+    if arguments.choices.trains_all_folds(&config) && !arguments.dry_run {
+        return folds(config, &device, &data, arguments, started);
+    }
     if arguments.dry_run {
         model::check_images(&config, &data)?;
         return plan::show(&config, &data, arguments.json);
@@ -186,7 +207,89 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     data::check_test_pictures(&data, &config)?;
     let folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
     let job = Job { network: &*network, device: &device, config: &config, data: &data, folder };
-    job.run(arguments.json, started, Run::execute)
+    job.run(arguments.json, started, Run::execute).map(|_| ())
+}
+
+/// Draws the loss over the learning rate.
+fn find_rate(
+    config: &RunConfig,
+    device: &Device,
+    data: &RunData,
+    file: &Path,
+    as_json: bool,
+) -> Result<()> {
+    let network = model::build(config, device, data)?;
+    model::load_weights(&*network, device, config)?;
+    let loader = train_loader(data, config)?;
+    let trainer = Trainer::new(&*network, device, config, loader.batches())?;
+    let curve = trainer.find_rate(&loader, RateRange::default())?;
+    write_atomically(file, curve.svg()?.as_bytes())?;
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        let points: Vec<_> = curve.points.iter().map(|p| (p.rate, p.loss, p.smoothed)).collect();
+        let line = json!({ "event": "rates", "suggestion": curve.suggestion(), "points": points });
+        writeln!(out, "{line}")?;
+        return Ok(());
+    }
+    match curve.suggestion() {
+        Some(rate) => writeln!(
+            out,
+            "The loss falls most steeply at a learning rate of {}: --lr {}",
+            format::setting(rate),
+            format::setting(rate)
+        )?,
+        None => writeln!(out, "The loss falls at no learning rate; look at the curve.")?,
+    }
+    writeln!(out, "Curve: {}", file.display())?;
+    Ok(())
+}
+
+/// Cross-validation: a run for each fold, in folders of their own, and what they have in common.
+fn folds(
+    config: RunConfig,
+    device: &Device,
+    data: &RunData,
+    arguments: &Arguments,
+    started: Instant,
+) -> Result<()> {
+    data::check_test_pictures(data, &config)?;
+    let whole = RunFolder::create(arguments.out.as_deref(), &format!("{}-folds", config.model))?;
+    let mut accuracies = Vec::new();
+    for fold in 1..=config.folds {
+        let config = RunConfig { fold, ..config.clone() };
+        let network = model::build(&config, device, data)?;
+        model::load_weights(&*network, device, &config)?;
+        let path = whole.path().join(format!("fold-{fold}"));
+        let folder = RunFolder::create(Some(&path), &config.model)?;
+        let job = Job { network: &*network, device, config: &config, data, folder };
+        let began = if fold == 1 { started } else { Instant::now() };
+        let record = job.run(arguments.json, began, Run::execute)?;
+        accuracies.extend(record.validation_accuracy);
+    }
+    let count = accuracies.len() as f64;
+    let mean = accuracies.iter().sum::<f64>() / count;
+    let squares: f64 = accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum();
+    let deviation = (squares / (count - 1.0).max(1.0)).sqrt();
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let line = json!({
+            "event": "folds",
+            "validation_accuracies": accuracies,
+            "mean": mean,
+            "deviation": deviation,
+        });
+        writeln!(out, "{line}")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{} folds: validation accuracy {} on average, with a standard deviation of {}; the runs are in {}",
+        config.folds,
+        format::percent(mean),
+        format::percent(deviation),
+        whole.path().display()
+    )?;
+    Ok(())
 }
 
 fn resume(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
@@ -216,7 +319,7 @@ fn resume(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
     model::check_images(&config, &data)?;
     let network = model::blank(&config, &device, data.train.classes().len())?;
     let job = Job { network: &*network, device: &device, config: &config, data: &data, folder };
-    job.run(arguments.json, started, Run::resume)
+    job.run(arguments.json, started, Run::resume).map(|_| ())
 }
 
 /// All that a run is made of.
@@ -237,26 +340,30 @@ type Go<'a> = fn(
 ) -> ferrotape::train::Result<FinalRecord>;
 
 impl<'a> Job<'a> {
-    fn run(mut self, json: bool, started: Instant, go: Go<'a>) -> Result<()> {
+    fn run(mut self, json: bool, started: Instant, go: Go<'a>) -> Result<FinalRecord> {
         let mut reporter = for_console(json);
         let run = Run {
             model: self.network,
             device: self.device,
             config: self.config,
             environment: environment(self.config),
-            layers: summary::rows(&self.config.model, self.data.test.classes().len())?,
+            layers: summary::rows(
+                &self.config.model,
+                self.data.test.classes().len(),
+                self.data.test.image_shape(),
+            )?,
             started,
             stop: listen()?,
         };
-        match go(run, self.data, &mut self.folder, &mut *reporter) {
-            Ok(_) => {}
+        let record = match go(run, self.data, &mut self.folder, &mut *reporter) {
+            Ok(record) => record,
             Err(stopped @ ferrotape::train::Error::Stopped { .. }) => {
                 return Err(Failure::Stopped(stopped.to_string()));
             }
             Err(error) => return Err(error.into()),
-        }
+        };
         match reporter.failure() {
-            None => Ok(()),
+            None => Ok(record),
             Some(cause) => Err(Failure::Said(format!(
                 "the run is finished and in {}, but not all of its progress could be written to the \
                  standard output: {cause}; free some space, or let the output go elsewhere",
@@ -269,7 +376,12 @@ impl<'a> Job<'a> {
 /// Ctrl-C, and the signal that ends a process, ask the run to stop after its step. The second time ends it
 /// at once, with the last checkpoint.
 fn listen() -> Result<Stop> {
-    let stop = Stop::default();
+    // The runs of a cross-validation share one handler.
+    static STOP: OnceLock<Stop> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(stop.clone());
+    }
+    let stop = STOP.get_or_init(Stop::default).clone();
     let asked = stop.clone();
     ctrlc::set_handler(move || {
         if asked.ask() {

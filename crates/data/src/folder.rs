@@ -197,6 +197,31 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// How a folder is opened.
+///
+/// ```
+/// use ferrotape_data::FolderOptions;
+///
+/// let options = FolderOptions { shape: [3, 64, 64], ..FolderOptions::default() };
+/// assert!(!options.skip_broken);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct FolderOptions {
+    /// The shape `[C, H, W]` that pictures are given. Default `[3, 224, 224]`.
+    pub shape: [usize; 3],
+    /// The seed by which a test part is drawn, where a folder of pictures has none. Default 42.
+    pub seed: u64,
+    /// Whether each picture is read once, and those that cannot be are left out and noted. Otherwise, the
+    /// default, one that is broken is an error when it is asked for.
+    pub skip_broken: bool,
+}
+
+impl Default for FolderOptions {
+    fn default() -> Self {
+        Self { shape: [3, 224, 224], seed: 42, skip_broken: false }
+    }
+}
+
 /// Opens a folder of data of a known form.
 ///
 /// Pictures are given the shape `[C, H, W]`; the images of the other forms keep theirs. A folder of
@@ -213,7 +238,7 @@ impl fmt::Debug for Parts {
 /// ```
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path();
-/// use ferrotape_data::{Dataset, form_of, open_folder};
+/// use ferrotape_data::{Dataset, FolderOptions, form_of, open_folder};
 ///
 /// for class in ["night", "day"] {
 ///     std::fs::create_dir(folder.join(class))?;
@@ -221,16 +246,12 @@ impl fmt::Debug for Parts {
 ///         image::GrayImage::new(9, 9).save(folder.join(class).join(format!("{number}.png")))?;
 ///     }
 /// }
-/// let parts = open_folder(folder, form_of(folder)?, [1, 8, 8], 42)?;
+/// let options = FolderOptions { shape: [1, 8, 8], ..FolderOptions::default() };
+/// let parts = open_folder(folder, form_of(folder)?, options)?;
 /// assert_eq!((parts.train.len(), parts.test.len()), (18, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn open_folder(
-    folder: impl AsRef<Path>,
-    form: Form,
-    shape: [usize; 3],
-    seed: u64,
-) -> Result<Parts> {
+pub fn open_folder(folder: impl AsRef<Path>, form: Form, options: FolderOptions) -> Result<Parts> {
     let folder = folder.as_ref();
     // A folder that is not there has a better sentence than the first file that it lacks.
     let entries = entries_of(folder)?;
@@ -242,11 +263,11 @@ pub fn open_folder(
         Form::Idx => in_memory(|folder, split| mnist_folder(folder, split)),
         Form::Cifar10 => in_memory(|folder, split| cifar10_folder(folder, split)),
         Form::Cifar100 => in_memory(|folder, split| cifar100_folder(folder, split)),
-        Form::Folder => class_folders(folder, &entries, shape, seed),
+        Form::Folder => class_folders(folder, &entries, options),
     }
 }
 
-fn class_folders(folder: &Path, entries: &[Entry], shape: [usize; 3], seed: u64) -> Result<Parts> {
+fn class_folders(folder: &Path, entries: &[Entry], options: FolderOptions) -> Result<Parts> {
     // A class may be called "train" too: a part is told from a class by the folders in it.
     let part = |name: &str| -> Result<Option<PathBuf>> {
         let Some(entry) = entries.iter().find(|entry| entry.is_folder && entry.name == name) else {
@@ -268,11 +289,11 @@ fn class_folders(folder: &Path, entries: &[Entry], shape: [usize; 3], seed: u64)
                 .map(|entry| entry.path.clone());
             note(&mut notes, &others.collect::<Vec<_>>(), "is neither trained nor tested on");
             let (train_set, test_set) =
-                (ImageFolder::open(&train, shape)?, ImageFolder::open(test, shape)?);
+                (pictures(&train, options, &mut notes)?, pictures(test, options, &mut notes)?);
             check_classes(folder, [&train, test], [&train_set, &test_set])?;
             (train_set, test_set)
         }
-        (None, None) => ImageFolder::open(folder, shape)?.split(TEST_SHARE, seed)?,
+        (None, None) => pictures(folder, options, &mut notes)?.split(TEST_SHARE, options.seed)?,
         (Some(_), None) => {
             return Err(Error::unusable(
                 folder,
@@ -294,6 +315,22 @@ fn class_folders(folder: &Path, entries: &[Entry], shape: [usize; 3], seed: u64)
         note(&mut notes, part.passed_over(), "is no picture by its name and passed over");
     }
     Ok(Parts { train: Arc::new(train), test: Arc::new(test), notes })
+}
+
+/// The pictures of a part, less the broken ones if that is asked for, each of which is noted.
+fn pictures(part: &Path, options: FolderOptions, notes: &mut Vec<String>) -> Result<ImageFolder> {
+    let all = ImageFolder::open(part, options.shape)?;
+    if !options.skip_broken {
+        return Ok(all);
+    }
+    let count = all.len();
+    let (whole, broken) = all.without_broken()?;
+    notes.extend(broken.iter().map(|error| format!("left out: {error}")));
+    if !broken.is_empty() {
+        let (broken, part) = (broken.len(), part.display());
+        notes.push(format!("{broken} of the {count} pictures in {part} are broken and left out"));
+    }
+    Ok(whole)
 }
 
 /// A sentence about files, of which the first is named.

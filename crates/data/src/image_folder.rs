@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use ferrotape_backend::Rng;
 
@@ -168,6 +169,62 @@ impl ImageFolder {
         }
         let second = Self { files: second, passed_over: Vec::new(), ..self.clone() };
         Ok((Self { files: first, ..self }, second))
+    }
+
+    /// The pictures that can be read, and what is wrong with each of the others. Every picture is decoded
+    /// once, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// If no picture of a class can be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// use ferrotape_data::{Dataset, ImageFolder};
+    ///
+    /// for class in ["night", "day"] {
+    ///     std::fs::create_dir(folder.join(class))?;
+    ///     image::GrayImage::new(9, 9).save(folder.join(class).join("1.png"))?;
+    /// }
+    /// std::fs::write(folder.join("night/2.png"), "no picture")?;
+    /// let (pictures, broken) = ImageFolder::open(folder, [1, 8, 8])?.without_broken()?;
+    /// assert_eq!((pictures.len(), broken.len()), (2, 1));
+    /// assert!(broken[0].to_string().contains("2.png"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn without_broken(self) -> Result<(Self, Vec<Error>)> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let share = self.files.len().div_ceil(threads).max(1);
+        let found: Vec<Option<Error>> = thread::scope(|scope| {
+            let read = |files: &[(PathBuf, usize)]| -> Vec<Option<Error>> {
+                let fits = |path| Picture::read(path)?.fit(self.shape);
+                files.iter().map(|(path, _)| fits(path).err()).collect()
+            };
+            let parts: Vec<_> =
+                self.files.chunks(share).map(|files| scope.spawn(move || read(files))).collect();
+            parts
+                .into_iter()
+                .flat_map(|part| {
+                    part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
+        });
+        let (mut files, mut broken) = (Vec::new(), Vec::new());
+        for (file, error) in self.files.iter().zip(found) {
+            match error {
+                None => files.push(file.clone()),
+                Some(error) => broken.push(error),
+            }
+        }
+        let is_lost = |class: &usize| !files.iter().any(|(_, label)| label == class);
+        if let Some(class) = (0..self.classes.len()).find(is_lost) {
+            return Err(Error::unusable(
+                self.folder.join(&self.classes[class]),
+                "not one picture of this class can be read; put whole ones there, or remove the folder",
+            ));
+        }
+        Ok((Self { files, ..self }, broken))
     }
 
     /// The file of a sample.

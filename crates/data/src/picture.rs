@@ -98,7 +98,7 @@ impl Picture {
     #[must_use]
     pub fn grey(&self) -> Image<'static> {
         let [height, width] = self.size();
-        Image::new(self.luma().into_raw(), [1, height, width])
+        Image::new(luma(&self.colours).into_raw(), [1, height, width])
             .expect("an image of grey pixels has one byte for each")
     }
 
@@ -135,7 +135,7 @@ impl Picture {
         };
         let (height, width) = (side(height)?, side(width)?);
         let pixels = match channels {
-            1 => fit(&self.luma(), height, width).into_raw(),
+            1 => fit(&luma(&self.colours), height, width).into_raw(),
             3 => planes(&fit(&self.colours, height, width)),
             _ => {
                 return Err(Error::Dataset(format!(
@@ -146,17 +146,18 @@ impl Picture {
         };
         Image::new(pixels, shape)
     }
+}
 
-    fn luma(&self) -> GrayImage {
-        let (width, height) = self.colours.dimensions();
-        let grey = self.colours.pixels().map(|pixel| {
-            let [r, g, b] = pixel.0.map(u32::from);
-            // 16 bits of fraction, rounded to nearest: ITU-R BT.601 as Pillow computes it. The
-            // weights add up to 2¹⁶, so the result is a byte.
-            ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
-        });
-        GrayImage::from_raw(width, height, grey.collect()).expect("there is a byte a pixel")
-    }
+/// The colours in grey.
+pub(crate) fn luma(colours: &RgbImage) -> GrayImage {
+    let (width, height) = colours.dimensions();
+    let grey = colours.pixels().map(|pixel| {
+        let [r, g, b] = pixel.0.map(u32::from);
+        // 16 bits of fraction, rounded to nearest: ITU-R BT.601 as Pillow computes it. The
+        // weights add up to 2¹⁶, so the result is a byte.
+        ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
+    });
+    GrayImage::from_raw(width, height, grey.collect()).expect("there is a byte a pixel")
 }
 
 fn decode<R: io::BufRead + io::Seek>(
@@ -203,17 +204,33 @@ where
     if picture.dimensions() == (width, height) {
         return picture.clone();
     }
+    let margin = |side: u32| {
+        if height.min(width) < MARGIN_FROM { side } else { (side * 8).div_ceil(7) }
+    };
+    cover(picture, [margin(height), margin(width)], [height, width])
+}
+
+/// Scales a picture until it covers a size and no more, and cuts `height` and `width` out of the middle,
+/// which must not be larger than that size.
+pub(crate) fn cover<P>(
+    picture: &image::ImageBuffer<P, Vec<u8>>,
+    size: [u32; 2],
+    [height, width]: [u32; 2],
+) -> image::ImageBuffer<P, Vec<u8>>
+where
+    P: image::Pixel<Subpixel = u8> + 'static,
+{
     let (w, h) = picture.dimensions();
+    if [h, w] == size {
+        return middle(picture, height, width);
+    }
     // What a scale would blow up to a band of millions of pixels is cut down to its middle first.
     let (most_w, most_h) = (h.saturating_mul(8), w.saturating_mul(8));
     if w > most_w || h > most_h {
         let (w, h) = (w.min(most_w), h.min(most_h));
-        return fit(&middle(picture, h, w), height, width);
+        return cover(&middle(picture, h, w), size, [height, width]);
     }
-    let margin = |side: u32| {
-        if height.min(width) < MARGIN_FROM { side } else { (side * 8).div_ceil(7) }
-    };
-    let (cover_h, cover_w) = (u64::from(margin(height)), u64::from(margin(width)));
+    let [cover_h, cover_w] = size.map(u64::from);
     let (w, h) = (u64::from(w), u64::from(h));
     // The side that has the least to spare gets its size exactly, the other one more.
     let (w, h) = if h * cover_w <= w * cover_h {
@@ -243,7 +260,7 @@ where
 }
 
 /// Channel by channel, as images are kept here, instead of pixel by pixel.
-fn planes(picture: &RgbImage) -> Vec<u8> {
+pub(crate) fn planes(picture: &RgbImage) -> Vec<u8> {
     (0..3).flat_map(|channel| picture.pixels().map(move |pixel| pixel.0[channel])).collect()
 }
 

@@ -10,14 +10,15 @@ use std::path::Path;
 use ferrotape_data::{Form, Mixing, Normalise};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, recipe};
+use crate::recipe::recipe_for;
+use crate::{Error, Result};
 
 pub use names::{Keep, OptimizerName, ScheduleName};
 
 /// What a run was told to do.
 ///
 /// Two runs with equal configurations give equal figures, to the last digit, on any number of
-/// `threads`. A key that a file leaves out has the value of the model's [`recipe`].
+/// `threads`. A key that a file leaves out has the value of the model's [recipe](crate::recipe_for).
 ///
 /// ```
 /// use ferrotape_train::RunConfig;
@@ -119,6 +120,16 @@ pub struct RunConfig {
     pub mixup: f64,
     /// The alpha of CutMix, which shows a part of one image in another; 0 for none.
     pub cutmix: f64,
+    /// The side in pixels of the images that the model gets to see, to which all are scaled; absent for the
+    /// size that the model was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// Whether pictures of a folder that cannot be read are left out and named, in place of ending the run.
+    pub skip_broken: bool,
+    /// Into how many folds the training images are cut, of which one is set aside for validation; 0 for none.
+    pub folds: usize,
+    /// Which of the folds that is, counted from 1.
+    pub fold: usize,
     /// Train on the first so many images only; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -194,6 +205,10 @@ impl Default for RunConfig {
             erase: 0.0,
             mixup: 0.0,
             cutmix: 0.0,
+            size: None,
+            skip_broken: false,
+            folds: 0,
+            fold: 1,
             limit: None,
             checkpoint_every: None,
             tensorboard: false,
@@ -244,7 +259,7 @@ impl RunConfig {
         let given: Self = toml::from_str(text).map_err(unreadable)?;
         // What is left open is the model's recipe, as it is on the command line.
         let mut whole: toml::Table =
-            toml::from_str(&recipe(&given.model).to_toml()).map_err(unreadable)?;
+            toml::from_str(&recipe_for(&given.model, &given.data).to_toml()).map_err(unreadable)?;
         whole.extend(table);
         let config: Self = whole.try_into().map_err(unreadable)?;
         config.validate()?;
@@ -286,6 +301,19 @@ impl RunConfig {
             .expect("the configuration is flat: text, numbers, names and lists of text")
     }
 
+    /// Whether training images are set aside and looked at after each epoch.
+    ///
+    /// ```
+    /// use ferrotape_train::RunConfig;
+    ///
+    /// assert!(!RunConfig::default().validates());
+    /// assert!(RunConfig { folds: 5, ..RunConfig::default() }.validates());
+    /// ```
+    #[must_use]
+    pub fn validates(&self) -> bool {
+        self.validation > 0.0 || self.folds > 0
+    }
+
     /// Checks what the types allow but no run can do.
     ///
     /// # Errors
@@ -316,6 +344,8 @@ impl RunConfig {
             ("batch_size", self.batch_size, "trains nothing"),
             ("threads", self.threads.unwrap_or(1), "computes nothing"),
             ("limit", self.limit.unwrap_or(1), "trains nothing"),
+            ("size", self.size.unwrap_or(1), "shows nothing"),
+            ("fold", self.fold, "is none, as they are counted from 1"),
             ("checkpoint_every", self.checkpoint_every.unwrap_or(1), "never comes"),
             ("accumulate", self.accumulate, "never takes a step"),
             ("step_epochs", self.step_epochs, "drops without end"),
@@ -366,12 +396,25 @@ impl RunConfig {
             ("keep", self.keep == Keep::Best),
             ("schedule", self.schedule == ScheduleName::Plateau),
         ] {
-            if looks && self.validation == 0.0 {
+            if looks && !self.validates() {
                 return Err(wrong(format!(
                     "{key} looks at the validation loss, and nothing is set aside for validation; give a \
                      share of the training images, such as validation = 0.1"
                 )));
             }
+        }
+        if self.folds == 1 || (self.folds > 1 && self.fold > self.folds) {
+            return Err(wrong(format!(
+                "fold is {} of {} folds; give at least 2 folds, and one of them",
+                self.fold, self.folds
+            )));
+        }
+        if self.folds > 0 && self.validation > 0.0 {
+            return Err(wrong(format!(
+                "folds and validation both set training images aside ({} folds, a share of {}); give one of \
+                 them",
+                self.folds, self.validation
+            )));
         }
         if self.nesterov && (self.optimizer != OptimizerName::Sgd || self.momentum == 0.0) {
             return Err(wrong("nesterov is a form of SGD's momentum; leave it away".into()));
@@ -477,6 +520,7 @@ impl RunConfig {
     fn with_all_keys() -> Self {
         Self {
             threads: Some(1),
+            size: Some(1),
             limit: Some(1),
             checkpoint_every: Some(1),
             weights: Some("w.pth".into()),

@@ -5,7 +5,7 @@ use ferrotape_data::{HostBatch, Loader};
 use ferrotape_nn::Classifier;
 
 use crate::config::RunConfig;
-use crate::metrics::{Confusion, RunningMean, argmax};
+use crate::metrics::{Confusion, RunningMean, argmax, auc, top_k_correct};
 use crate::trainer::upload;
 use crate::{Error, Precision, Result};
 
@@ -35,7 +35,7 @@ pub struct Prediction {
 /// let predictions = vec![Prediction { index: 0, truth: 0, predicted: 1, probability: 0.9 }];
 /// let mut confusion = Confusion::new(2);
 /// confusion.add(0, 1)?;
-/// let evaluation = Evaluation { loss: 2.3, confusion, predictions };
+/// let evaluation = Evaluation { loss: 2.3, confusion, predictions, top5: None, auc: None };
 /// assert_eq!(evaluation.accuracy(), 0.0);
 /// assert_eq!(evaluation.worst(5)[0].predicted, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -48,6 +48,12 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// Every sample, in the order of the data.
     pub predictions: Vec<Prediction>,
+    /// The share of samples whose class is among the five with the highest scores; `None` where there are
+    /// no more than five classes.
+    pub top5: Option<f64>,
+    /// The area under the receiver operating characteristic of the second class; `None` unless there are two
+    /// classes, and samples of both.
+    pub auc: Option<f64>,
 }
 
 impl Evaluation {
@@ -59,7 +65,8 @@ impl Evaluation {
     /// let mut confusion = Confusion::new(2);
     /// confusion.add(1, 1)?;
     /// confusion.add(0, 1)?;
-    /// let evaluation = Evaluation { loss: 0.7, confusion, predictions: Vec::new() };
+    /// let (predictions, top5, auc) = (Vec::new(), None, None);
+    /// let evaluation = Evaluation { loss: 0.7, confusion, predictions, top5, auc };
     /// assert_eq!(evaluation.accuracy(), 0.5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -74,7 +81,8 @@ impl Evaluation {
     ///
     /// let wrong = |index, probability| Prediction { index, truth: 0, predicted: 1, probability };
     /// let predictions = vec![wrong(0, 0.6), wrong(1, 0.9)];
-    /// let evaluation = Evaluation { loss: 1.0, confusion: Confusion::new(2), predictions };
+    /// let (confusion, top5, auc) = (Confusion::new(2), None, None);
+    /// let evaluation = Evaluation { loss: 1.0, confusion, predictions, top5, auc };
     /// assert_eq!(evaluation.worst(1)[0].index, 1);
     /// ```
     pub fn worst(&self, count: usize) -> Vec<Prediction> {
@@ -119,43 +127,76 @@ pub fn evaluate(
     loader: &Loader,
 ) -> Result<Evaluation> {
     let precision = Precision::of(config)?;
-    let mut loss = RunningMean::default();
-    let mut confusion = Confusion::new(loader.dataset().classes().len());
-    let mut predictions = Vec::with_capacity(loader.dataset().len());
+    let mut tally = Tally::new(loader);
     for batch in loader.epoch(0) {
         let batch = batch?;
         let (images, labels) = upload(device, precision, &batch)?;
         let pass = precision.eval(device);
         let images = pass.input(images)?;
         let outcome = model.loss(&pass, &images, &labels)?;
-        loss.add(outcome.loss.item()?, batch.labels.len() as u64);
+        let loss = outcome.loss.item()?;
         let probabilities: Vec<f32> =
             outcome.scores.cast(DType::F32)?.softmax(1)?.array().to_vec()?;
-        confusion.add_logits(&probabilities, &batch.labels)?;
-        predict_rows(&probabilities, &batch, confusion.classes(), &mut predictions)?;
+        tally.add(loss, &probabilities, &batch)?;
     }
-    Ok(Evaluation { loss: loss.value().unwrap_or(0.0), confusion, predictions })
+    tally.result()
 }
 
-/// Reads the predictions off the probabilities of a batch.
-fn predict_rows(
-    probabilities: &[f32],
-    batch: &HostBatch,
-    classes: usize,
-    predictions: &mut Vec<Prediction>,
-) -> Result<()> {
-    let rows = probabilities.chunks_exact(classes.max(1));
-    for ((row, &label), &index) in rows.zip(&batch.labels).zip(&batch.indices) {
-        let predicted = argmax(row).ok_or_else(|| {
-            Error::Figures(format!(
-                "the model's probabilities for sample {index} are no numbers, so it has diverged; train again \
-                 with a smaller learning rate (--lr)"
-            ))
-        })?;
-        let (probability, truth) = (row[predicted], label as usize);
-        predictions.push(Prediction { index, truth, predicted, probability });
+/// What is counted while the batches go by.
+struct Tally {
+    loss: RunningMean,
+    confusion: Confusion,
+    predictions: Vec<Prediction>,
+    among_five: usize,
+    /// Of two classes, the probability of the second one and whether it is the right one.
+    second: Vec<(f32, bool)>,
+}
+
+impl Tally {
+    fn new(loader: &Loader) -> Self {
+        Tally {
+            loss: RunningMean::default(),
+            confusion: Confusion::new(loader.dataset().classes().len()),
+            predictions: Vec::with_capacity(loader.dataset().len()),
+            among_five: 0,
+            second: Vec::new(),
+        }
     }
-    Ok(())
+
+    /// Takes the mean loss and the probabilities `[N, classes]` of a batch.
+    fn add(&mut self, loss: f64, probabilities: &[f32], batch: &HostBatch) -> Result<()> {
+        let classes = self.confusion.classes();
+        self.loss.add(loss, batch.labels.len() as u64);
+        self.confusion.add_logits(probabilities, &batch.labels)?;
+        self.among_five += top_k_correct(probabilities, classes, &batch.labels, 5)?;
+        let rows = probabilities.chunks_exact(classes.max(1));
+        for ((row, &label), &index) in rows.zip(&batch.labels).zip(&batch.indices) {
+            let predicted = argmax(row).ok_or_else(|| {
+                Error::Figures(format!(
+                    "the model's probabilities for sample {index} are no numbers, so it has diverged; train \
+                     again with a smaller learning rate (--lr)"
+                ))
+            })?;
+            let (probability, truth) = (row[predicted], label as usize);
+            self.predictions.push(Prediction { index, truth, predicted, probability });
+            if let [_, second] = row {
+                self.second.push((*second, truth == 1));
+            }
+        }
+        Ok(())
+    }
+
+    fn result(self) -> Result<Evaluation> {
+        let (classes, samples) = (self.confusion.classes(), self.predictions.len());
+        let is_any = classes > 5 && samples > 0;
+        Ok(Evaluation {
+            loss: self.loss.value().unwrap_or(0.0),
+            top5: is_any.then(|| self.among_five as f64 / samples as f64),
+            auc: auc(&self.second),
+            confusion: self.confusion,
+            predictions: self.predictions,
+        })
+    }
 }
 
 /// A model of an ensemble: how it computes, and the batches as it wants them normalised.
@@ -203,9 +244,7 @@ pub fn evaluate_together(members: &[Member<'_>], device: &Device) -> Result<Eval
         return Err(Error::Figures("an ensemble needs at least one model; name one".into()));
     };
     let classes = first.loader.dataset().classes().len();
-    let mut loss = RunningMean::default();
-    let mut confusion = Confusion::new(classes);
-    let mut predictions = Vec::with_capacity(first.loader.dataset().len());
+    let mut tally = Tally::new(first.loader);
     let mut epochs: Vec<_> = members.iter().map(|member| member.loader.epoch(0)).collect();
     loop {
         let mut sum: Vec<f64> = Vec::new();
@@ -228,14 +267,14 @@ pub fn evaluate_together(members: &[Member<'_>], device: &Device) -> Result<Eval
         }
         let Some(batch) = batch else { break };
         let mean: Vec<f32> = sum.iter().map(|sum| (sum / members.len() as f64) as f32).collect();
-        confusion.add_logits(&mean, &batch.labels)?;
-        predict_rows(&mean, &batch, classes, &mut predictions)?;
+        let mut loss = RunningMean::default();
         for (row, &label) in mean.chunks_exact(classes.max(1)).zip(&batch.labels) {
             let right = f64::from(row[label as usize]).max(f64::from(f32::MIN_POSITIVE));
             loss.add(-right.ln(), 1);
         }
+        tally.add(loss.value().unwrap_or(0.0), &mean, &batch)?;
     }
-    Ok(Evaluation { loss: loss.value().unwrap_or(0.0), confusion, predictions })
+    tally.result()
 }
 
 #[cfg(test)]
@@ -249,6 +288,8 @@ mod tests {
         let evaluation = Evaluation {
             loss: 1.0,
             confusion: Confusion::new(10),
+            top5: None,
+            auc: None,
             predictions: vec![
                 prediction(0, 1, 0.5),
                 prediction(1, 3, 0.99),

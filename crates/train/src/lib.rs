@@ -2,6 +2,7 @@
 //!
 //! - [`Trainer`] is the loop, [`evaluate()`] the test, [`Run`] both with everything written down;
 //! - [`recipe()`] knows the settings that train a model of the zoo well;
+//! - [`fit`] is the short way of a program that trains in memory, as Keras has it;
 //! - [`metrics`] counts: confusion matrix, precision and recall, running means, top-k accuracy;
 //! - [`record`] is what a run writes down after each epoch and at its end;
 //! - [`mod@checkpoint`] is what it takes to go on with a run that was interrupted, to the bit;
@@ -45,6 +46,7 @@ pub mod config;
 mod error;
 mod evaluate;
 mod fault;
+pub mod fit;
 pub mod format;
 mod loaders;
 pub mod metrics;
@@ -65,8 +67,8 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Member, Prediction, evaluate, evaluate_together};
 pub use loaders::{augmentation, test_loader, train_loader};
 pub use precision::Precision;
-pub use recipe::recipe;
+pub use recipe::{recipe, recipe_for, recipe_source};
 pub use record::{EpochRecord, FinalRecord, Record};
 pub use run::{Run, RunData, Stop, load_model, load_weights, predict};
 pub use run_folder::RunFolder;
-pub use trainer::Trainer;
+pub use trainer::{RateCurve, RatePoint, RateRange, Trainer};

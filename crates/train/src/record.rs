@@ -88,6 +88,9 @@ pub struct EpochRecord {
     pub images_per_second: f64,
     /// Wall time of the epoch in seconds, validation included.
     pub seconds: f64,
+    /// The share of the training's time that was spent waiting for batches, in `[0, 1]`.
+    #[serde(default)]
+    pub data_wait: f64,
 }
 
 /// The figures of a whole run, as its last line.
@@ -112,10 +115,23 @@ pub struct FinalRecord {
     /// Mean test loss per image.
     #[serde(deserialize_with = "null_is_nan")]
     pub test_loss: f64,
+    /// Share of the test images whose class is among the five with the highest scores, where there are more
+    /// classes than five.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_top5: Option<f64>,
+    /// Area under the receiver operating characteristic of the second class, where there are two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_auc: Option<f64>,
     /// Images tested.
     pub test_images: u64,
+    /// Share of the images set aside for validation that the tested weights classify rightly, if any are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
     /// Wall time in seconds from the start of the process until the report is on disk.
     pub seconds: f64,
+    /// The share of the training's time that was spent waiting for batches, in `[0, 1]`.
+    #[serde(default)]
+    pub data_wait: f64,
 }
 
 impl FinalRecord {

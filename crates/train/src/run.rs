@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ferrotape_backend::{Array, Context, DType, Device};
-use ferrotape_data::{Dataset, FloatImage, Loader, Normalise, Transform, split};
+use ferrotape_data::{Dataset, FloatImage, Loader, Normalise, Transform, fold, split};
 use ferrotape_nn::{Classifier, Loaded, StateDict};
 
 use crate::config::{Keep, RunConfig};
@@ -223,8 +223,10 @@ impl Run<'_> {
             save(&trainer, folder)?;
             epochs.push(record);
         }
-        match (config.keep, trainer.best_epoch()) {
-            (Keep::Best, Some(_)) => {
+        // The epoch whose weights are tested: the last one, or the best.
+        let counted = trainer.best_epoch().filter(|_| config.keep == Keep::Best);
+        match counted {
+            Some(_) => {
                 let path = folder.path().join(BEST);
                 let weights = StateDict::load(self.device, &path)?;
                 self.model.load_state_dict(&weights, true)?;
@@ -240,8 +242,19 @@ impl Run<'_> {
             parameters: self.model.count_parameters() as u64,
             test_accuracy: test.accuracy(),
             test_loss: test.loss,
+            test_top5: test.top5,
+            test_auc: test.auc,
             test_images: test.confusion.total(),
+            validation_accuracy: epochs
+                .iter()
+                .rfind(|record| counted.is_none_or(|epoch| record.epoch == epoch))
+                .and_then(|record| record.validation_accuracy),
             seconds: seconds(),
+            data_wait: {
+                let whole: f64 = epochs.iter().map(|record| record.seconds).sum();
+                let waited = epochs.iter().map(|record| record.data_wait * record.seconds);
+                waited.sum::<f64>() / whole.max(1e-9)
+            },
         };
         let report = ReportData {
             run: folder.path().display().to_string(),
@@ -273,8 +286,12 @@ impl Divided {
     fn of(data: &RunData, config: &RunConfig) -> Result<Self> {
         let mut rest = data.clone();
         let mut validation: Option<Arc<dyn Dataset>> = None;
-        if config.validation > 0.0 {
-            let [train, aside] = split(Arc::clone(&data.train), config.validation, config.seed)?;
+        if config.validates() {
+            let images = Arc::clone(&data.train);
+            let [train, aside] = match config.folds {
+                0 => split(images, config.validation, config.seed)?,
+                folds => fold(images, folds, config.fold - 1, config.seed)?,
+            };
             if train.is_empty() || aside.is_empty() {
                 return Err(Error::Config {
                     path: None,

@@ -1,12 +1,13 @@
 //! The training loop: open, short, and the same for every model.
 
 mod average;
+mod finder;
 mod groups;
 mod rate;
 mod state;
 mod watch;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferrotape_autograd::{Gradients, Tensor};
 use ferrotape_backend::{Array, CrossEntropy, DType, Device, Rng};
@@ -16,7 +17,9 @@ use ferrotape_nn::{Classifier, Frozen, Outcome, Pass, Path};
 use crate::config::RunConfig;
 use crate::progress::{BatchDone, EpochStart, Reporter};
 use crate::{EpochRecord, Error, Precision, Result};
-use average::{Average, copied};
+use average::Average;
+pub(crate) use average::copied;
+pub use finder::{RateCurve, RatePoint, RateRange};
 use groups::Groups;
 use state::UnderWay;
 pub use watch::Watch;
@@ -254,12 +257,14 @@ impl<'a> Trainer<'a> {
         let images = loader.dataset().len() as u64;
         reporter.epoch_started(&EpochStart { epoch, epochs: self.config.epochs, images });
         self.pending = None;
-        for batch in loader.epoch_from(epoch as u64 - 1, first) {
+        let mut batches = loader.epoch_from(epoch as u64 - 1, first);
+        let began = Instant::now();
+        for batch in batches.by_ref() {
             let mut batch = batch?;
-            let batches = self.under_way.as_ref().map_or(0, |under_way| under_way.batch + 1);
+            let done = self.under_way.as_ref().map_or(0, |under_way| under_way.batch + 1);
             let (value, scores) = self.learn(epoch, &mut batch, classes)?;
             let is_due = |(_, count): &(_, usize)| *count >= self.config.accumulate;
-            if batches == self.batches || self.pending.as_ref().is_some_and(is_due) {
+            if done == self.batches || self.pending.as_ref().is_some_and(is_due) {
                 self.update()?;
             }
             self.step += 1;
@@ -278,6 +283,7 @@ impl<'a> Trainer<'a> {
                 after(self)?;
             }
         }
+        let waited = batches.waited().as_secs_f64() / began.elapsed().as_secs_f64().max(1e-9);
         let done = self.under_way.take().unwrap_or_else(|| UnderWay::new(epoch, classes));
         self.next = epoch + 1;
         let seconds = done.seconds();
@@ -288,6 +294,7 @@ impl<'a> Trainer<'a> {
             learning_rate: self.learning_rate(self.step.saturating_sub(1)),
             images_per_second: done.loss.samples() as f64 / seconds.max(1e-9),
             seconds,
+            data_wait: waited.min(1.0),
             ..EpochRecord::default()
         })
     }
@@ -351,6 +358,11 @@ impl<'a> Trainer<'a> {
 
     /// Steps the parameters by the mean of the gradients that wait.
     fn update(&mut self) -> Result<()> {
+        self.update_at(self.learning_rate(self.step))
+    }
+
+    /// [`Trainer::update`] with another learning rate than the schedule's.
+    fn update_at(&mut self, rate: f64) -> Result<()> {
         let Some((mut gradients, count)) = self.pending.take() else { return Ok(()) };
         if count > 1 {
             gradients.scale(1.0 / count as f64)?;
@@ -361,7 +373,7 @@ impl<'a> Trainer<'a> {
         if self.config.clip_norm > 0.0 {
             gradients.clip_norm(self.config.clip_norm)?;
         }
-        self.groups.step(&gradients, self.learning_rate(self.step))?;
+        self.groups.step(&gradients, rate)?;
         match &mut self.average {
             Some(average) => average.update(self.model),
             None => Ok(()),

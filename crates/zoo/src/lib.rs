@@ -8,6 +8,7 @@
 //! | [GoogLeNet] | [`googlenet`]; the paper's [`googlenet_2014`] |
 //! | [ResNet] | [`resnet18`], [`resnet34`], [`resnet50`], [`resnet101`], [`resnet152`]; the paper's forms by [`ResNetConfig`] |
 //! | [ResNet for CIFAR-10](CifarResNet) | [`cifar_resnet20`], [`cifar_resnet32`], [`cifar_resnet44`], [`cifar_resnet56`], [`cifar_resnet110`]; any depth 6n + 2 by [`cifar_resnet`] |
+//! | [slim VGG](SlimVgg) | [`slim_vgg_bn`], ours, for images of 28 pixels |
 //!
 //! Each network is a file that reads like its paper's table, and is held against the numbers that
 //! PyTorch computes for it: names and shapes of its parameters, logits, loss, gradients,
@@ -35,6 +36,7 @@ mod lenet_1998;
 mod registry;
 mod residual;
 mod resnet;
+mod slim_vgg;
 mod vgg;
 
 pub use alexnet::{AlexNet, alexnet, alexnet_2012};
@@ -48,6 +50,7 @@ pub use lenet_1998::{LeNet1998, LeNet1998Loss, lenet5_1998};
 pub use registry::{Model, build, find, models};
 pub use residual::{BlockKind, Shortcut, StrideIn};
 pub use resnet::{ResNet, ResNetConfig, resnet18, resnet34, resnet50, resnet101, resnet152};
+pub use slim_vgg::{SlimVgg, slim_vgg_bn};
 pub use vgg::{
     Vgg, vgg_a_lrn, vgg_c, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
 };

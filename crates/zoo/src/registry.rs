@@ -125,6 +125,7 @@ const MODELS: &[Model] = &[
     model!(cifar_resnet44, "He et al. 2016", SMALL, 10, Some(92.83)),
     model!(cifar_resnet56, "He et al. 2016", SMALL, 10, Some(93.03)),
     model!(cifar_resnet110, "He et al. 2016", SMALL, 10, Some(93.57)),
+    model!(slim_vgg_bn, "after Simonyan and Zisserman 2015", [1, 28, 28], 10, None),
 ];
 
 /// Every network.

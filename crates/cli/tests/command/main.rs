@@ -1,5 +1,6 @@
 //! The command as its users meet it: what it prints, what it writes, how it refuses.
 
+mod choosing;
 mod models;
 mod pictures;
 mod refusals;

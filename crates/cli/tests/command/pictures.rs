@@ -239,7 +239,8 @@ fn googlenet_transforms_its_input_when_it_had_weights() {
     let place = empty();
     let place = place.path();
     colours(&place.join("lights"), 2);
-    let train = "train googlenet --data lights --epochs 1 --batch-size 2 --lr 0.01";
+    let train = "train googlenet --data lights --epochs 1 --batch-size 2 --lr 0.01 --optimizer adam \
+                 --resized-crop 0 --weight-decay 0";
     call(place, &format!("{train} --out new")).succeeded();
     call(place, &format!("{train} --out tuned --weights new/model.safetensors")).succeeded();
     let of = |arguments: &str| -> Value {

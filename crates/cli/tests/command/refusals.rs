@@ -106,14 +106,14 @@ fn files_of_data_are_refused_by_name() {
 }
 
 #[test]
-fn images_of_another_size_are_refused_before_training() {
+fn test_images_of_another_size_than_the_training_images_are_refused() {
     let place = place();
     for (name, bytes) in bar_files(32) {
         fs::write(place.path().join("bars").join(name), bytes).unwrap();
     }
     let outcome = ferrotape_in(place.path(), ["train", "lenet5", "--data", "bars"]);
     let sentence = outcome.refused();
-    assert!(sentence.contains("test data") && sentence.contains("[1, 32, 32]"), "{sentence}");
+    assert!(sentence.contains("[1, 28, 28]") && sentence.contains("[1, 32, 32]"), "{sentence}");
     assert_eq!(names(place.path()), ["bars"]);
 }
 

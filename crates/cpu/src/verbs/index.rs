@@ -46,12 +46,42 @@ pub(crate) fn gather(src: &Array, dim: usize, index: &Array, dst: &mut Array) ->
     )
 }
 
+/// The places along `dim` of a table, as steps in memory, if the index is the same list at every place of the other
+/// dimensions and neighbours along `dim` are neighbours in memory, as the channels of images are: then the list is
+/// read once, and all of it is done at one place after the other.
+fn list(table: &Layout, index: &In<'_>, dim: usize) -> Result<Option<Vec<isize>>> {
+    let own = index.layout;
+    let is_list = (0..own.shape().rank())
+        .all(|axis| axis == dim || own.strides()[axis] == 0 || own.shape()[axis] == 1);
+    if !is_list || table.strides()[dim] != 1 || own.shape().numel() == 0 {
+        return Ok(None);
+    }
+    let mut line = *own;
+    for axis in (0..own.shape().rank()).filter(|&axis| axis != dim) {
+        line = line.narrow(axis, 0, 1)?;
+    }
+    let (indices, size) = (index.buffer::<i64>()?, table.shape()[dim]);
+    line.positions().map(|at| chosen(indices[at], size)).collect::<Result<Vec<_>>>().map(Some)
+}
+
 fn gather_elements<T: Stored>(
     src: In<'_>,
     dim: usize,
     index: In<'_>,
     mut dst: Out<'_>,
 ) -> Result<()> {
+    if let Some(steps) = list(src.layout, &index, dim)? {
+        let places = src.layout.narrow(dim, 0, 1)?;
+        let (targets, next) = (dst.layout.narrow(dim, 0, 1)?, dst.layout.strides()[dim]);
+        let (src, dst) = (src.buffer::<T>()?, dst.buffer::<T>()?);
+        for (from, mut to) in places.positions().zip(targets.positions()) {
+            for &step in &steps {
+                dst[to] = src[from.wrapping_add_signed(step)];
+                to = to.wrapping_add_signed(next);
+            }
+        }
+        return Ok(());
+    }
     let (view, stride) = table_positions(src.layout, index.layout, dim)?;
     let size = src.layout.shape()[dim];
     let targets = dst.layout.positions();
@@ -94,6 +124,18 @@ fn scatter_elements<T: Stored + std::ops::AddAssign>(
     index: In<'_>,
     mut dst: Out<'_>,
 ) -> Result<()> {
+    if let Some(steps) = list(dst.layout, &index, dim)? {
+        let places = dst.layout.narrow(dim, 0, 1)?;
+        let (sources, next) = (src.layout.narrow(dim, 0, 1)?, src.layout.strides()[dim]);
+        let (src, dst) = (src.buffer::<T>()?, dst.buffer::<T>()?);
+        for (to, mut from) in places.positions().zip(sources.positions()) {
+            for &step in &steps {
+                dst[to.wrapping_add_signed(step)] += src[from];
+                from = from.wrapping_add_signed(next);
+            }
+        }
+        return Ok(());
+    }
     let (view, stride) = table_positions(dst.layout, index.layout, dim)?;
     let size = dst.layout.shape()[dim];
     let sources = src.layout.positions();

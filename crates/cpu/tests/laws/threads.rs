@@ -91,6 +91,18 @@ fn convolutions_with_stride_and_groups() {
 }
 
 #[test]
+fn convolutions_of_narrow_and_of_wide_groups() {
+    convolutions([5, 36, 14, 14], [9, 4, 5, 5], Conv2d { groups: 9, ..Conv2d::default() });
+    let padding = [1, 1];
+    convolutions(
+        [2, 48, 13, 11],
+        [70, 24, 3, 3],
+        Conv2d { groups: 2, padding, ..Conv2d::default() },
+    );
+    convolutions([2, 40, 7, 9], [40, 2, 3, 3], Conv2d { groups: 20, padding, ..Conv2d::default() });
+}
+
+#[test]
 fn convolutions_of_single_pixels() {
     convolutions([5, 33, 13, 17], [40, 33, 1, 1], Conv2d::default());
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrotape_data::{
-    Dataset, Form, ImageFolder, Loader, LoaderOptions, Normalise, Parts, Split, Synthetic,
-    cifar10_folder, cifar100_folder, form_of, open_folder,
+    Dataset, FolderOptions, Form, ImageFolder, Loader, LoaderOptions, Normalise, Parts, Split,
+    Synthetic, cifar10_folder, cifar100_folder, form_of, open_folder,
 };
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -29,11 +29,16 @@ fn place() -> TempDir {
 }
 
 fn opened(folder: &Path, seed: u64) -> Parts {
-    open_folder(folder, form_of(folder).unwrap(), [1, 8, 8], seed).unwrap()
+    let options = FolderOptions { shape: [1, 8, 8], seed, ..FolderOptions::default() };
+    open_folder(folder, form_of(folder).unwrap(), options).unwrap()
+}
+
+fn small() -> FolderOptions {
+    FolderOptions { shape: [1, 8, 8], seed: 1, ..FolderOptions::default() }
 }
 
 fn refused(folder: &Path) -> String {
-    let opened = form_of(folder).and_then(|form| open_folder(folder, form, [1, 8, 8], 1));
+    let opened = form_of(folder).and_then(|form| open_folder(folder, form, small()));
     opened.unwrap_err().to_string()
 }
 
@@ -154,7 +159,7 @@ fn the_form_can_be_forced() {
     classes(place.path(), &["a", "b"], 3);
     fs::write(place.path().join("train.bin"), "").unwrap();
     assert!(form_of(place.path()).is_err());
-    let open = |form| open_folder(place.path(), form, [1, 8, 8], 1);
+    let open = |form| open_folder(place.path(), form, small());
     assert_eq!(open(Form::Folder).unwrap().train.len(), 4);
     assert!(open(Form::Cifar100).unwrap_err().to_string().contains("train.bin: its 0 bytes"));
     assert!(open(Form::Idx).unwrap_err().to_string().contains("no file named train-images"));
@@ -258,4 +263,31 @@ fn a_mean_over_some_images_is_one_over_images_of_all_classes() {
     // One image, the same everywhere: it is brought to 0 and not divided by 0.
     assert_eq!(Normalise::of(&pictures, 1).unwrap().std, [1.0]);
     assert!(Normalise::of(&pictures, 0).is_err());
+}
+
+#[test]
+fn broken_pictures_are_left_out_and_named_where_that_is_asked_for() {
+    let place = place();
+    classes(place.path(), &["a", "b"], 10);
+    for file in ["a/003.png", "b/007.png"] {
+        fs::write(place.path().join(file), "torn").unwrap();
+    }
+    let options = FolderOptions { skip_broken: true, ..small() };
+    let parts = open_folder(place.path(), Form::Folder, options).unwrap();
+    assert_eq!(parts.train.len() + parts.test.len(), 18);
+    let said = parts.notes.join("\n");
+    assert!(said.contains("003.png") && said.contains("007.png"), "{said}");
+    assert!(said.contains("broken and left out"), "{said}");
+    for part in [&parts.train, &parts.test] {
+        assert!((0..part.len()).all(|index| part.sample(index).is_ok()));
+    }
+    // The other pictures are in the part that they were in before.
+    let tested = |parts: &Parts| parts.test.len();
+    let all = open_folder(place.path(), Form::Folder, small()).unwrap();
+    assert!(tested(&all) - tested(&parts) <= 2);
+    for number in 0..10 {
+        fs::write(place.path().join(format!("b/{number:03}.png")), "torn").unwrap();
+    }
+    let error = open_folder(place.path(), Form::Folder, options).unwrap_err().to_string();
+    assert!(error.contains("not one picture of this class can be read"), "{error}");
 }

@@ -46,12 +46,14 @@ pub(super) fn epoch_result(record: &EpochRecord, start: &EpochStart) -> String {
 /// What the run came to, and where to look.
 pub(super) fn result(record: &FinalRecord, folder: &Path) -> String {
     format!(
-        "Test accuracy {} ({} of {} wrong), loss {}, after {}.\nReport: {}",
+        "Test accuracy {} ({} of {} wrong), loss {}, after {}; {:.0} % of the training's time went by \
+         waiting for data.\nReport: {}",
         percent(record.test_accuracy),
         count(record.test_errors()),
         count(record.test_images),
         loss(record.test_loss),
         seconds(record.seconds),
+        100.0 * record.data_wait,
         folder.join(REPORT).display()
     )
 }

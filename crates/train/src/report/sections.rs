@@ -100,6 +100,12 @@ fn head(data: &ReportData) -> String {
             format!("{} of {} wrong", count(result.test_errors()), count(result.test_images)),
         );
         figure("", "Test loss", loss(result.test_loss), "mean per image".into());
+        if let Some(top5) = result.test_top5 {
+            figure("", "Top-5", percent(top5), "right class among five".into());
+        }
+        if let Some(area) = result.test_auc {
+            figure("", "AUC", format!("{area:.4}"), "of the second class".into());
+        }
     }
     if !data.epochs.is_empty() {
         let total: f64 = data.epochs.iter().map(|epoch| epoch.seconds).sum();
@@ -109,7 +115,11 @@ fn head(data: &ReportData) -> String {
             "",
             "Training time",
             seconds(total),
-            format!("{} images/s", count(speed.round() as u64)),
+            format!(
+                "{} images/s, {:.0} % waiting for data",
+                count(speed.round() as u64),
+                100.0 * result.data_wait
+            ),
         );
         let each = seconds(total / data.epochs.len() as f64);
         figure("", "Epochs", count(data.epochs.len() as u64), format!("{each} each"));

@@ -70,7 +70,7 @@ impl Average {
 }
 
 /// A state dict with memory of its own.
-pub(super) fn copied(dict: &StateDict) -> Result<StateDict> {
+pub(crate) fn copied(dict: &StateDict) -> Result<StateDict> {
     let copy = |(name, array): (&str, &Array)| Ok((name.to_owned(), array.copy()?));
     dict.iter().map(copy).collect()
 }

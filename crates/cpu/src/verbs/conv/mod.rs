@@ -3,6 +3,7 @@
 mod columns;
 mod cut;
 mod forward;
+mod groups;
 mod input_grad;
 mod weight_grad;
 
@@ -24,6 +25,9 @@ pub(crate) fn conv2d(
     let shapes = check::conv2d(x, w, bias, y, params)?;
     if nothing_to_write(&[y])? {
         return Ok(());
+    }
+    if groups::are_sliced(cpu, x.shape()[1], w, params) {
+        return groups::forward(cpu, [x, w], bias, y, params);
     }
     let dtype = x.dtype().accumulator();
     let x = input(x, dtype, Form::Images)?;
@@ -58,6 +62,9 @@ pub(crate) fn conv2d_input_grad(
     if nothing_to_write(&[gx])? {
         return Ok(());
     }
+    if groups::are_sliced(cpu, gx.shape()[1], w, params) {
+        return groups::input_grad(cpu, [gy, w], gx, params);
+    }
     let dtype = gy.dtype().accumulator();
     let gy = input(gy, dtype, Form::Images)?;
     let w = input(w, dtype, Form::Contiguous)?;
@@ -85,6 +92,9 @@ pub(crate) fn conv2d_weight_grad(
     let shapes = check::conv2d_weight_grad(x, gy, gw, params)?;
     if nothing_to_write(&[gw])? {
         return Ok(());
+    }
+    if groups::are_sliced(cpu, x.shape()[1], gw, params) {
+        return groups::weight_grad(cpu, [x, gy], gw, params);
     }
     let dtype = x.dtype().accumulator();
     let (x, gy) = (input(x, dtype, Form::Images)?, input(gy, dtype, Form::Images)?);
