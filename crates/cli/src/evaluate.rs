@@ -46,11 +46,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let channels = zoo::find(&saved.model)?.input[0];
     let normalise = saved.normalise().unwrap_or_else(|| data::usual(channels));
+    let digits = data::expects_digits(&saved, channels);
     let mut source = arguments.source.over(RunConfig { limit: None, ..saved });
     let data =
-        data::load(&mut source, Some(normalise)).map_err(|error| match arguments.source.data {
-            None if name.is_none() => data::of_run(error),
-            _ => error,
+        data::load_as(&mut source, Some(normalise), digits).map_err(|error| {
+            match arguments.source.data {
+                None if name.is_none() => data::of_run(error),
+                _ => error,
+            }
         })?;
     data::check_classes(&source, &data)?;
     if name.is_none() && arguments.source.data.is_none() {
