@@ -144,7 +144,7 @@ pub(crate) fn load_as(
 }
 
 /// The images in the shape that the model takes.
-fn fitted(images: Arc<dyn Dataset>, shape: [usize; 3]) -> Result<Arc<dyn Dataset>> {
+pub(crate) fn fitted(images: Arc<dyn Dataset>, shape: [usize; 3]) -> Result<Arc<dyn Dataset>> {
     match images.image_shape() == shape {
         true => Ok(images),
         false => Ok(Arc::new(Fitted::new(images, shape)?)),
