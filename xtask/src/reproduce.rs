@@ -178,7 +178,7 @@ impl Ensemble {
 /// The page of the book.
 fn page(outcomes: &[Outcome], ensemble: &Ensemble, revision: &str) -> Result<String> {
     let mut out = format!(
-        "# Reproduce a classic\n\nThe classic networks, trained for real on MNIST on this machine's processor. \
+        "# Classics on MNIST\n\nThe classic networks, trained for real on MNIST on two cores. \
          `cargo xtask reproduce` trains them and writes this page; the last time at revision {revision}. Seconds \
          were taken with other work on the machine: they say how long you wait, not how fast it is; for that see \
          [Performance](performance.md).\n\nOf the 60,000 training images 5,000 are set aside, of each class \

@@ -11,6 +11,23 @@ use crate::tape::{Link, NodeId, Tape};
 use crate::tensor::Tensor;
 
 /// How a backward pass runs; see [`Tensor::backward_with`].
+///
+/// ```
+/// # use ferrotape_autograd::{BackwardOptions, Tape};
+/// # use ferrotape_backend::{Array, Device, reference::Reference};
+/// # let device = Device::new(Reference::new());
+/// let x = Tape::new().variable(Array::from_slice(&device, &[2.0f64], [1])?)?;
+/// let y = x.square()?;
+/// let z = y.mul(&x)?.sum_all()?;
+///
+/// // The gradient of something on the way, and one that can be differentiated again.
+/// let options = BackwardOptions { wrt: &[&y], create_graph: true, ..Default::default() };
+/// let gradients = z.backward_with(&options)?;
+/// assert_eq!(gradients.of(&y)?.item()?, 2.0);
+/// let slope = gradients.of(&x)?.sum_all()?; // 3 x^2
+/// assert_eq!(slope.backward()?.of(&x)?.item()?, 12.0);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct BackwardOptions<'a> {
     /// Intermediate tensors whose gradients are wanted besides those of the leaves.
@@ -34,6 +51,16 @@ struct Step {
 
 impl Tensor {
     /// Gradients of this scalar in every leaf it depends on. Frees what the tape saved.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64, 4.0], [2])?)?;
+    /// let gradients = x.square()?.sum_all()?.backward()?;
+    /// assert_eq!(gradients.of(&x)?.to_vec::<f64>()?, [6.0, 8.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a scalar; untracked; a tape that was consumed; a saved value that was changed since.

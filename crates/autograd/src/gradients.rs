@@ -40,6 +40,19 @@ impl GradientKey for Tensor {
 }
 
 /// Gradients of parameters, variables, and the intermediate tensors that were asked for.
+///
+/// ```
+/// # use ferrotape_autograd::Tape;
+/// # use ferrotape_backend::{Array, Device, reference::Reference};
+/// # let device = Device::new(Reference::new());
+/// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64, 4.0], [2])?)?;
+/// let mut gradients = x.square()?.sum_all()?.backward()?;
+/// assert_eq!(gradients.of(&x)?.to_vec::<f64>()?, [6.0, 8.0]);
+/// assert_eq!(gradients.norm()?, 10.0);
+/// gradients.scale(0.5)?;
+/// assert_eq!(gradients.of(&x)?.to_vec::<f64>()?, [3.0, 4.0]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Default, Clone)]
 pub struct Gradients {
     /// In the order of the leaves' creation, so that sums over all of them are reproducible.
@@ -85,6 +98,18 @@ impl Gradients {
 
     /// Adds the gradients of another pass, leaf by leaf; intermediate ones are dropped.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64, 4.0], [2])?)?;
+    /// let mut first = x.sum_all()?.backward()?;
+    /// let second = x.square()?.sum_all()?.backward()?;
+    /// first.add(&second)?;
+    /// assert_eq!(first.of(&x)?.to_vec::<f64>()?, [7.0, 9.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes or data types differ.
     pub fn add(&mut self, other: &Gradients) -> Result<()> {
@@ -128,6 +153,17 @@ impl Gradients {
 
     /// Scales all gradients so that their [norm](Self::norm) is at most `max_norm`, and returns
     /// the norm before: `torch.nn.utils.clip_grad_norm_`.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64, 4.0], [2])?)?;
+    /// let mut gradients = x.square()?.sum_all()?.backward()?;
+    /// assert_eq!(gradients.clip_norm(1.0)?, 10.0);
+    /// assert!((gradients.norm()? - 1.0).abs() < 1e-6);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The device failed.

@@ -170,6 +170,16 @@ impl Tape {
 
     /// Puts an array on the tape as something to differentiate by.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// let x = tape.variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+    /// assert!(x.is_tracked() && tape.variable(Array::from_slice(&device, &[3i64], [1])?).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Integers have no gradient.
     pub fn variable(&self, array: Array) -> Result<Tensor> {
@@ -309,6 +319,18 @@ impl Tape {
     }
 
     /// What was recorded, in order.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// let x = tape.variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+    /// x.square()?;
+    /// let names: Vec<&str> = tape.nodes().iter().map(|node| node.op).collect();
+    /// assert_eq!(names, ["leaf", "square"]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn nodes(&self) -> Vec<NodeInfo> {
         let state = self.state();
         let info = |(index, node): (usize, &Node)| {
@@ -332,6 +354,16 @@ impl Tape {
     }
 
     /// The tape as a graph in the DOT language, for Graphviz.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// tape.variable(Array::from_slice(&device, &[3.0f64], [1])?)?.square()?;
+    /// assert!(tape.to_dot().starts_with("digraph tape {"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn to_dot(&self) -> String {
         let mut dot = String::from("digraph tape {\n  rankdir=TB;\n  node [shape=box];\n");
         for node in self.nodes() {

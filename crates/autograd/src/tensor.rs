@@ -76,6 +76,16 @@ impl Tensor {
     }
 
     /// The same data, untracked: a constant to whatever uses it.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tape;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64, 4.0], [2])?)?;
+    /// let y = x.mul(&x.detach())?.sum_all()?;
+    /// assert_eq!(y.backward()?.of(&x)?.to_vec::<f64>()?, [3.0, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn detach(&self) -> Tensor {
         Tensor::from(self.array.clone())

@@ -172,6 +172,7 @@ impl Rng {
         self.key
     }
 
+    #[inline]
     const fn words(self, block: u64, stream: u32) -> [u32; 4] {
         let key = [self.key as u32, (self.key >> 32) as u32];
         philox4x32_10([block as u32, (block >> 32) as u32, stream, 0], key)
@@ -208,6 +209,7 @@ impl Rng {
     }
 
     /// Two 64-bit values from one block, so that wide draws cost two to a block.
+    #[inline]
     const fn wide_pair(self, block: u64, stream: u32) -> [u64; 2] {
         let words = self.words(block, stream);
         [words[0] as u64 | ((words[1] as u64) << 32), words[2] as u64 | ((words[3] as u64) << 32)]
@@ -292,11 +294,27 @@ impl Rng {
     /// ```
     #[must_use]
     pub fn normal_pair(self, pair: u64) -> [f64; 2] {
-        let [first, second] = self.wide_pair(pair, STREAM_NORMAL);
+        let [u, v] = self.normal_uniforms(pair);
         // 1 - u lies in (0, 1], where the logarithm is finite.
-        let radius = (-2.0 * libm::log(1.0 - unit_f64(first))).sqrt();
-        let (sine, cosine) = libm::sincos(std::f64::consts::TAU * unit_f64(second));
+        let radius = (-2.0 * libm::log(1.0 - u)).sqrt();
+        let (sine, cosine) = libm::sincos(std::f64::consts::TAU * v);
         [radius * cosine, radius * sine]
+    }
+
+    /// The uniform numbers u and v in [0, 1) that [`normal_pair`](Rng::normal_pair) is made of, for kernels that make
+    /// it of many at a time.
+    ///
+    /// ```
+    /// use ferrotape_backend::random::Rng;
+    ///
+    /// let [u, v] = Rng::new(5).normal_uniforms(3);
+    /// assert!((0.0..1.0).contains(&u) && (0.0..1.0).contains(&v));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub const fn normal_uniforms(self, pair: u64) -> [f64; 2] {
+        let [first, second] = self.wide_pair(pair, STREAM_NORMAL);
+        [unit_f64(first), unit_f64(second)]
     }
 
     /// A uniform integer in `0..n`, the upper half of a 128-bit product of 64 random bits and `n`.
@@ -335,6 +353,7 @@ impl Rng {
     }
 }
 
+#[inline]
 const fn unit_f64(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }

@@ -57,6 +57,15 @@ impl Source {
 /// Images are normalised by `normalise`, or else: MNIST and its relatives by MNIST's constants,
 /// pictures by ImageNet's in colour and by their own in grey, all others by their own.
 pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Result<RunData> {
+    load_as(config, normalise, false)
+}
+
+/// As [`load`], where the pictures of a folder are made to `digits` if the model expects those.
+pub(crate) fn load_as(
+    config: &mut RunConfig,
+    normalise: Option<Normalise>,
+    digits: bool,
+) -> Result<RunData> {
     let entry = zoo::find(&config.model)?;
     let shape = model::image_shape(config)?;
     let name = config.data.clone();
@@ -82,7 +91,11 @@ pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Resu
             };
             config.format = Some(form.name().into());
             let skip_broken = config.skip_broken;
-            open_folder(folder, form, FolderOptions { shape, seed: config.seed, skip_broken })?
+            open_folder(
+                folder,
+                form,
+                FolderOptions { shape, seed: config.seed, skip_broken, digits },
+            )?
         }
     };
     let is_folder = config.format.as_deref() == Some(Form::Folder.name());
@@ -131,7 +144,7 @@ pub(crate) fn load(config: &mut RunConfig, normalise: Option<Normalise>) -> Resu
 }
 
 /// The images in the shape that the model takes.
-fn fitted(images: Arc<dyn Dataset>, shape: [usize; 3]) -> Result<Arc<dyn Dataset>> {
+pub(crate) fn fitted(images: Arc<dyn Dataset>, shape: [usize; 3]) -> Result<Arc<dyn Dataset>> {
     match images.image_shape() == shape {
         true => Ok(images),
         false => Ok(Arc::new(Fitted::new(images, shape)?)),
@@ -171,6 +184,12 @@ pub(crate) fn note_changes(run: &Path, data: &RunData) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether a model expects digits, in pictures of any size: one of grey images that was not trained on a folder of
+/// pictures, and saw MNIST's or the like.
+pub(crate) fn expects_digits(config: &RunConfig, channels: usize) -> bool {
+    channels == 1 && config.format.as_deref() != Some(Form::Folder.name())
 }
 
 /// What images are normalised by where no run says it: MNIST's constants in grey, ImageNet's in

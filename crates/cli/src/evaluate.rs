@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ferrotape::prelude::zoo;
 use ferrotape::train::{
@@ -46,11 +47,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let channels = zoo::find(&saved.model)?.input[0];
     let normalise = saved.normalise().unwrap_or_else(|| data::usual(channels));
+    let digits = data::expects_digits(&saved, channels);
     let mut source = arguments.source.over(RunConfig { limit: None, ..saved });
     let data =
-        data::load(&mut source, Some(normalise)).map_err(|error| match arguments.source.data {
-            None if name.is_none() => data::of_run(error),
-            _ => error,
+        data::load_as(&mut source, Some(normalise), digits).map_err(|error| {
+            match arguments.source.data {
+                None if name.is_none() => data::of_run(error),
+                _ => error,
+            }
         })?;
     data::check_classes(&source, &data)?;
     if name.is_none() && arguments.source.data.is_none() {
@@ -70,10 +74,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             for run in others {
                 let (config, _, network) = model::restore(run, machine, classes)?;
                 data::check_classes(&config, &data)?;
-                model::check_images(&config, &data)?;
-                // Each sees the images normalised as its own were, in the batches of the first.
+                // Each sees the images in the size and normalised as its own were, in the batches of the first.
                 let normalise = config.normalise().unwrap_or_else(|| data.normalise.clone());
-                let own = RunData { normalise, ..data.clone() };
+                let shape = model::image_shape(&config)?;
+                let [train, test] =
+                    [&data.train, &data.test].map(|images| data::fitted(Arc::clone(images), shape));
+                let own = RunData { train: train?, test: test?, normalise };
                 let batch_size = members[0].0.batch_size;
                 let loader = test_loader(&own, &RunConfig { batch_size, ..config.clone() })?;
                 members.push((config, network, loader));

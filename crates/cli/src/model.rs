@@ -160,8 +160,8 @@ fn advised(error: ferrotape::train::Error, network: &dyn Classifier) -> Failure 
         return error.into();
     }
     Failure::Said(format!(
-        "{text}; for weights of other classes give --classes, or leave the last layer out with \
-         --except \"{layer}.*\""
+        "{text}; for weights of other classes leave the last layer out with --except \"{layer}.*\", or, with \
+         predict, give their number with --classes"
     ))
 }
 

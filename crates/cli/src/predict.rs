@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use ferrotape::data::Form;
 use ferrotape::prelude::zoo;
 use ferrotape::train::{RunFolder, format, predict};
 use serde_json::json;
@@ -45,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let entry = zoo::find(&saved.model)?;
     let shape = model::image_shape(&saved)?;
-    let [channels, height, width] = shape;
+    let [channels, ..] = shape;
     let known = if saved.classes.is_empty() { entry.classes } else { saved.classes.len() };
     let classes = arguments.classes.unwrap_or(known);
     let (config, device, network) = match weights.weights {
@@ -54,11 +53,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let normalise = config.normalise().unwrap_or_else(|| data::usual(channels));
     // What was trained on pictures sees them as it did then; models of digits expect digits.
-    let is_of_pictures = config.format.as_deref() == Some(Form::Folder.name());
+    let digits = data::expects_digits(&config, channels);
     // All pictures are read before the first answer: a wrong path is then the only output.
-    let images = arguments.images.iter().map(|path| match channels {
-        1 if !is_of_pictures => picture::read_digit(path, height, width),
-        _ => picture::read(path, shape),
+    let images = arguments.images.iter().map(|path| match digits {
+        true => picture::read_digit(path, shape),
+        false => picture::read(path, shape),
     });
     let images = images.collect::<Result<Vec<_>>>()?;
     let name = |class: usize| config.classes.get(class).cloned().unwrap_or(class.to_string());

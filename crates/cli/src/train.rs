@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use ferrotape::backend::meta::Meta;
 use ferrotape::prelude::*;
 use ferrotape::train::progress::{Reporter, for_console};
 use ferrotape::train::report::Environment;
@@ -200,6 +201,7 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     }
     if arguments.dry_run {
         model::check_images(&config, &data)?;
+        check_weights(&config, &data)?;
         return plan::show(&config, &data, arguments.json);
     }
     let network = model::build(&config, &device, &data)?;
@@ -208,6 +210,13 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     let folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
     let job = Job { network: &*network, device: &device, config: &config, data: &data, folder };
     job.run(arguments.json, started, Run::execute).map(|_| ())
+}
+
+/// Says what is wrong with the weights that a run would begin with, on the device that has shapes alone.
+fn check_weights(config: &RunConfig, data: &RunData) -> Result<()> {
+    let device = Device::new(Meta::new());
+    let network = model::blank(config, &device, data.train.classes().len())?;
+    model::load_weights(&*network, &device, config)
 }
 
 /// Draws the loss over the learning rate.

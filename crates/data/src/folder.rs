@@ -214,11 +214,13 @@ pub struct FolderOptions {
     /// Whether each picture is read once, and those that cannot be are left out and noted. Otherwise, the
     /// default, one that is broken is an error when it is asked for.
     pub skip_broken: bool,
+    /// Whether the pictures of a folder are made to digits, as by [`ImageFolder::as_digits`]. Default no.
+    pub digits: bool,
 }
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        Self { shape: [3, 224, 224], seed: 42, skip_broken: false }
+        Self { shape: [3, 224, 224], seed: 42, skip_broken: false, digits: false }
     }
 }
 
@@ -320,6 +322,7 @@ fn class_folders(folder: &Path, entries: &[Entry], options: FolderOptions) -> Re
 /// The pictures of a part, less the broken ones if that is asked for, each of which is noted.
 fn pictures(part: &Path, options: FolderOptions, notes: &mut Vec<String>) -> Result<ImageFolder> {
     let all = ImageFolder::open(part, options.shape)?;
+    let all = if options.digits { all.as_digits() } else { all };
     if !options.skip_broken {
         return Ok(all);
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use ferrotape_backend::Rng;
 
-use crate::dataset::{Dataset, Sample};
+use crate::dataset::{Dataset, Image, Sample};
 use crate::error::{Error, Result};
 use crate::picture::Picture;
 
@@ -40,6 +40,8 @@ pub struct ImageFolder {
     files: Vec<(PathBuf, usize)>,
     classes: Vec<String>,
     shape: [usize; 3],
+    /// Whether the pictures are of digits, for a model that was trained on MNIST's.
+    digits: bool,
     passed_over: Vec<PathBuf>,
 }
 
@@ -114,7 +116,14 @@ impl ImageFolder {
                      the folders of other classes"
                 ),
             )),
-            _ => Ok(Self { folder: folder.into(), files, classes, shape, passed_over }),
+            _ => Ok(Self {
+                folder: folder.into(),
+                files,
+                classes,
+                shape,
+                digits: false,
+                passed_over,
+            }),
         }
     }
 
@@ -198,8 +207,7 @@ impl ImageFolder {
         let share = self.files.len().div_ceil(threads).max(1);
         let found: Vec<Option<Error>> = thread::scope(|scope| {
             let read = |files: &[(PathBuf, usize)]| -> Vec<Option<Error>> {
-                let fits = |path| Picture::read(path)?.fit(self.shape);
-                files.iter().map(|(path, _)| fits(path).err()).collect()
+                files.iter().map(|(path, _)| self.read(path).err()).collect()
             };
             let parts: Vec<_> =
                 self.files.chunks(share).map(|files| scope.spawn(move || read(files))).collect();
@@ -225,6 +233,37 @@ impl ImageFolder {
             ));
         }
         Ok((Self { files, ..self }, broken))
+    }
+
+    /// The same pictures, each made to what MNIST's makers would have made of it ([`Picture::digit`]): for a
+    /// model that was trained on digits. Its images have one channel.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// # for class in ["0", "1"] {
+    /// #     std::fs::create_dir(folder.join(class))?;
+    /// #     image::GrayImage::from_pixel(9, 9, image::Luma([255])).save(folder.join(class).join("1.png"))?;
+    /// # }
+    /// use ferrotape_data::{Dataset, ImageFolder};
+    ///
+    /// // An empty bright page becomes an empty dark one.
+    /// let pages = ImageFolder::open(folder, [1, 8, 8])?;
+    /// assert_eq!(pages.sample(0)?.image.pixels(), [255; 64]);
+    /// assert_eq!(pages.as_digits().sample(0)?.image.pixels(), [0; 64]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn as_digits(self) -> Self {
+        Self { digits: true, ..self }
+    }
+
+    fn read(&self, path: &Path) -> Result<Image<'static>> {
+        let picture = Picture::read(path)?;
+        match self.digits {
+            true => picture.digit(self.shape),
+            false => picture.fit(self.shape),
+        }
     }
 
     /// The file of a sample.
@@ -274,7 +313,7 @@ impl Dataset for ImageFolder {
         let Some((path, label)) = self.files.get(index) else {
             return Err(Error::Index { index, len: self.len() });
         };
-        Ok(Sample { image: Picture::read(path)?.fit(self.shape)?, label: *label })
+        Ok(Sample { image: self.read(path)?, label: *label })
     }
 
     fn classes(&self) -> &[String] {

@@ -23,6 +23,7 @@
 mod augment;
 mod cifar;
 mod dataset;
+mod digit;
 mod epoch;
 mod error;
 mod fitted;

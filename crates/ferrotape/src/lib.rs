@@ -43,14 +43,22 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/own-images.md")]
     struct OwnImages;
-    #[doc = include_str!("../../../docs/cuda.md")]
-    struct Cuda;
     #[doc = include_str!("../../../docs/training.md")]
     struct Training;
     #[doc = include_str!("../../../docs/tour.md")]
     struct Tour;
     #[doc = include_str!("../../../docs/weights.md")]
     struct Weights;
+    #[doc = include_str!("../../../docs/fine-tune.md")]
+    struct FineTune;
+    #[doc = include_str!("../../../docs/reproduce-a-classic.md")]
+    struct ReproduceAClassic;
+    #[doc = include_str!("../../../docs/read-a-benchmark.md")]
+    struct ReadABenchmark;
+    #[doc = include_str!("../../../docs/cuda.md")]
+    struct Cuda;
+    #[doc = include_str!("../../../docs/write-an-activation.md")]
+    struct WriteAnActivation;
     #[doc = include_str!("../../../docs/write-a-layer.md")]
     struct WriteALayer;
     #[doc = include_str!("../../../docs/write-an-op.md")]
@@ -59,6 +67,18 @@ mod pages {
     struct WriteABackend;
     #[doc = include_str!("../../../docs/check-a-gradient.md")]
     struct CheckAGradient;
+    #[doc = include_str!("../../../docs/use-one-crate.md")]
+    struct UseOneCrate;
+    #[doc = include_str!("../../../docs/file-formats.md")]
+    struct FileFormats;
+    #[doc = include_str!("../../../docs/migrate/pytorch.md")]
+    struct MigratePytorch;
+    #[doc = include_str!("../../../docs/migrate/keras.md")]
+    struct MigrateKeras;
+    #[doc = include_str!("../../../docs/migrate/candle.md")]
+    struct MigrateCandle;
+    #[doc = include_str!("../../../docs/migrate/burn.md")]
+    struct MigrateBurn;
 }
 
 // The fifteen questions of the book.

@@ -17,7 +17,9 @@
 //! });
 //! ```
 //!
-//! Whoever writes a layer calls [`check_layer!`].
+//! Whoever writes a layer calls [`check_layer!`]; whoever fuses operators calls [`check_equal!`] with the
+//! definition beside it. [`strategy`] generates shapes, values, layouts and attributes, [`Input`] is one of
+//! them written out, [`fixtures`] reads numbers that another framework computed.
 //!
 //! A case that breaks a law is shrunk, and prints the element, both numbers, the tolerance, and code
 //! that shows it again. With the variable `FERROTAPE_RECORD` set to a folder, checks that pass write

@@ -41,6 +41,16 @@ impl Init {
     }
 
     /// The same scope with another data type for parameters.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42)).dtype(DType::F64);
+    /// assert_eq!(init.zeros([2])?.dtype(), DType::F64);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = dtype;
@@ -48,6 +58,20 @@ impl Init {
     }
 
     /// The scope of a child: `init.at("layer3").at("0")` is that of `layer3.0`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(init.at("layer3").at("0").path().as_str(), "layer3.0");
+    /// // First values depend on the path, and not on what was made before.
+    /// let draw = |name| init.at(name).normal([3], 0.0, 1.0)?.to_vec::<f32>();
+    /// assert_eq!(draw("a")?, draw("a")?);
+    /// assert_ne!(draw("a")?, draw("b")?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn at(&self, name: &str) -> Self {
         Init { path: self.path.join(name), ..self.clone() }
@@ -106,6 +130,17 @@ impl Init {
 
     /// A new parameter in this scope. Its draws are those of the scope `init.at(name)`.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Scaling};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42)).at("fc");
+    /// let weight = init.parameter("weight", [4, 8], Scaling::FanIn.normal(2f64.sqrt()))?;
+    /// assert_eq!((weight.path().as_str(), weight.shape().dims()), ("fc.weight", &[4, 8][..]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A distribution that does not fit the shape; out of memory.
     pub fn parameter(
@@ -153,6 +188,16 @@ impl Init {
 
     /// Uniform in `low..high`; see [`Init::array`].
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Init::new(&device, Rng::new(42)).uniform([100], -1.0, 1.0)?;
+    /// assert!(x.to_vec::<f32>()?.iter().all(|x| (-1.0..1.0).contains(x)));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn uniform(&self, shape: impl IntoShape, low: f64, high: f64) -> Result<Array> {
@@ -160,6 +205,16 @@ impl Init {
     }
 
     /// Normal; see [`Init::array`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Init::new(&device, Rng::new(42)).normal([2, 3], 0.0, 1.0)?;
+    /// assert_eq!(x.shape().dims(), [2, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory.

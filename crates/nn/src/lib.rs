@@ -32,6 +32,18 @@
 //! assert!(last < 0.1);
 //! # Ok::<(), ferrotape_backend::Error>(())
 //! ```
+//!
+//! - Models: the traits [`Layer`] and [`Classifier`], [`Sequential`], `#[derive(Module)]`; names, clones,
+//!   state dicts, tying and freezing by [`Module`].
+//! - Layers, with PyTorch's meaning and defaults: [`Conv2d`], [`ConvTranspose2d`], [`Linear`], [`BatchNorm2d`],
+//!   [`GroupNorm`], [`LayerNorm`], [`MaxPool2d`], [`Dropout`], [`Embedding`], [`Lstm`], [`Gru`] and more; a
+//!   configuration such as [`Conv2dConfig`] is what a [`Sequential`] makes one from.
+//! - What they hold: a [`Parameter`] is learned, a [`State`] is kept; [`Init`] says where and how they begin.
+//! - A pass: [`Pass`] has mode, gradients, autocast, random keys and probes.
+//! - Learning: [`optim`] has optimizers and schedules; losses are methods of
+//!   [`Tensor`](ferrotape_autograd::Tensor).
+//! - Files: [`StateDict`] reads and writes safetensors, and reads PyTorch's `.pth`.
+//! - To look at: [`Summary`].
 
 // The derive macro names this crate from outside.
 extern crate self as ferrotape_nn;

@@ -107,6 +107,18 @@ impl Parameter {
 
     /// Replaces the value.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)), LinearConfig::new(3, 2))?;
+    /// fc.weight.set(Array::full(&device, DType::F32, [2, 3], 0.5)?)?;
+    /// assert_eq!(fc.weight.value().to_vec::<f32>()?, [0.5; 6]);
+    /// assert!(fc.weight.set(Array::zeros(&device, DType::F32, [3, 2])?).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Another shape, data type or device than the parameter's.
     pub fn set(&self, array: Array) -> Result<()> {
@@ -145,6 +157,18 @@ impl Parameter {
     }
 
     /// Freezes (`false`) or thaws (`true`) it, for all handles: `requires_grad_` in PyTorch.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)), LinearConfig::new(3, 2))?;
+    /// fc.weight.set_trainable(false);
+    /// let cx = Pass::train(&device, Rng::new(1));
+    /// assert!(!cx.param(&fc.weight)?.is_tracked());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn set_trainable(&self, trainable: bool) {
         self.0.trainable.store(trainable, Ordering::Relaxed);
     }

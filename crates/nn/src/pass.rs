@@ -98,18 +98,55 @@ impl Pass {
     }
 
     /// A pass in training mode that tracks gradients. `rng` is the key of this step.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::full(&device, DType::F32, [4, 3], 1.0)?.into();
+    /// // The key of a step draws the same dropout masks in every run.
+    /// let cx = Pass::train(&device, Rng::new(42).step(7));
+    /// assert!(fc.forward(&cx, &x)?.is_tracked());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn train(device: &Device, rng: Rng) -> Self {
         Self::new(device, rng, Mode::Train, true)
     }
 
     /// A pass in evaluation mode that tracks no gradients.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::full(&device, DType::F32, [4, 3], 1.0)?.into();
+    /// assert!(!fc.forward(&Pass::eval(&device), &x)?.is_tracked());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn eval(device: &Device) -> Self {
         Self::new(device, Rng::new(0), Mode::Eval, false)
     }
 
     /// The same pass with gradients of parameters and variables.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::full(&device, DType::F32, [4, 3], 1.0)?.into();
+    /// let cx = Pass::eval(&device).with_grad();
+    /// let gradients = fc.forward(&cx, &x)?.sum_all()?.backward()?;
+    /// assert!(gradients.get(&fc.weight).is_some());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn with_grad(mut self) -> Self {
         self.grad = true;
@@ -125,6 +162,18 @@ impl Pass {
 
     /// The same pass with convolutions, linear layers and matrix products in this float type.
     /// Statistics, losses and f64 tensors stay as they are (`torch.autocast`).
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::full(&device, DType::F32, [4, 3], 1.0)?.into();
+    /// let y = fc.forward(&Pass::eval(&device).autocast(DType::BF16), &x)?;
+    /// assert_eq!((y.dtype(), fc.weight.dtype()), (DType::BF16, DType::F32));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn autocast(mut self, dtype: DType) -> Self {
         self.autocast = Some(dtype);
@@ -136,6 +185,20 @@ impl Pass {
     ///
     /// Inputs and frozen parameters are on the tape too, so it holds more memory than training
     /// needs; they get no gradients by it.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::full(&device, DType::F32, [4, 3], 1.0)?;
+    /// let cx = Pass::eval(&device).trace();
+    /// fc.forward(&cx, &cx.input(x)?)?;
+    /// let work: u64 = cx.tape().nodes().iter().map(|node| node.multiply_adds).sum();
+    /// assert_eq!((work, cx.calls()[0].path.as_str()), (4 * 3 * 2, "fc"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn trace(mut self) -> Self {
         self.trace = true;
@@ -177,6 +240,19 @@ impl Pass {
 
     /// The same pass keeping the outputs of the layers whose path fits the
     /// [pattern](Path::matches); see [`Pass::probes`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::full(&device, DType::F32, [4, 3], 1.0)?.into();
+    /// let cx = Pass::eval(&device).probe("fc");
+    /// let y = fc.forward(&cx, &x)?;
+    /// assert_eq!(cx.probes()[0].1.to_vec::<f32>()?, y.to_vec::<f32>()?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn probe(mut self, pattern: impl Into<String>) -> Self {
         self.probes.push(pattern.into());

@@ -153,6 +153,21 @@ impl StateDict {
 
     /// Writes a safetensors file: first under another name, so that nobody ever sees half of it.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module, StateDict};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)), LinearConfig::new(3, 2))?;
+    /// let file = std::env::temp_dir().join(format!("save-{}.safetensors", std::process::id()));
+    /// fc.state_dict()?.save(&file)?;
+    /// let read = StateDict::load(&device, &file)?;
+    /// assert_eq!(read.names().collect::<Vec<_>>(), ["bias", "weight"]);
+    /// fc.load_state_dict(&read, true)?;
+    /// # std::fs::remove_file(&file).expect("it was written above");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`StateDict::to_bytes`]; the file cannot be written.
     pub fn save(&self, file: impl AsRef<FilePath>) -> Result<()> {
@@ -172,6 +187,16 @@ impl StateDict {
     /// The file is mapped into memory for as long as this takes, so each array is copied once.
     /// Nobody may write into it meanwhile; replacing it by another, as [`StateDict::save`] does, is
     /// fine.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, reference::Reference};
+    /// use ferrotape_nn::{StateDict};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let error = StateDict::load(&device, "no/such.pth").unwrap_err().to_string();
+    /// assert!(error.starts_with("no/such.pth: cannot read the state dict"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`StateDict::from_bytes`]; the file cannot be read.

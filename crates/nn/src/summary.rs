@@ -97,6 +97,18 @@ pub struct Summary {
 impl Summary {
     /// Runs the model once on `input`, in evaluation mode and without changing it.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Sequential, Summary};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).named("fc", LinearConfig::new(3, 2))?;
+    /// let summary = Summary::of(&model, Array::zeros(&device, DType::F32, [1, 3])?)?;
+    /// assert_eq!((summary.parameters, summary.rows[0].path.as_str()), (8, "fc"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What the model says of the input; an input whose work is beyond counting.
     pub fn of(model: &dyn Layer, input: Array) -> Result<Self> {

@@ -4,6 +4,16 @@
 //! [`ferrotape_gradcheck::fixtures`]) or a JSON file of optimizers and schedules (see [`optim`]) or of
 //! networks (see [`zoo`]), and says for each case whether every number agrees. The program of this
 //! crate is what `cargo xtask parity` runs.
+//!
+//! ```
+//! use ferrotape::prelude::*;
+//! use ferrotape_parity::check;
+//!
+//! let device = Device::open("cpu")?;
+//! let outcomes = check("tests/fixtures/optim.json".as_ref(), &device, DType::F64)?;
+//! assert!(outcomes.iter().all(|outcome| outcome.passed()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod operators;
 pub mod optim;

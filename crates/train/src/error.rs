@@ -21,7 +21,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused a file or folder operation.
-    #[error("cannot {action} {}: {}", path.display(), reason(cause))]
+    #[error("cannot {action} {}: {}", path.display(), reason(action, cause))]
     Io {
         /// What was tried, as a verb that stands before the path: "write".
         action: &'static str,
@@ -217,7 +217,7 @@ impl Error {
 }
 
 /// Says an operating system's answer in words that end in something to do.
-fn reason(cause: &io::Error) -> String {
+fn reason(action: &str, cause: &io::Error) -> String {
     use io::ErrorKind as Kind;
     match cause.kind() {
         Kind::StorageFull => {
@@ -237,6 +237,10 @@ fn reason(cause: &io::Error) -> String {
         }
         Kind::InvalidFilename => {
             "the name is not one this file system takes; choose a shorter or plainer one".into()
+        }
+        // What is written is made; what is missing is where.
+        Kind::NotFound if action == "write" => {
+            "its folder does not exist; make it, or choose another place".into()
         }
         Kind::NotFound => "it does not exist; check the path".into(),
         _ => format!("{cause}; check the path and the disk"),

@@ -65,6 +65,15 @@ const OVERLAPPING: PoolConfig = PoolConfig::new(3).stride(2);
 
 /// torchvision's [`AlexNet`] with new parameters, drawn as PyTorch draws them by default.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::alexnet(&init, 1000)?.count_parameters(), 61_100_840);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn alexnet(init: &Init, classes: usize) -> Result<AlexNet> {

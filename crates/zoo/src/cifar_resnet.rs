@@ -104,6 +104,15 @@ impl Classifier for CifarResNet {}
 
 /// The [`CifarResNet`] of 20 layers.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::cifar_resnet20(&init, 10)?.count_parameters(), 269_722);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn cifar_resnet20(init: &Init, classes: usize) -> Result<CifarResNet> {
@@ -111,6 +120,15 @@ pub fn cifar_resnet20(init: &Init, classes: usize) -> Result<CifarResNet> {
 }
 
 /// The [`CifarResNet`] of 32 layers.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::cifar_resnet32(&init, 10)?.count_parameters(), 464_154);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.
@@ -120,6 +138,15 @@ pub fn cifar_resnet32(init: &Init, classes: usize) -> Result<CifarResNet> {
 
 /// The [`CifarResNet`] of 44 layers.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::cifar_resnet44(&init, 10)?.count_parameters(), 658_586);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn cifar_resnet44(init: &Init, classes: usize) -> Result<CifarResNet> {
@@ -128,6 +155,15 @@ pub fn cifar_resnet44(init: &Init, classes: usize) -> Result<CifarResNet> {
 
 /// The [`CifarResNet`] of 56 layers.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::cifar_resnet56(&init, 10)?.count_parameters(), 853_018);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn cifar_resnet56(init: &Init, classes: usize) -> Result<CifarResNet> {
@@ -135,6 +171,15 @@ pub fn cifar_resnet56(init: &Init, classes: usize) -> Result<CifarResNet> {
 }
 
 /// The [`CifarResNet`] of 110 layers.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::cifar_resnet110(&init, 10)?.count_parameters(), 1_727_962);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.

@@ -161,6 +161,15 @@ pub struct GoogLeNet {
 /// deviation 0.01, cut off at -2 and 2 as torchvision does, biases of linear layers as PyTorch draws
 /// them.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::googlenet(&init, 1000)?.count_parameters(), 13_004_888);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn googlenet(init: &Init, classes: usize) -> Result<GoogLeNet> {

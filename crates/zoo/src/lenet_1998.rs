@@ -88,6 +88,15 @@ impl Default for LeNet1998Loss {
 
 /// A [`LeNet1998`] with new parameters.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::lenet5_1998(&init, 10)?.count_parameters(), 60_000);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// Other than ten classes: there are ten bitmaps; out of memory.
 pub fn lenet5_1998(init: &Init, classes: usize) -> Result<LeNet1998> {

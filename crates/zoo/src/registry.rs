@@ -6,6 +6,13 @@ use ferrotape_nn::{Classifier, Init};
 use crate::{GoogLeNet, GoogLeNetConfig};
 
 /// A network that can be made by name.
+///
+/// ```
+/// let model = ferrotape_zoo::find("resnet50")?;
+/// assert_eq!((model.input, model.classes), ([3, 224, 224], 1000));
+/// assert_eq!(model.reference_accuracy, Some(76.13));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Model {
     /// What the command line calls it.
@@ -26,6 +33,16 @@ pub struct Model {
 
 impl Model {
     /// The network with new parameters.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    ///
+    /// let entry = ferrotape_zoo::find("resnet18")?;
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+    /// assert_eq!(entry.build(&init, entry.classes)?.count_parameters(), 11_689_512);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No classes; out of memory.

@@ -112,6 +112,18 @@ pub struct ResNet {
 impl ResNet {
     /// A network with new parameters in the given scope.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    /// use ferrotape_zoo::{ResNet, ResNetConfig, Shortcut};
+    ///
+    /// // ResNet-34 with the paper's shortcuts without parameters.
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+    /// let config = ResNetConfig { shortcut: Shortcut::Identity, ..ResNetConfig::resnet34() };
+    /// assert_eq!(ResNet::new(&init, &config, 1000)?.count_parameters(), 21_623_848);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No classes; a stage with no blocks or more than 1,000; out of memory.
     pub fn new(init: &Init, config: &ResNetConfig, classes: usize) -> Result<Self> {
@@ -175,6 +187,15 @@ pub fn resnet18(init: &Init, classes: usize) -> Result<ResNet> {
 
 /// ResNet-34 in torchvision's form.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::resnet34(&init, 1000)?.count_parameters(), 21_797_672);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn resnet34(init: &Init, classes: usize) -> Result<ResNet> {
@@ -182,6 +203,15 @@ pub fn resnet34(init: &Init, classes: usize) -> Result<ResNet> {
 }
 
 /// ResNet-50 in torchvision's form.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::resnet50(&init, 1000)?.count_parameters(), 25_557_032);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.
@@ -191,6 +221,15 @@ pub fn resnet50(init: &Init, classes: usize) -> Result<ResNet> {
 
 /// ResNet-101 in torchvision's form.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::resnet101(&init, 1000)?.count_parameters(), 44_549_160);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn resnet101(init: &Init, classes: usize) -> Result<ResNet> {
@@ -198,6 +237,15 @@ pub fn resnet101(init: &Init, classes: usize) -> Result<ResNet> {
 }
 
 /// ResNet-152 in torchvision's form.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::resnet152(&init, 1000)?.count_parameters(), 60_192_808);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.

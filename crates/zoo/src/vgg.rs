@@ -171,6 +171,15 @@ impl Classifier for Vgg {}
 
 /// Configuration A with new parameters: eleven weight layers. See [`Vgg`].
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg11(&init, 1000)?.count_parameters(), 132_863_336);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn vgg11(init: &Init, classes: usize) -> Result<Vgg> {
@@ -178,6 +187,15 @@ pub fn vgg11(init: &Init, classes: usize) -> Result<Vgg> {
 }
 
 /// [`vgg11`] with batch norm.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg11_bn(&init, 1000)?.count_parameters(), 132_868_840);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.
@@ -187,6 +205,15 @@ pub fn vgg11_bn(init: &Init, classes: usize) -> Result<Vgg> {
 
 /// Configuration B with new parameters: thirteen weight layers. See [`Vgg`].
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg13(&init, 1000)?.count_parameters(), 133_047_848);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn vgg13(init: &Init, classes: usize) -> Result<Vgg> {
@@ -194,6 +221,15 @@ pub fn vgg13(init: &Init, classes: usize) -> Result<Vgg> {
 }
 
 /// [`vgg13`] with batch norm.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg13_bn(&init, 1000)?.count_parameters(), 133_053_736);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.
@@ -203,6 +239,15 @@ pub fn vgg13_bn(init: &Init, classes: usize) -> Result<Vgg> {
 
 /// Configuration D with new parameters: sixteen weight layers. See [`Vgg`].
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg16(&init, 1000)?.count_parameters(), 138_357_544);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn vgg16(init: &Init, classes: usize) -> Result<Vgg> {
@@ -210,6 +255,15 @@ pub fn vgg16(init: &Init, classes: usize) -> Result<Vgg> {
 }
 
 /// [`vgg16`] with batch norm.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg16_bn(&init, 1000)?.count_parameters(), 138_365_992);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.
@@ -219,6 +273,15 @@ pub fn vgg16_bn(init: &Init, classes: usize) -> Result<Vgg> {
 
 /// Configuration E with new parameters: nineteen weight layers. See [`Vgg`].
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg19(&init, 1000)?.count_parameters(), 143_667_240);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn vgg19(init: &Init, classes: usize) -> Result<Vgg> {
@@ -226,6 +289,15 @@ pub fn vgg19(init: &Init, classes: usize) -> Result<Vgg> {
 }
 
 /// [`vgg19`] with batch norm.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg19_bn(&init, 1000)?.count_parameters(), 143_678_248);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.
@@ -236,6 +308,15 @@ pub fn vgg19_bn(init: &Init, classes: usize) -> Result<Vgg> {
 /// Configuration A-LRN with new parameters: A with local response normalization after the first
 /// convolution, which the paper found to cost memory and time and to gain nothing. See [`Vgg`].
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg_a_lrn(&init, 1000)?.count_parameters(), 132_863_336);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn vgg_a_lrn(init: &Init, classes: usize) -> Result<Vgg> {
@@ -244,6 +325,15 @@ pub fn vgg_a_lrn(init: &Init, classes: usize) -> Result<Vgg> {
 
 /// Configuration C with new parameters: sixteen weight layers, three of them 1x1 where D has 3x3.
 /// See [`Vgg`].
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::vgg_c(&init, 1000)?.count_parameters(), 133_638_952);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No classes; out of memory.

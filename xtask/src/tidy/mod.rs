@@ -6,6 +6,7 @@
 mod edges;
 mod lexer;
 mod links;
+mod listings;
 mod manifests;
 mod paths;
 mod sources;
@@ -48,6 +49,7 @@ impl fmt::Display for Violation {
 
 /// The rules that look at one file at a time; each picks the files it is about.
 const FILE_RULES: &[fn(&File) -> Vec<Violation>] = &[
+    listings::hold_what_tables_show,
     manifests::inherits_from_the_workspace,
     paths::no_path_of_a_machine,
     sources::begins_with_its_purpose,
@@ -61,6 +63,7 @@ const FILE_RULES: &[fn(&File) -> Vec<Violation>] = &[
 const TREE_RULES: &[fn(&Tree) -> Vec<Violation>] = &[
     links::lead_somewhere,
     links::summary_lists_every_page,
+    listings::are_run,
     manifests::licences_are_there,
     sources::allowances_are_used,
 ];

@@ -59,6 +59,15 @@ impl Tensor {
 
     /// `x` where x > 0, else `slope x` (`torch.nn.functional.leaky_relu`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 3.0], [2])?);
+    /// assert_eq!(x.leaky_relu(0.1)?.to_vec::<f64>()?, [-0.2, 3.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn leaky_relu(&self, slope: f64) -> Result<Tensor> {
@@ -69,6 +78,16 @@ impl Tensor {
     }
 
     /// `x` where x > 0, else `alpha (exp(x) - 1)` (Clevert et al., 2016; `torch.nn.functional.elu`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-1.0f64, 2.0], [2])?);
+    /// let y = x.elu(1.0)?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([-0.632_121, 2.0]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float.
@@ -81,6 +100,16 @@ impl Tensor {
 
     /// `1 / (1 + exp(-x))`.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 2.0], [2])?);
+    /// let y = x.sigmoid()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.5, 0.880_797]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn sigmoid(&self) -> Result<Tensor> {
@@ -92,6 +121,16 @@ impl Tensor {
 
     /// The hyperbolic tangent.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// let y = x.tanh()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.0, 0.761_594]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn tanh(&self) -> Result<Tensor> {
@@ -102,6 +141,16 @@ impl Tensor {
 
     /// `x sigmoid(x)`, also called swish (`torch.nn.functional.silu`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 2.0], [2])?);
+    /// let y = x.silu()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.0, 1.761_594]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn silu(&self) -> Result<Tensor> {
@@ -110,6 +159,16 @@ impl Tensor {
     }
 
     /// `x (1 + erf(x / sqrt 2)) / 2` (Hendrycks and Gimpel, 2016; `torch.nn.functional.gelu`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 2.0], [2])?);
+    /// let y = x.gelu()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.0, 1.954_500]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float.
@@ -126,6 +185,16 @@ impl Tensor {
     /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`
     /// (`torch.nn.functional.gelu` with `approximate="tanh"`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 2.0], [2])?);
+    /// let y = x.gelu_tanh()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.0, 1.954_598]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn gelu_tanh(&self) -> Result<Tensor> {
@@ -141,6 +210,16 @@ impl Tensor {
     /// `log(1 + exp(x))`, and `x` where that is above 20, less than 3e-9 from it
     /// (`torch.nn.functional.softplus`, whose threshold that is).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 1000.0], [2])?);
+    /// let y = x.softplus()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.693_147, 1000.0]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn softplus(&self) -> Result<Tensor> {
@@ -154,6 +233,16 @@ impl Tensor {
 
     /// `log(sigmoid(x)) = -softplus(-x)`, without overflow (`torch.nn.functional.logsigmoid`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, -1000.0], [2])?);
+    /// let y = x.log_sigmoid()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([-0.693_147, -1000.0]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn log_sigmoid(&self) -> Result<Tensor> {
@@ -163,6 +252,15 @@ impl Tensor {
     }
 
     /// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0 (`torch.nn.functional.relu6`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-1.0f64, 3.0, 9.0], [3])?);
+    /// assert_eq!(x.relu6()?.to_vec::<f64>()?, [0.0, 3.0, 6.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float.
@@ -178,6 +276,15 @@ impl Tensor {
 
     /// `x` bounded to `min..=max`; unlike that of [`Tensor::clamp`], the gradient at the bounds is 0
     /// (`torch.nn.functional.hardtanh`, whose bounds are -1 and 1 if none are given).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 0.5, 2.0], [3])?);
+    /// assert_eq!(x.hardtanh(-1.0, 1.0)?.to_vec::<f64>()?, [-1.0, 0.5, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float; `min` that is not below or equal to `max`.
@@ -199,6 +306,16 @@ impl Tensor {
     /// `scale x` where x > 0, else `scale alpha (exp(x) - 1)`, with the constants that keep mean and
     /// variance (Klambauer et al., 2017; `torch.nn.functional.selu`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-1.0f64, 1.0], [2])?);
+    /// let y = x.selu()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([-1.111_331, 1.050_701]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn selu(&self) -> Result<Tensor> {
@@ -214,6 +331,16 @@ impl Tensor {
 
     /// `x` where x > 0, else `alpha (exp(x / alpha) - 1)`, whose slope is continuous (Barron, 2017;
     /// `torch.nn.functional.celu`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 1.0], [2])?);
+    /// let y = x.celu(2.0)?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([-1.264_241, 1.0]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float; `alpha` of 0.
@@ -232,6 +359,16 @@ impl Tensor {
 
     /// `x tanh(log(1 + exp(x)))`, without overflow (Misra, 2019; `torch.nn.functional.mish`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// let y = x.mish()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.0, 0.865_098]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn mish(&self) -> Result<Tensor> {
@@ -242,6 +379,15 @@ impl Tensor {
 
     /// `x min(max(x + 3, 0), 6) / 6` (Howard et al., 2019; `torch.nn.functional.hardswish`). The
     /// gradient is 0 at -3 and 1 at 3.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-4.0f64, 0.0, 4.0], [3])?);
+    /// assert_eq!(x.hardswish()?.to_vec::<f64>()?, [0.0, 0.0, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float.
@@ -258,6 +404,15 @@ impl Tensor {
 
     /// `min(max(x + 3, 0), 6) / 6` (`torch.nn.functional.hardsigmoid`). The gradient at -3 and at 3
     /// is 0; between them it is 1/6 rounded to f32 in every type, as PyTorch has it.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-4.0f64, 0.0, 4.0], [3])?);
+    /// assert_eq!(x.hardsigmoid()?.to_vec::<f64>()?, [0.0, 0.5, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float.
@@ -278,6 +433,15 @@ impl Tensor {
 
     /// `x / (1 + |x|)` (`torch.nn.functional.softsign`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-1.0f64, 3.0], [2])?);
+    /// assert_eq!(x.softsign()?.to_vec::<f64>()?, [-0.5, 0.75]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn softsign(&self) -> Result<Tensor> {
@@ -291,6 +455,15 @@ impl Tensor {
 
     /// `x` moved towards 0 by `lambda`, and 0 where |x| <= lambda
     /// (`torch.nn.functional.softshrink`, whose lambda is 0.5 if none is given).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 0.25, 2.0], [3])?);
+    /// assert_eq!(x.softshrink(0.5)?.to_vec::<f64>()?, [-1.5, 0.0, 1.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float; a negative `lambda`.
@@ -313,6 +486,15 @@ impl Tensor {
     /// `x`, and 0 where |x| <= lambda (`torch.nn.functional.hardshrink`, whose lambda is 0.5 if none
     /// is given).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 0.25, 2.0], [3])?);
+    /// assert_eq!(x.hardshrink(0.5)?.to_vec::<f64>()?, [-2.0, 0.0, 2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn hardshrink(&self, lambda: f64) -> Result<Tensor> {
@@ -326,6 +508,16 @@ impl Tensor {
 
     /// `x - tanh(x)` (`torch.nn.functional.tanhshrink`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// let y = x.tanhshrink()?.to_vec::<f64>()?;
+    /// assert!(y.iter().zip([0.0, 0.238_406]).all(|(y, want)| (y - want).abs() < 1e-6), "{y:?}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn tanhshrink(&self) -> Result<Tensor> {
@@ -335,6 +527,16 @@ impl Tensor {
 
     /// `x` where x > 0, else `weight x` with a slope that is learned: one number, or one a channel,
     /// `[C]` over dimension 1 (He et al., 2015; `torch.nn.functional.prelu`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 3.0], [2])?);
+    /// let slope = Tensor::from(Array::from_slice(&device, &[0.25f64], [1])?);
+    /// assert_eq!(x.prelu(&slope)?.to_vec::<f64>()?, [-0.5, 3.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not floats of one type; a weight that is neither one number nor one a channel.

@@ -68,12 +68,52 @@ macro_rules! scalar {
 /// # Arithmetic and elementary functions
 impl Tensor {
     binary!(/// `self + other`, element by element.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// let b = Tensor::from(Array::from_slice(&device, &[10.0f64, 20.0], [2])?);
+        /// assert_eq!(a.add(&b)?.to_vec::<f64>()?, [11.0, 22.0]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         add, |a, b| a + b);
     binary!(/// `self - other`, element by element.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// let b = Tensor::from(Array::from_slice(&device, &[10.0f64, 20.0], [2])?);
+        /// assert_eq!(a.sub(&b)?.to_vec::<f64>()?, [-9.0, -18.0]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         sub, |a, b| a - b);
     binary!(/// `self * other`, element by element.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// let b = Tensor::from(Array::from_slice(&device, &[10.0f64, 20.0], [2])?);
+        /// assert_eq!(a.mul(&b)?.to_vec::<f64>()?, [10.0, 40.0]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         mul, |a, b| a * b);
     binary!(/// `self / other`, element by element.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// let b = Tensor::from(Array::from_slice(&device, &[10.0f64, 20.0], [2])?);
+        /// assert_eq!(a.div(&b)?.to_vec::<f64>()?, [0.1, 0.1]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         div, |a, b| a / b);
     binary!(/// The larger of both; NaN if either is. At a tie each side has half of the gradient
         /// (`torch.maximum`).
@@ -85,8 +125,26 @@ impl Tensor {
         pow, |a, b| a.pow(b));
 
     scalar!(/// `self + scalar`.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// assert_eq!(a.add_scalar(0.5)?.to_vec::<f64>()?, [1.5, 2.5]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         add_scalar, |x, s| x + s);
     scalar!(/// `self * scalar`.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// assert_eq!(a.mul_scalar(0.5)?.to_vec::<f64>()?, [0.5, 1.0]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         mul_scalar, |x, s| x * s);
     scalar!(/// `self` to the power of `scalar`.
         pow_scalar, |x, s| x.pow(s));
@@ -116,10 +174,28 @@ impl Tensor {
     unary!(/// `1 / self`.
         reciprocal, |x| x.recip(), by_output |y| (y * y).neg());
     unary!(/// `self * self`.
+        ///
+        /// ```
+        /// # use ferrotape_autograd::Tensor;
+        /// # use ferrotape_backend::{Array, Device, reference::Reference};
+        /// # let device = Device::new(Reference::new());
+        /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+        /// assert_eq!(a.square()?.to_vec::<f64>()?, [1.0, 4.0]);
+        /// # Ok::<(), ferrotape_backend::Error>(())
+        /// ```
         square, |x| x * x);
 
     /// `self` clamped to `min..=max`; the gradient is 1 between them and 0 elsewhere, at the bounds
     /// too. Everything becomes `max` if that is below `min` (`torch.clamp` with both bounds).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[-2.0f64, 0.5, 9.0], [3])?);
+    /// assert_eq!(x.clamp(0.0, 1.0)?.to_vec::<f64>()?, [0.0, 0.5, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float.
@@ -135,6 +211,17 @@ impl Tensor {
     }
 
     /// `self` where `mask` is not 0, else `other` (`torch.where`). The mask may be of integers.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let mask = Tensor::from(Array::from_slice(&device, &[1i64, 0], [2])?);
+    /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+    /// let b = Tensor::from(Array::from_slice(&device, &[-1.0f64, -2.0], [2])?);
+    /// assert_eq!(a.select(&mask, &b)?.to_vec::<f64>()?, [1.0, -2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not broadcast, a mix of float types.

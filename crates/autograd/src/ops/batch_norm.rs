@@ -241,6 +241,17 @@ impl Tensor {
     /// accumulator type. Gives mean and biased variance too
     /// (`torch.nn.functional.batch_norm` with `training=True`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 3.0], [2, 1])?);
+    /// let (y, mean, var) = x.batch_norm_train(None, 0.0)?;
+    /// assert_eq!(y.to_vec::<f64>()?, [-1.0, 1.0]);
+    /// assert_eq!((mean.item()?, var.item()?), (2.0, 1.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit, or fewer than two values a channel.
     pub fn batch_norm_train(
@@ -296,6 +307,16 @@ impl Tensor {
     /// Normalizes each channel of `[N, C]`, `[N, C, H, W]` or any `[N, C, ..]` by the given `mean`
     /// and `var`, each `[C]` and of the accumulator type, which are constants to the gradient
     /// (`torch.nn.functional.batch_norm` with `training=False`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 3.0], [2, 1])?);
+    /// let (mean, var) = (Array::from_slice(&device, &[1.0f64], [1])?, Array::from_slice(&device, &[4.0f64], [1])?);
+    /// assert_eq!(x.batch_norm_eval(&mean, &var, None, 0.0)?.to_vec::<f64>()?, [0.0, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit.

@@ -34,6 +34,15 @@ impl Op for Cast {
 impl Tensor {
     /// The elements as another type; the same tensor if they are of it already.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.5f64], [1])?);
+    /// assert_eq!(x.cast(DType::F32)?.to_vec::<f32>()?, [1.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn cast(&self, dtype: DType) -> Result<Tensor> {

@@ -10,6 +10,17 @@ impl Tensor {
     /// (`torch.nn.functional.dropout`). The mask depends on the key and the logical index alone:
     /// the same on every device, in every layout, for any number of threads.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::full(&device, DType::F64, [100], 1.0)?);
+    /// let y = x.dropout(0.5, Rng::new(1))?.to_vec::<f64>()?;
+    /// assert!(y.contains(&0.0) && y.iter().all(|&y| y == 0.0 || y == 2.0));
+    /// assert_eq!(y, x.dropout(0.5, Rng::new(1))?.to_vec::<f64>()?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `p` outside 0 to 1; not a float.
     pub fn dropout(&self, p: f64, rng: Rng) -> Result<Tensor> {

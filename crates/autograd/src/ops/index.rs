@@ -120,6 +120,16 @@ fn compared(program: &Arc<Program>, integers: &Array, scalars: &[f64]) -> Result
 impl Tensor {
     /// `y[i][j][k] = x[i][index[i][j][k]][k]` for `dim` = 1; `index` of i64 (`torch.gather`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// let index = Array::from_slice(&device, &[2i64, 0], [2, 1])?;
+    /// assert_eq!(x.gather(1, &index)?.to_vec::<f64>()?, [3.0, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit, or an index out of range.
     pub fn gather(&self, dim: isize, index: &Array) -> Result<Tensor> {
@@ -129,6 +139,16 @@ impl Tensor {
 
     /// Zeros of `shape` with `y[i][index[i][j][k]][k] += x[i][j][k]` for `dim` = 1
     /// (`torch.scatter_add` into zeros).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, Shape, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0], [3])?);
+    /// let index = Array::from_slice(&device, &[0i64, 2, 0], [3])?;
+    /// assert_eq!(x.scatter_add(0, &index, Shape::new(&[3])?)?.to_vec::<f64>()?, [4.0, 0.0, 2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, or an index out of range.

@@ -35,6 +35,16 @@ impl Op for Relayout {
 impl Tensor {
     /// The same values in row-major order.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// let y = x.permute(&[1, 0])?.contiguous()?;
+    /// assert!(y.layout().is_contiguous());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn contiguous(&self) -> Result<Tensor> {
@@ -45,6 +55,17 @@ impl Tensor {
     }
 
     /// The same images with the channels of a pixel adjacent: the order that convolutions work in.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0], [1, 2, 1, 2])?);
+    /// let y = x.channels_last()?;
+    /// assert_eq!(y.to_vec::<f64>()?, x.to_vec::<f64>()?);
+    /// assert_eq!(y.layout().pixel_pitch(), Some(2));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not `[N, C, H, W]`; out of memory.

@@ -148,6 +148,17 @@ impl Tensor {
     /// The matrix product over the last two dimensions; the ones before broadcast
     /// (`torch.matmul`). A vector on the left is a row, on the right a column.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let a = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0], [2, 2])?);
+    /// let b = Tensor::from(Array::from_slice(&device, &[5.0f64, 6.0], [2])?);
+    /// assert_eq!(a.matmul(&b)?.to_vec::<f64>()?, [17.0, 39.0]);
+    /// assert_eq!(a.matmul(&a)?.to_vec::<f64>()?, [7.0, 10.0, 15.0, 22.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Sizes that do not fit, or scalars.
     pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
@@ -186,6 +197,17 @@ impl Tensor {
     }
 
     /// `x w^T + bias` for `x [.., K]`, `w [O, K]`, `bias [O]` (`torch.nn.functional.linear`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [1, 2])?);
+    /// let weight = Tensor::from(Array::from_slice(&device, &[3.0f64, 4.0, 5.0, 6.0], [2, 2])?);
+    /// let bias = Tensor::from(Array::from_slice(&device, &[0.5f64, -0.5], [2])?);
+    /// assert_eq!(x.linear(&weight, Some(&bias))?.to_vec::<f64>()?, [11.5, 16.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Sizes that do not fit, a mix of data types.

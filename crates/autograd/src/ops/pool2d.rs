@@ -135,6 +135,15 @@ impl Tensor {
     /// The largest element of each window of images `[N, C, H, W]`
     /// (`torch.nn.functional.max_pool2d`). Among equals the first has the gradient.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, Pool2d, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 4.0, 3.0, 2.0], [1, 1, 2, 2])?);
+    /// assert_eq!(x.max_pool2d(&Pool2d::new([2, 2]))?.to_vec::<f64>()?, [4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit, see [`Pool2d::output_size`].
     pub fn max_pool2d(&self, params: &Pool2d) -> Result<Tensor> {
@@ -142,6 +151,15 @@ impl Tensor {
     }
 
     /// The mean of each window of images `[N, C, H, W]` (`torch.nn.functional.avg_pool2d`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, Pool2d, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 4.0, 3.0, 2.0], [1, 1, 2, 2])?);
+    /// assert_eq!(x.avg_pool2d(&Pool2d::new([2, 2]))?.to_vec::<f64>()?, [2.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, see [`Pool2d::output_size`]; a dilation other than 1.

@@ -111,6 +111,16 @@ fn root(x: &Tensor) -> Result<Tensor> {
 impl Tensor {
     /// The sum over `dims` (`torch.sum`), accumulated in at least f32.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.sum(&[0], false)?.to_vec::<f64>()?, [4.0, 7.0]);
+    /// assert_eq!(x.sum(&[-1], true)?.shape().dims(), [2, 1]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension, or not a float.
     pub fn sum(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
@@ -127,6 +137,15 @@ impl Tensor {
 
     /// The sum of all elements, a scalar.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.sum_all()?.item()?, 11.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn sum_all(&self) -> Result<Tensor> {
@@ -135,6 +154,15 @@ impl Tensor {
 
     /// The mean over `dims` (`torch.mean`). It is rounded once: the sum behind it may exceed what a
     /// 16-bit float holds.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.mean(&[1], false)?.to_vec::<f64>()?, [1.5, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension, or not a float.
@@ -145,6 +173,15 @@ impl Tensor {
 
     /// The mean of all elements, a scalar.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.mean_all()?.item()?, 2.75);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn mean_all(&self) -> Result<Tensor> {
@@ -153,6 +190,15 @@ impl Tensor {
 
     /// The variance over `dims`: squared deviations from the mean, summed and divided by the number
     /// of elements less `correction` (`torch.var`, whose default correction is 1).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.var(&[1], 1, false)?.to_vec::<f64>()?, [0.5, 2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension, or not a float.
@@ -166,6 +212,15 @@ impl Tensor {
 
     /// The standard deviation over `dims`, the root of [`Tensor::var`] (`torch.std`, whose default
     /// correction is 1). Where it is 0 the gradient is 0.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.std(&[1], 0, false)?.to_vec::<f64>()?, [0.5, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension, or not a float.
@@ -196,6 +251,15 @@ impl Tensor {
 
     /// The largest element over `dims`; equal ones share the gradient evenly (`torch.amax`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.max(&[1], false)?.to_vec::<f64>()?, [2.0, 5.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension, nothing to choose from, or not a float.
     pub fn max(&self, dims: &[isize], keepdim: bool) -> Result<Tensor> {
@@ -204,6 +268,15 @@ impl Tensor {
     }
 
     /// The smallest element over `dims`; equal ones share the gradient evenly (`torch.amin`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.min(&[0], false)?.to_vec::<f64>()?, [1.0, 2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension, nothing to choose from, or not a float.
@@ -214,6 +287,15 @@ impl Tensor {
 
     /// The position of the first largest element along `dim`, as i64 (`torch.argmax`). Integers
     /// have no gradient, so the result is untracked.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 5.0], [2, 2])?);
+    /// assert_eq!(x.argmax(1, false)?.to_vec::<i64>()?, [1, 1]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension, or nothing to choose from.

@@ -192,6 +192,16 @@ impl Tensor {
     /// The same elements in the same order under another shape; one size may be -1 and follows from
     /// the others (`torch.reshape`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.reshape(&[3, -1])?.shape().dims(), [3, 2]);
+    /// assert!(x.reshape(&[4, -1]).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The number of elements differs, or more than one -1.
     pub fn reshape(&self, sizes: &[isize]) -> Result<Tensor> {
@@ -218,6 +228,15 @@ impl Tensor {
 
     /// As [`Tensor::reshape`], to a known shape.
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, Shape, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.view(Shape::new(&[6])?)?.to_vec::<f64>()?, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The number of elements differs.
     pub fn view(&self, shape: Shape) -> Result<Tensor> {
@@ -230,6 +249,15 @@ impl Tensor {
     /// The dimensions from `start` on merged into one, in NCHW order whatever the memory order
     /// (`torch.flatten`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.reshape(&[1, 2, 3])?.flatten(1)?.shape().dims(), [1, 6]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension.
     pub fn flatten(&self, start: isize) -> Result<Tensor> {
@@ -240,6 +268,15 @@ impl Tensor {
     }
 
     /// A size of 1 put in at `dim` (`torch.unsqueeze`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.unsqueeze(1)?.shape().dims(), [2, 1, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `dim` is past the end.
@@ -258,6 +295,17 @@ impl Tensor {
     /// The dimensions in another order: dimension `i` of the result is `dims[i]` of this
     /// (`torch.permute`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// let y = x.permute(&[1, 0])?;
+    /// assert_eq!(y.shape().dims(), [3, 2]);
+    /// assert_eq!(y.to_vec::<f64>()?, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not an order of the dimensions.
     pub fn permute(&self, dims: &[usize]) -> Result<Tensor> {
@@ -265,6 +313,15 @@ impl Tensor {
     }
 
     /// Two dimensions exchanged (`torch.transpose`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.transpose(0, -1)?.to_vec::<f64>()?, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension.
@@ -276,6 +333,15 @@ impl Tensor {
 
     /// The indices `start..start + length` of one dimension (`torch.narrow`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.narrow(1, 1, 2)?.to_vec::<f64>()?, [2.0, 3.0, 5.0, 6.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The range reaches past the dimension.
     pub fn narrow(&self, dim: isize, start: usize, length: usize) -> Result<Tensor> {
@@ -285,6 +351,15 @@ impl Tensor {
 
     /// One dimension in reverse order (`torch.flip`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(x.flip(1)?.to_vec::<f64>()?, [3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension.
     pub fn flip(&self, dim: isize) -> Result<Tensor> {
@@ -292,6 +367,16 @@ impl Tensor {
     }
 
     /// Sizes of 1 stretched and dimensions put in front, by NumPy's rule (`torch.broadcast_to`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, Shape, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// let y = x.sum(&[0], false)?.broadcast_to(Shape::new(&[2, 3])?)?;
+    /// assert_eq!(y.to_vec::<f64>()?, [5.0, 7.0, 9.0, 5.0, 7.0, 9.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The shape does not broadcast to it.
@@ -303,6 +388,16 @@ impl Tensor {
     }
 
     /// Tensors joined along a dimension (`torch.cat`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(Tensor::cat(&[&x, &x], 0)?.shape().dims(), [4, 3]);
+    /// assert_eq!(Tensor::cat(&[&x, &x], -1)?.shape().dims(), [2, 6]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// None given, or other dimensions that differ.
@@ -319,6 +414,15 @@ impl Tensor {
     }
 
     /// Tensors of one shape along a new dimension (`torch.stack`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3])?);
+    /// assert_eq!(Tensor::stack(&[&x, &x], 0)?.shape().dims(), [2, 2, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// None given, shapes that differ, or a new dimension past the end.

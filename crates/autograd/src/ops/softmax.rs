@@ -45,6 +45,15 @@ impl Op for Softmax {
 impl Tensor {
     /// `exp(x) / sum exp(x)` along `dim` (`torch.softmax`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0, 3.0, 3.0], [2, 2])?);
+    /// assert_eq!(x.softmax(1)?.to_vec::<f64>()?, [0.5; 4]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension, or not a float.
     pub fn softmax(&self, dim: isize) -> Result<Tensor> {
@@ -52,6 +61,15 @@ impl Tensor {
     }
 
     /// `x - log sum exp(x)` along `dim` (`torch.log_softmax`).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::Tensor;
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0], [1, 2])?);
+    /// assert_eq!(x.log_softmax(1)?.to_vec::<f64>()?, [-(2f64.ln()); 2]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension, or not a float.

@@ -101,3 +101,15 @@ fn broken_pictures_end_a_run_unless_they_are_to_be_left_out() {
     let tested = ferrotape_in(place.path(), ["eval", "run"]);
     assert!(tested.succeeded().contains("ROC curve of night"), "{}", tested.stdout);
 }
+
+#[test]
+fn networks_of_different_sizes_are_an_ensemble() {
+    let place = place();
+    let small = "train lenet5 --data bars --epochs 1 --out small";
+    let other = "train cifar_resnet20 --data bars --size 12 --epochs 1 --batch-size 8 --out other";
+    for call in [small, other] {
+        ferrotape_in(place.path(), call.split(' ')).succeeded();
+    }
+    let tested = ferrotape_in(place.path(), ["eval", "small", "other"]);
+    assert!(tested.succeeded().contains("lenet5 and 1 more together"), "{}", tested.stdout);
+}

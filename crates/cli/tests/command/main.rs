@@ -1,6 +1,7 @@
 //! The command as its users meet it: what it prints, what it writes, how it refuses.
 
 mod choosing;
+mod digits;
 mod models;
 mod pictures;
 mod refusals;

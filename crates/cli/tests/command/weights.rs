@@ -108,3 +108,17 @@ fn training_goes_on_from_weights_and_leaves_alone_what_is_frozen() {
     let outcome = run.ferrotape(&["train", "lenet5", "--data", "bars", "--except", "fc3.*"]);
     assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_dry_run_looks_at_the_weights() {
+    let run = trained();
+    let plan = |more: &[&str]| {
+        run.ferrotape(&[&["train", "lenet5", "--data", "bars", "--dry-run"], more].concat())
+    };
+    plan(&["--weights", "run/model.safetensors"]).succeeded();
+    let sentence = plan(&["--weights", "nowhere.pth"]).refused().to_owned();
+    assert!(sentence.contains("nowhere.pth: cannot read"), "{sentence}");
+    let with = ["--weights", "run/model.safetensors", "--except", "nose.*"];
+    let sentence = plan(&with).refused().to_owned();
+    assert!(sentence.contains("'nose.*' fits no name"), "{sentence}");
+}

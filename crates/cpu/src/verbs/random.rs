@@ -3,6 +3,8 @@
 use ferrotape_backend::{Array, Element, Random, Result, Rng, check};
 
 use crate::Cpu;
+use crate::kernels::dispatch::Available;
+use crate::kernels::normal::{Normals, PAIRS};
 use crate::kernels::pointwise::for_dtype;
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, nothing_to_write, open, output};
@@ -23,7 +25,7 @@ pub(crate) fn random(cpu: &Cpu, kind: Random, rng: Rng, dst: &mut Array) -> Resu
                 let data = dst.span::<T>()?;
                 let team = cpu.team_for(data.len() * 16);
                 for_each_part(team, &Chunks::new(data, TASK_DRAWS), |index, part| {
-                    draw(kind, rng, (index * TASK_DRAWS) as u64, part);
+                    draw(cpu.level, kind, rng, (index * TASK_DRAWS) as u64, part);
                     Ok(())
                 })
             })
@@ -31,13 +33,22 @@ pub(crate) fn random(cpu: &Cpu, kind: Random, rng: Rng, dst: &mut Array) -> Resu
     })
 }
 
-fn draw<T: Element>(kind: Random, rng: Rng, first: u64, part: &mut [T]) {
+fn draw<T: Element>(level: Available, kind: Random, rng: Rng, first: u64, part: &mut [T]) {
     match kind {
         Random::Uniform { low, high } => {
             pairs(first, part, |pair| rng.uniform_pair(pair).map(|u| low + (high - low) * u));
         }
         Random::Normal { mean, std } => {
-            pairs(first, part, |pair| rng.normal_pair(pair).map(|z| mean + std * z));
+            let (mut even, mut odd) = ([0.0; PAIRS], [0.0; PAIRS]);
+            for (values, block) in part.chunks_mut(2 * PAIRS).zip(0..) {
+                let first = first / 2 + block * PAIRS as u64;
+                level.run(Normals { rng, first, even: &mut even, odd: &mut odd });
+                for (values, drawn) in values.chunks_mut(2).zip(even.iter().zip(&odd)) {
+                    for (value, drawn) in values.iter_mut().zip([drawn.0, drawn.1]) {
+                        *value = T::from_f64(mean + std * drawn);
+                    }
+                }
+            }
         }
         Random::TruncatedNormal(distribution) => {
             pairs(first, part, |pair| rng.uniform_pair(pair).map(|u| distribution.at(u)));

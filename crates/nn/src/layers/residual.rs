@@ -44,6 +44,19 @@ impl Residual {
 
     /// The same with a shortcut, made in the scope `shortcut`.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2dConfig, Init, Layer, Pass, Residual};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let block = Residual::new(&init, Conv2dConfig::new(2, 4, 3).padding(1))?
+    ///     .with_shortcut(&init, Conv2dConfig::new(2, 4, 1))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 2, 6, 6])?.into();
+    /// assert_eq!(block.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 4, 6, 6]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What the shortcut's constructor says.
     pub fn with_shortcut(mut self, init: &Init, shortcut: impl crate::IntoLayer) -> Result<Self> {

@@ -94,6 +94,19 @@ impl Sequential {
     }
 
     /// The layer of this name.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let model = Sequential::new(&Init::new(&device, Rng::new(42)))
+    ///     .add(Flatten::new)?
+    ///     .named("head", LinearConfig::new(4, 2))?;
+    /// assert_eq!(model.get("head").map(|layer| layer.kind()), Some("Linear"));
+    /// assert!(model.get("tail").is_none());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&dyn Layer> {
         self.layers.iter().find(|(own, _)| own == name).map(|(_, layer)| &**layer)

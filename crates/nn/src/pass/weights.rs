@@ -16,6 +16,17 @@ impl Pass {
     /// A parameter in its own type. It is tracked if the pass tracks gradients and the parameter
     /// is trainable.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// assert!(Pass::train(&device, Rng::new(1)).param(&fc.weight)?.is_tracked());
+    /// assert!(!Pass::eval(&device).param(&fc.weight)?.is_tracked());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The parameter is on another device.
     pub fn param(&self, parameter: &Parameter) -> Result<Tensor> {
@@ -35,6 +46,18 @@ impl Pass {
     ///
     /// The converted array is kept beside the parameter until that changes, so a pass over
     /// unchanged weights converts nothing; a tape has one cast a parameter.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let fc = Linear::new(&Init::new(&device, Rng::new(42)).at("fc"), LinearConfig::new(3, 2))?;
+    /// let cx = Pass::eval(&device).autocast(DType::BF16);
+    /// assert_eq!(cx.weight(&fc.weight)?.dtype(), DType::BF16);
+    /// assert_eq!(cx.param(&fc.weight)?.dtype(), DType::F32);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The parameter is on another device; out of memory.

@@ -91,6 +91,17 @@ impl Tensor {
     /// An input outside 0 to 1 has the loss NaN. PyTorch refuses it on the CPU; to look for one here
     /// would make every step wait for its device.
     ///
+    /// ```
+    /// # use ferrotape_autograd::{Tensor, ops::Reduction};
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.5f64, 0.5], [2])?);
+    /// let target = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// let loss = x.binary_cross_entropy(&target, None, Reduction::Mean)?;
+    /// assert!((loss.item()? - 2f64.ln()).abs() < 1e-12);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A target of another shape, a weight that does not broadcast to it, or not floats.
     pub fn binary_cross_entropy(

@@ -111,6 +111,18 @@ impl Tensor {
 
     /// As [`Tensor::cross_entropy`], with label smoothing, an ignored target, another reduction.
     ///
+    /// ```
+    /// # use ferrotape_autograd::{Tensor, ops::Reduction};
+    /// # use ferrotape_backend::{Array, CrossEntropy, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let logits = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0, 5.0, 1.0], [2, 2])?);
+    /// let targets = Array::from_slice(&device, &[1i64, -100], [2])?;
+    /// let params = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+    /// let loss = logits.cross_entropy_with(&targets, &params, Reduction::Mean)?;
+    /// assert!((loss.item()? - 2f64.ln()).abs() < 1e-12, "the second row is ignored");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there; smoothing outside 0 to 1.
     pub fn cross_entropy_with(

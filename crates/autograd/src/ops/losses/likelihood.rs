@@ -161,6 +161,19 @@ impl Tensor {
     /// `-(1 - s) weight[t] l[t] - s / K sum_k weight[k] l[k]` with smoothing `s`, and the mean divides
     /// by the sum of the targets' weights.
     ///
+    /// ```
+    /// # use ferrotape_autograd::{Tensor, ops::Reduction};
+    /// # use ferrotape_backend::{Array, CrossEntropy, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let logits = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0, 0.0, 0.0], [2, 2])?);
+    /// let targets = Array::from_slice(&device, &[0i64, 1], [2])?;
+    /// let weight = Array::from_slice(&device, &[3.0f64, 1.0], [2])?;
+    /// let params = CrossEntropy::default();
+    /// let losses = logits.cross_entropy_weighted(&targets, &weight, &params, Reduction::None)?;
+    /// assert_eq!(losses.to_vec::<f64>()?, [3.0 * 2f64.ln(), 2f64.ln()]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there; weights that are not one a class.
     pub fn cross_entropy_weighted(

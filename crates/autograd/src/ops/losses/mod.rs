@@ -16,6 +16,18 @@ use ferrotape_backend::{Array, Error, Result};
 use crate::tensor::Tensor;
 
 /// How the losses of a batch become one number.
+///
+/// ```
+/// # use ferrotape_autograd::{Tensor, ops::Reduction};
+/// # use ferrotape_backend::{Array, Device, reference::Reference};
+/// # let device = Device::new(Reference::new());
+/// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 3.0], [2])?);
+/// let zero = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0], [2])?);
+/// assert_eq!(x.l1_loss(&zero, Reduction::Mean)?.item()?, 2.0);
+/// assert_eq!(x.l1_loss(&zero, Reduction::Sum)?.item()?, 4.0);
+/// assert_eq!(x.l1_loss(&zero, Reduction::None)?.shape().dims(), [2]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
     /// Their mean. For losses of target classes it is over the targets that are not ignored, each

@@ -42,6 +42,16 @@ impl Tensor {
 
     /// `|x - t|`; the gradient where both are equal is 0 (`torch.nn.functional.l1_loss`).
     ///
+    /// ```
+    /// # use ferrotape_autograd::{Tensor, ops::Reduction};
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.5f64, 3.0], [2])?);
+    /// let target = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// assert_eq!(x.l1_loss(&target, Reduction::Mean)?.item()?, 1.25);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that differ, or not floats.
     pub fn l1_loss(&self, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
@@ -52,6 +62,17 @@ impl Tensor {
     /// `(x - t)^2 / (2 beta)` where |x - t| < beta, else `|x - t| - beta / 2`
     /// (`torch.nn.functional.smooth_l1_loss`, whose beta is 1 if none is given). With a beta of 0 it
     /// is [`Tensor::l1_loss`].
+    ///
+    /// ```
+    /// # use ferrotape_autograd::{Tensor, ops::Reduction};
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.5f64, 3.0], [2])?);
+    /// let target = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// let losses = x.smooth_l1_loss(&target, 1.0, Reduction::None)?;
+    /// assert_eq!(losses.to_vec::<f64>()?, [0.125, 1.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that differ, not floats, or a negative beta.
@@ -79,6 +100,16 @@ impl Tensor {
 
     /// `(x - t)^2 / 2` where |x - t| <= delta, else `delta (|x - t| - delta / 2)` (Huber, 1964;
     /// `torch.nn.functional.huber_loss`, whose delta is 1 if none is given).
+    ///
+    /// ```
+    /// # use ferrotape_autograd::{Tensor, ops::Reduction};
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// # let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[0.5f64, 3.0], [2])?);
+    /// let target = Tensor::from(Array::from_slice(&device, &[0.0f64, 1.0], [2])?);
+    /// assert_eq!(x.huber_loss(&target, 1.0, Reduction::None)?.to_vec::<f64>()?, [0.125, 1.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that differ, not floats, or a delta that is not positive.

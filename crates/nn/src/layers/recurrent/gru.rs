@@ -125,6 +125,18 @@ impl RecurrentCell<1> for GruCell {
 }
 
 /// Layers of [`GruCell`]s along a sequence; see [`Recurrent`]. Means what `torch.nn.GRU` means.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Gru, Init, Pass, RecurrentConfig};
+///
+/// let device = Device::new(Reference::new());
+/// let gru = Gru::new(&Init::new(&device, Rng::new(42)), RecurrentConfig::new(3, 4))?;
+/// let x = Array::zeros(&device, DType::F32, [5, 2, 3])?.into();
+/// let (y, [h]) = gru.run(&Pass::eval(&device), &x, None)?;
+/// assert_eq!((y.shape().dims(), h.shape().dims()), (&[5, 2, 4][..], &[1, 2, 4][..]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub type Gru = Recurrent<GruCell, 1>;
 
 impl Gru {

@@ -123,6 +123,19 @@ impl RecurrentCell<1> for RnnCell {
 }
 
 /// Layers of [`RnnCell`]s along a sequence; see [`Recurrent`]. Means what `torch.nn.RNN` means.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Nonlinearity, Pass, RecurrentConfig, Rnn};
+///
+/// let device = Device::new(Reference::new());
+/// let config = RecurrentConfig::new(3, 4).batch_first(true);
+/// let rnn = Rnn::new(&Init::new(&device, Rng::new(42)), config, Nonlinearity::Tanh)?;
+/// let x = Array::zeros(&device, DType::F32, [2, 5, 3])?.into();
+/// let (y, _) = rnn.run(&Pass::eval(&device), &x, None)?;
+/// assert_eq!(y.shape().dims(), [2, 5, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub type Rnn = Recurrent<RnnCell, 1>;
 
 impl Rnn {
