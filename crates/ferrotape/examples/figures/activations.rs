@@ -39,7 +39,7 @@ const COMPARED: [(&str, Function); 6] = [
 const SEEDS: usize = 3;
 
 pub(crate) fn draw(studio: &Studio) -> Result<()> {
-    let xs: Vec<f64> = (-400..=400).map(|step| f64::from(step) / 100.0).collect();
+    let xs: Vec<f64> = (-80..=80).map(|step| f64::from(step) / 20.0).collect();
     svg("activations", (960, 560), |area| {
         for ((name, function, least), part) in SHOWN.iter().zip(area.split_evenly((2, 3))) {
             let values = Array::from_slice(&studio.device, &xs, [xs.len()])?;
@@ -47,7 +47,7 @@ pub(crate) fn draw(studio: &Studio) -> Result<()> {
             let y = function(&x)?;
             let slope = y.sum_all()?.backward()?.of(&x)?.to_vec::<f64>()?;
             let line = |values: Vec<f64>| xs.iter().copied().zip(values).collect::<Vec<_>>();
-            let most = if *least > -0.5 { 1.1 } else { 2.0 };
+            let most = if *least > -0.5 { 1.1 } else { 4.0 };
             let axes = Axes {
                 title: name,
                 x: "x",
