@@ -162,6 +162,23 @@ pub(crate) fn check_test_pictures(data: &RunData, config: &RunConfig) -> Result<
     Ok(())
 }
 
+/// Names the flag that trains without the pictures that cannot be read, where one of them ended the run.
+pub(crate) fn or_skip(error: Failure) -> Failure {
+    use ferrotape::data::Error;
+    let Failure::Library(cause) = &error else { return error };
+    let data = match cause.downcast_ref::<ferrotape::train::Error>() {
+        Some(ferrotape::train::Error::Data(data)) => Some(data),
+        _ => cause.downcast_ref::<Error>(),
+    };
+    let Some(Error::Sample { source, .. }) = data else { return error };
+    match **source {
+        Error::Read { .. } | Error::Unusable { .. } => Failure::Said(format!(
+            "{error}; or train without the pictures that cannot be read (--skip-broken)"
+        )),
+        _ => error,
+    }
+}
+
 /// Says of a run's own data where its folder was looked for.
 pub(crate) fn of_run(error: Failure) -> Failure {
     Failure::Said(format!(

@@ -180,7 +180,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
     match &arguments.resume {
         Some(folder) => resume(folder, arguments, started),
-        None => begin(arguments, started),
+        None => begin(arguments, started).map_err(data::or_skip),
     }
 }
 
@@ -190,9 +190,6 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     let normalise = config.normalise();
     let data = data::load(&mut config, normalise)?;
     data::check_classes(&config, &data)?;
-    if let Some(source) = recipe_source(&config.model) {
-        eprintln!("note: the recipe of {} {source}", config.model);
-    }
     if let Some(file) = &arguments.find_lr {
         return find_rate(&config, &device, &data, file, arguments.json);
     }
@@ -202,14 +199,26 @@ fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     if arguments.dry_run {
         model::check_images(&config, &data)?;
         check_weights(&config, &data)?;
+        note_recipe(&config);
         return plan::show(&config, &data, arguments.json);
     }
     let network = model::build(&config, &device, &data)?;
     model::load_weights(&*network, &device, &config)?;
     data::check_test_pictures(&data, &config)?;
     let folder = RunFolder::create(arguments.out.as_deref(), &config.model)?;
+    note_recipe(&config);
     let job = Job { network: &*network, device: &device, config: &config, data: &data, folder };
     job.run(arguments.json, started, Run::execute).map(|_| ())
+}
+
+/// Says of a recipe that it never ran on the data that it was made for. It is a recipe for training from the
+/// first weights on.
+fn note_recipe(config: &RunConfig) {
+    if config.weights.is_none()
+        && let Some(source) = recipe_source(&config.model)
+    {
+        eprintln!("note: the recipe of {} {source}", config.model);
+    }
 }
 
 /// Says what is wrong with the weights that a run would begin with, on the device that has shapes alone.
@@ -263,6 +272,7 @@ fn folds(
 ) -> Result<()> {
     data::check_test_pictures(data, &config)?;
     let whole = RunFolder::create(arguments.out.as_deref(), &format!("{}-folds", config.model))?;
+    note_recipe(&config);
     let mut accuracies = Vec::new();
     for fold in 1..=config.folds {
         let config = RunConfig { fold, ..config.clone() };

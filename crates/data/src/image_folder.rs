@@ -1,6 +1,7 @@
 //! A folder of class folders of pictures, decoded when they are asked for.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -352,15 +353,31 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<Entry>> {
             return Err(Error::unusable(path, "the name is not Unicode; give it another"));
         };
         if !name.starts_with('.') {
-            // A link counts as what it leads to.
-            let is_folder = fs::metadata(&path)
-                .map_err(|source| Error::Read { file: path.clone(), source })?
-                .is_dir();
+            // A link counts as what it leads to; a picture that leads nowhere is a broken one.
+            let is_folder = match fs::metadata(&path) {
+                Ok(data) => data.is_dir(),
+                Err(_) if is_picture(&name) => false,
+                Err(source) => return Err(unread(&path, source)),
+            };
             found.push(Entry { name, path, is_folder });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// Why a file or folder cannot be read, which of a link is most often what it leads to.
+pub(crate) fn unread(path: &Path, source: io::Error) -> Error {
+    match fs::read_link(path) {
+        Ok(to) if source.kind() == io::ErrorKind::NotFound => Error::unusable(
+            path,
+            format!(
+                "it is a link to {}, where there is nothing; put that back, or remove the link",
+                to.display()
+            ),
+        ),
+        _ => Error::Read { file: path.to_owned(), source },
+    }
 }
 
 /// Whether a file is a picture by its name.

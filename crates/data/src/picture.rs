@@ -50,11 +50,11 @@ impl Picture {
     ///
     /// ```
     /// let error = ferrotape_data::Picture::read("no/such.png").unwrap_err().to_string();
-    /// assert!(error.starts_with("no/such.png: cannot read it"));
+    /// assert!(error.starts_with("cannot read no/such.png"));
     /// ```
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let unread = |e: io::Error| Error::unusable(path, format!("cannot read it: {e}"));
+        let unread = |source: io::Error| crate::image_folder::unread(path, source);
         // Opening a named pipe would wait for a writer, so the kind of file is looked at first.
         if !fs::metadata(path).map_err(unread)?.is_file() {
             return Err(Error::unusable(path, "it is no file; name a picture"));

@@ -86,16 +86,22 @@ fn broken_pictures_end_a_run_unless_they_are_to_be_left_out() {
             picture.save(folder.join(format!("{number:02}.png"))).unwrap();
         }
         fs::write(folder.join("12.png"), "torn").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("nowhere.png", folder.join("13.png")).unwrap();
     }
     let call = "train lenet5 --data photos --epochs 1 --batch-size 8 --out run";
     let outcome = ferrotape_in(place.path(), call.split(' '));
-    assert!(outcome.refused().contains("12.png"), "{}", outcome.stderr);
+    let sentence = outcome.refused();
+    assert!(sentence.contains("12.png") || sentence.contains("13.png"), "{sentence}");
+    assert!(sentence.contains("(--skip-broken)"), "{sentence}");
     let call = format!("{call} --skip-broken");
     let outcome = ferrotape_in(place.path(), call.split(' '));
     outcome.succeeded();
     for says in ["day/12.png", "night/12.png", "broken and left out"] {
         assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
     }
+    let says = "13.png: it is a link to nowhere.png, where there is nothing";
+    assert!(cfg!(not(unix)) || outcome.stderr.contains(says), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("waiting for data"), "{}", outcome.stdout);
     // Two classes have an area under the curve.
     let tested = ferrotape_in(place.path(), ["eval", "run"]);
