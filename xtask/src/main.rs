@@ -1,4 +1,4 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | figures | gpu-check | parity | matrix | proofs | reproduce | torture`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | figures | gpu-check | onnx | parity | matrix | proofs | reproduce | torture`.
 
 mod bench;
 mod ci;
@@ -6,6 +6,7 @@ mod figures;
 mod gpu_check;
 mod matrix;
 mod metadata;
+mod onnx;
 mod parity;
 mod proofs;
 mod reproduce;
@@ -40,6 +41,8 @@ enum Command {
     GpuCheck(gpu_check::Args),
     /// Draw the figures of the book's question pages, and write the tables that their runs give.
     Figures(figures::Args),
+    /// Run every network of the zoo in onnxruntime and write the table of docs/onnx.md.
+    Onnx,
     /// Hold operators, optimizers and schedules against the numbers of another framework.
     Parity(parity::Args),
     /// Run the laws of all operators and write what they prove to docs/coverage.md.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Onnx => onnx::run().map(|()| ExitCode::SUCCESS),
         Command::Matrix => matrix::run().map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -7,7 +7,7 @@ use ferrotape_backend::{Array, Context, Error, Result};
 use crate::gradients::Gradients;
 use crate::op::{Backward, Op, SavedList};
 use crate::profile;
-use crate::tape::{Link, NodeId, Tape};
+use crate::tape::{Link, NodeId, Tape, consumed};
 use crate::tensor::Tensor;
 
 /// How a backward pass runs; see [`Tensor::backward_with`].
@@ -46,6 +46,7 @@ struct Step {
     op: Arc<dyn Op>,
     links: smallvec::SmallVec<[Link; 3]>,
     saved: SavedList,
+    recomputed: Option<Array>,
     path: Option<Arc<str>>,
 }
 
@@ -206,12 +207,12 @@ impl<'a> Walk<'a> {
     /// Frees what a node saved when the walk passes it without needing it.
     fn skip(&self, node: NodeId) {
         if !self.keeps() {
-            let saved = self.tape.with_nodes(|nodes| {
+            let freed = self.tape.with_nodes(|nodes| {
                 let node = &mut nodes[node.index()];
                 node.consumed |= !node.saved.is_empty();
-                std::mem::take(&mut node.saved)
+                (std::mem::take(&mut node.saved), node.recomputed.take())
             });
-            drop(saved);
+            drop(freed);
         }
     }
 
@@ -225,11 +226,7 @@ impl<'a> Walk<'a> {
             let node = &mut nodes[id.index()];
             let op = node.op.clone().expect("only leaves have no op");
             if node.consumed {
-                return Err(Error::gradient(format!(
-                    "what {} saved was freed by an earlier backward(); set retain or create_graph \
-                     in its options, or run the forward pass again",
-                    op.name()
-                )));
+                return Err(consumed(&*op));
             }
             let saved = if self.keeps() {
                 node.saved.clone()
@@ -238,7 +235,8 @@ impl<'a> Walk<'a> {
                 node.consumed = !node.saved.is_empty();
                 std::mem::take(&mut node.saved)
             };
-            Ok(Step { op, links: node.links.clone(), saved, path: node.path.clone() })
+            let recomputed = node.recomputed.take();
+            Ok(Step { op, links: node.links.clone(), saved, recomputed, path: node.path.clone() })
         })
     }
 
@@ -260,6 +258,8 @@ impl<'a> Walk<'a> {
             saved: &step.saved,
             needs,
             tape: recorder,
+            walked: self.tape,
+            recomputed: step.recomputed.as_ref(),
         };
         let dtype = self.tape.with_nodes(|nodes| nodes[node.index()].dtype);
         // A cast takes the wider gradient as it is, so that it reaches the parameter unrounded.
@@ -325,6 +325,35 @@ mod tests {
         second.backward().unwrap();
         let error = first.backward().unwrap_err().to_string();
         assert!(error.contains("freed by an earlier backward()"), "{error}");
+    }
+
+    #[test]
+    fn what_is_computed_again_is_kept_by_nobody_and_gives_the_same_gradients() {
+        let device = Device::new(Reference::new());
+        let array = |count: usize, shape: &[usize]| {
+            let values: Vec<f64> = (0..count).map(|i| (i as f64 * 0.7).sin()).collect();
+            Array::from_slice(&device, &values, ferrotape_backend::Shape::new(shape).unwrap())
+                .unwrap()
+        };
+        let run = |keeps: bool| {
+            let tape = Tape::new();
+            let x = array(36, &[2, 2, 3, 3]).channels_last().unwrap();
+            let x = tape.variable(x).unwrap();
+            let w = tape.variable(array(16, &[2, 2, 2, 2])).unwrap();
+            let (weight, bias) = (array(2, &[2]), array(2, &[2]));
+            let [weight, bias] = [weight, bias].map(|array| tape.variable(array).unwrap());
+            let (y, ..) = x.batch_norm_act_train(Some([&weight, &bias]), 1e-5, None, true).unwrap();
+            // A product keeps its operand, and so does what follows it.
+            let y = if keeps { y.mul_scalar(1.0).unwrap() } else { y };
+            let z = y.conv2d(&w, None, &ferrotape_backend::Conv2d::default()).unwrap();
+            let saved: usize = tape.nodes().iter().map(|node| node.saved_bytes).sum();
+            let gradients = z.square().unwrap().sum_all().unwrap().backward().unwrap();
+            let of = |t: &Tensor| gradients.of(t).unwrap().to_vec::<f64>().unwrap();
+            (saved, [of(&x), of(&w), of(&weight), of(&bias)])
+        };
+        let ((lean, gradients), (full, same)) = (run(false), run(true));
+        assert_eq!(gradients, same);
+        assert_eq!(full - lean, 36 * 8, "the convolution alone keeps the product");
     }
 
     #[test]

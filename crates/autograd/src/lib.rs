@@ -19,6 +19,7 @@
 //! ```
 
 mod backward;
+mod form;
 mod gradients;
 mod op;
 pub mod ops;
@@ -27,6 +28,7 @@ mod tape;
 mod tensor;
 
 pub use backward::BackwardOptions;
+pub use form::{Form, GraphNode, Operand};
 pub use gradients::{GradientKey, Gradients, Key};
 pub use op::{Backward, Forward, InputGrads, Op};
 pub use ops::pointwise::PointwiseFn;

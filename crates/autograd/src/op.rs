@@ -5,6 +5,7 @@ use std::fmt;
 use ferrotape_backend::{Array, DType, Error, ErrorKind, Result, Shape};
 use smallvec::SmallVec;
 
+use crate::form::Form;
 use crate::tape::{Link, NodeId, Tape};
 use crate::tensor::Tensor;
 
@@ -75,6 +76,28 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether [`Op::recompute`] can make the output again, and costs little beside the memory that the output
+    /// takes. Such an output is not kept for the backward pass, by whomever it would be: the first who needs it
+    /// there has it computed again, bit for bit.
+    fn is_recomputed(&self) -> bool {
+        false
+    }
+
+    /// The output again, from what the forward pass saved.
+    ///
+    /// # Errors
+    /// A saved value was changed since; the op [keeps](Op::is_recomputed) its output.
+    fn recompute(&self, cx: &Backward<'_>) -> Result<Array> {
+        let _ = cx;
+        Err(Error::gradient(format!("{} does not compute its output again", self.name())))
+    }
+
+    /// What it computes, for those who run it elsewhere. An op of your own that is made of nothing that
+    /// [`Form`] knows keeps the default.
+    fn form(&self) -> Form<'_> {
+        Form::Own
+    }
+
     /// Multiply-adds of the forward computation, for summaries and profiles; `u64::MAX` where they are more.
     fn multiply_adds(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
         0
@@ -90,17 +113,33 @@ pub(crate) enum Origin {
     Derived,
 }
 
-/// An array kept for the backward pass, with the generation it was saved at.
+/// Something kept for the backward pass.
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
-    pub(crate) array: Array,
-    pub(crate) generation: u64,
     pub(crate) origin: Origin,
+    pub(crate) kept: Kept,
+}
+
+/// How it is kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    /// As the array, with the generation it was saved at.
+    Array(Array, u64),
+    /// As the node that computes it again.
+    Node(NodeId),
 }
 
 impl Saved {
     fn new(array: &Array, origin: Origin) -> Self {
-        Saved { array: array.clone(), generation: array.buffer().generation(), origin }
+        Saved { origin, kept: Kept::Array(array.clone(), array.buffer().generation()) }
+    }
+
+    /// Bytes of memory that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.kept {
+            Kept::Array(array, _) => array.bytes(),
+            Kept::Node(_) => 0,
+        }
     }
 }
 
@@ -175,14 +214,19 @@ impl<'a> Forward<'a> {
 }
 
 /// What an op's backward rule can ask for.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Backward<'a> {
     pub(crate) op: &'a dyn Op,
     pub(crate) node: NodeId,
     pub(crate) links: &'a [Link],
     pub(crate) saved: &'a [Saved],
     pub(crate) needs: u32,
+    /// Where the backward pass is recorded, if it is.
     pub(crate) tape: Option<&'a Tape>,
+    /// The tape that the backward pass walks.
+    pub(crate) walked: &'a Tape,
+    /// The output, where it was computed again.
+    pub(crate) recomputed: Option<&'a Array>,
 }
 
 impl Backward<'_> {
@@ -264,22 +308,34 @@ impl Backward<'_> {
         let saved = self.saved.iter().filter(|s| s.origin == origin).nth(nth).ok_or_else(|| {
             Error::gradient(format!("{} of {} was not saved for backward", what(), self.op.name()))
         })?;
-        let now = saved.array.buffer().generation();
-        if now != saved.generation {
+        let (array, generation) = match &saved.kept {
+            Kept::Array(array, generation) => (array, *generation),
+            Kept::Node(node) if *node == self.node => return self.again(),
+            Kept::Node(node) => return self.walked.again(*node),
+        };
+        let now = array.buffer().generation();
+        if now != generation {
             return Err(Error::new(
                 ErrorKind::Modified,
                 format!(
                     "{} of {} ({} {}) was changed in place after the forward pass used it \
-                     (generation {now}, saved at {}); run backward before the optimizer step, or \
+                     (generation {now}, saved at {generation}); run backward before the optimizer step, or \
                      run the forward pass again",
                     what(),
                     self.op.name(),
-                    saved.array.dtype(),
-                    saved.array.shape(),
-                    saved.generation
+                    array.dtype(),
+                    array.shape(),
                 ),
             ));
         }
-        Ok(saved.array.clone())
+        Ok(array.clone())
+    }
+
+    /// This node's own output, computed again unless somebody had it computed before.
+    pub(crate) fn again(&self) -> Result<Array> {
+        match self.recomputed {
+            Some(array) => Ok(array.clone()),
+            None => self.op.recompute(&Backward { tape: None, ..*self }),
+        }
     }
 }

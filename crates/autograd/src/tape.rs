@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ferrotape_backend::{Array, DType, Error, Result, Shape};
 use smallvec::SmallVec;
 
+use crate::form::{GraphNode, Operand};
 use crate::gradients::Key;
-use crate::op::{Op, SavedList};
+use crate::op::{Backward, Kept, Op, Origin, Saved, SavedList};
 use crate::tensor::Tensor;
 
 /// The identity of something that gradients are asked for: a parameter or an input. It outlives
@@ -52,10 +53,14 @@ pub(crate) struct Node {
     /// Whether a leaf's gradient is a result without being named.
     pub(crate) wanted: bool,
     pub(crate) links: SmallVec<[Link; 3]>,
+    /// By input, the arrays that are not on the tape, where these are kept.
+    pub(crate) constants: Vec<Option<Array>>,
     pub(crate) saved: SavedList,
     pub(crate) shape: Shape,
     pub(crate) dtype: DType,
     pub(crate) path: Option<Arc<str>>,
+    /// The output, where a backward pass that comes towards the node had it computed again.
+    pub(crate) recomputed: Option<Array>,
     /// A backward pass went by and freed what was saved.
     pub(crate) consumed: bool,
 }
@@ -102,6 +107,7 @@ struct State {
     leaves: HashMap<LeafId, NodeId>,
     effects: Vec<Effect>,
     path: Option<Arc<str>>,
+    keeps_constants: bool,
 }
 
 /// A list of what was computed, in order. Cheap to clone: clones are the same tape.
@@ -142,6 +148,7 @@ impl Tape {
             leaves: HashMap::new(),
             effects: Vec::new(),
             path: None,
+            keeps_constants: false,
         })))
     }
 
@@ -251,10 +258,12 @@ impl Tape {
                     leaf: Some(id),
                     wanted,
                     links: SmallVec::new(),
+                    constants: Vec::new(),
                     saved: SavedList::new(),
                     shape: *array.shape(),
                     dtype: array.dtype(),
                     path,
+                    recomputed: None,
                     consumed: false,
                 });
                 state.leaves.insert(id, node);
@@ -268,25 +277,76 @@ impl Tape {
     pub(crate) fn push(
         &self,
         op: Arc<dyn Op>,
-        links: SmallVec<[Link; 3]>,
-        saved: SavedList,
+        inputs: &[&Tensor],
+        mut saved: SavedList,
         output: &Array,
     ) -> NodeId {
+        let link = |t: &&Tensor| Link { node: t.node(), shape: *t.shape(), dtype: t.dtype() };
+        let constant = |t: &&Tensor| (!t.is_tracked()).then(|| t.array().clone());
         let mut state = self.state();
+        let constants = match state.keeps_constants {
+            true => inputs.iter().map(constant).collect(),
+            false => Vec::new(),
+        };
         let node = NodeId(state.nodes.len() as u32);
+        for saved in &mut saved {
+            let from = match saved.origin {
+                Origin::Input(at) => inputs[usize::from(at)].node(),
+                Origin::Output => Some(node),
+                _ => None,
+            };
+            let is_recomputed = |from: NodeId| {
+                let own = (from == node).then_some(&op);
+                let of = own.or_else(|| state.nodes.get(from.index())?.op.as_ref());
+                of.is_some_and(|op| op.is_recomputed())
+            };
+            if let Some(from) = from.filter(|from| is_recomputed(*from)) {
+                saved.kept = Kept::Node(from);
+            }
+        }
         let path = state.path.clone();
         state.nodes.push(Node {
             op: Some(op),
             leaf: None,
             wanted: false,
-            links,
+            links: inputs.iter().map(link).collect(),
+            constants,
             saved,
             shape: *output.shape(),
             dtype: output.dtype(),
             path,
+            recomputed: None,
             consumed: false,
         });
         node
+    }
+
+    /// The output of a node that keeps none, computed again once in a backward pass.
+    pub(crate) fn again(&self, id: NodeId) -> Result<Array> {
+        let (op, links, saved, recomputed) = self.with_nodes(|nodes| {
+            let node = &nodes[id.index()];
+            let op = node.op.clone().expect("only leaves have no op");
+            if node.consumed {
+                return Err(consumed(&*op));
+            }
+            Ok((op, node.links.clone(), node.saved.clone(), node.recomputed.clone()))
+        })?;
+        if let Some(array) = recomputed {
+            return Ok(array);
+        }
+        let array = Backward {
+            op: &*op,
+            node: id,
+            links: &links,
+            saved: &saved,
+            needs: 0,
+            tape: None,
+            walked: self,
+            recomputed: None,
+        }
+        .again()?;
+        self.with_nodes(|nodes| nodes[id.index()].recomputed = Some(array.clone()));
+        Ok(array)
     }
 
     pub(crate) fn with_nodes<R>(&self, f: impl FnOnce(&mut Vec<Node>) -> R) -> R {
@@ -343,7 +403,7 @@ impl Tape {
                 shape: node.shape,
                 dtype: node.dtype,
                 path: node.path.clone(),
-                saved_bytes: node.saved.iter().map(|s| s.array.bytes()).sum(),
+                saved_bytes: node.saved.iter().map(Saved::bytes).sum(),
                 multiply_adds: node
                     .op
                     .as_ref()
@@ -351,6 +411,62 @@ impl Tape {
             }
         };
         state.nodes.iter().enumerate().map(info).collect()
+    }
+
+    /// Keeps what nodes read from now on besides other nodes, so that [`Tape::graph`] is whole. It may be
+    /// large, and a backward pass does not need it.
+    pub fn keep_constants(&self) {
+        self.state().keeps_constants = true;
+    }
+
+    /// What was recorded, as data that can be run elsewhere.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Form, Operand, Tape, Tensor};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let array = |value| Array::from_slice(&device, &[value], [1]);
+    /// let tape = Tape::new();
+    /// tape.keep_constants();
+    /// let x = tape.variable(array(3.0f64)?)?;
+    /// x.mul(&Tensor::from(array(2.0)?))?;
+    /// let graph = tape.graph()?;
+    /// assert!(matches!(graph[1].form(), Form::Pointwise { .. }));
+    /// let [Operand::Node(node), Operand::Constant(two)] = &graph[1].operands[..] else { panic!() };
+    /// assert_eq!((node.index(), two.item()?), (0, 2.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A node reads an array that was not kept: [`Tape::keep_constants`] was not called before.
+    pub fn graph(&self) -> Result<Vec<GraphNode>> {
+        let state = self.state();
+        let nodes = state.nodes.iter().enumerate().map(|(index, node)| {
+            let operand = |(at, link): (usize, &Link)| match link.node {
+                Some(node) => Ok(Operand::Node(node)),
+                None => {
+                    let kept = node.constants.get(at).cloned().flatten();
+                    kept.map(Operand::Constant).ok_or_else(|| {
+                        let name = node.op.as_ref().map_or("leaf", |op| op.name());
+                        Error::gradient(format!(
+                            "input {at} of {name} was not kept; call keep_constants() on the tape before the \
+                             forward pass, or trace() on the pass"
+                        ))
+                    })
+                }
+            };
+            Ok(GraphNode {
+                id: NodeId(index as u32),
+                leaf: node.leaf,
+                operands: node.links.iter().enumerate().map(operand).collect::<Result<_>>()?,
+                shape: node.shape,
+                dtype: node.dtype,
+                path: node.path.clone(),
+                op: node.op.clone(),
+            })
+        });
+        nodes.collect()
     }
 
     /// The tape as a graph in the DOT language, for Graphviz.
@@ -406,6 +522,15 @@ impl fmt::Display for Tape {
         }
         Ok(())
     }
+}
+
+/// What is said of a node that a backward pass has freed.
+pub(crate) fn consumed(op: &dyn Op) -> Error {
+    Error::gradient(format!(
+        "what {} saved was freed by an earlier backward(); set retain or create_graph in its options, or run \
+         the forward pass again",
+        op.name()
+    ))
 }
 
 #[cfg(test)]

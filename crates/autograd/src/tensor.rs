@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::op::{Forward, Op, SavedList};
 use crate::profile;
-use crate::tape::{Link, NodeId, Tape};
+use crate::tape::{NodeId, Tape};
 
 /// An [`Array`] and, if gradients are wanted, its node on a [`Tape`]. Cheap to clone.
 ///
@@ -195,11 +195,7 @@ fn finish(
 ) -> Tensor {
     match tape {
         Some(tape) if output.dtype().is_float() => {
-            let links = inputs
-                .iter()
-                .map(|t| Link { node: t.node(), shape: *t.shape(), dtype: t.dtype() })
-                .collect();
-            let node = tape.push(op, links, saved, &output);
+            let node = tape.push(op, inputs, saved, &output);
             Tensor::placed(output, tape.clone(), node)
         }
         _ => Tensor::from(output),

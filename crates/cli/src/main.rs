@@ -6,10 +6,13 @@ mod data;
 mod doctor;
 mod error;
 mod evaluate;
+mod export;
+mod insight;
 mod model;
 mod picture;
 mod plan;
 mod predict;
+mod report;
 mod samples;
 mod summary;
 mod train;
@@ -39,6 +42,18 @@ enum Command {
     Predict(predict::Arguments),
     /// Write a file of weights as safetensors: from torch.save, or in another float type.
     Convert(convert::Arguments),
+    /// Write the model of a run, or of a file of weights, as ONNX for other programs.
+    Export(export::Arguments),
+    /// Draw what a layer makes of a picture: its feature maps.
+    Features(insight::Features),
+    /// Draw where in a picture a layer sees a class (Grad-CAM).
+    Gradcam(insight::GradCam),
+    /// Draw how much each pixel of a picture changes the score of a class.
+    Saliency(insight::HeatArguments),
+    /// Draw the filters of a convolution.
+    Filters(insight::Filters),
+    /// Compare several runs on one page.
+    Report(report::Arguments),
     /// Draw training images as a model sees them, augmented.
     Samples(Box<samples::Arguments>),
     /// Print the layers of a model with shapes, parameters and multiply-adds.
@@ -65,6 +80,12 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Features(arguments) => insight::features(&arguments),
+        Command::Gradcam(arguments) => insight::grad_cam(&arguments),
+        Command::Saliency(arguments) => insight::saliency(&arguments),
+        Command::Filters(arguments) => insight::filters(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Samples(arguments) => samples::run(&arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -18,6 +18,7 @@
 //! - [`autograd`]: tensors, the tape, operators of your own.
 //! - [`nn`]: layers, parameters, passes, optimizers; [`zoo`]: networks by name.
 //! - [`data`]: datasets and the loader; [`train`]: training runs with metrics and a report.
+//! - [`onnx`]: export for other programs.
 
 mod open;
 pub mod prelude;
@@ -29,6 +30,7 @@ pub use ferrotape_cpu as cpu;
 pub use ferrotape_cuda as cuda;
 pub use ferrotape_data as data;
 pub use ferrotape_nn as nn;
+pub use ferrotape_onnx as onnx;
 pub use ferrotape_train as train;
 pub use ferrotape_zoo as zoo;
 
@@ -47,6 +49,10 @@ mod pages {
     struct Training;
     #[doc = include_str!("../../../docs/tour.md")]
     struct Tour;
+    #[doc = include_str!("../../../docs/see-what-it-sees.md")]
+    struct SeeWhatItSees;
+    #[doc = include_str!("../../../docs/onnx.md")]
+    struct Onnx;
     #[doc = include_str!("../../../docs/weights.md")]
     struct Weights;
     #[doc = include_str!("../../../docs/fine-tune.md")]

@@ -202,6 +202,7 @@ impl Pass {
     #[must_use]
     pub fn trace(mut self) -> Self {
         self.trace = true;
+        self.tape.keep_constants();
         self
     }
 

@@ -237,6 +237,7 @@ fn sample() -> ReportData {
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
         filters: vec![bank(&mut rng, "conv1", 6, 1), bank(&mut rng, "conv2", 16, 6)],
         mistakes,
+        ..ReportData::default()
     }
 }
 

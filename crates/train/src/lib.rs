@@ -10,6 +10,7 @@
 //! - [`run_folder`] keeps a run's files, written so that none is ever half there;
 //! - [`progress`] tells a person, a log or a program how the run is going;
 //! - [`tensorboard`] writes what TensorBoard shows;
+//! - [`insight`] shows what a network looks at: saliency, Grad-CAM, feature maps;
 //! - [`report`] draws the run as one self-contained HTML page;
 //! - [`mod@format`] writes numbers the same way in all of them.
 //!
@@ -48,6 +49,7 @@ mod evaluate;
 mod fault;
 pub mod fit;
 pub mod format;
+pub mod insight;
 mod loaders;
 pub mod metrics;
 mod precision;

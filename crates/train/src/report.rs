@@ -5,13 +5,16 @@
 //! data URIs. A content security policy in the page forbids every fetch.
 
 mod chart;
+mod compare;
 mod confusion;
 mod html;
 mod pictures;
 mod sections;
 
-pub(crate) use pictures::filter_sheet;
+pub use compare::{Compared, compare};
+pub(crate) use pictures::{encoded, filter_sheet};
 
+use crate::insight::{FeatureMaps, Picture};
 use crate::metrics::Confusion;
 use crate::{EpochRecord, FinalRecord, Result, RunConfig};
 
@@ -49,6 +52,10 @@ pub struct ReportData {
     pub filters: Vec<FilterBank>,
     /// Test images that were taken for something else, worst first.
     pub mistakes: Vec<MistakePicture>,
+    /// What the model looks at in some test images.
+    pub looks: Vec<LookPicture>,
+    /// What a layer makes of the first of these.
+    pub maps: Option<FeatureMaps>,
 }
 
 impl ReportData {
@@ -186,6 +193,46 @@ pub struct MistakePicture {
     pub probability: f32,
 }
 
+/// A test image and what the model looks at in it.
+///
+/// ```
+/// use ferrotape_train::insight::Picture;
+/// use ferrotape_train::report::LookPicture;
+///
+/// let grey = Picture::of(&[128; 4], [1, 2, 2])?;
+/// let look = LookPicture {
+///     index: 247,
+///     truth: 4,
+///     predicted: 9,
+///     probability: 0.983,
+///     layer: "pool2".into(),
+///     image: grey.clone(),
+///     saliency: grey.clone(),
+///     grad_cam: grey,
+/// };
+/// assert_ne!(look.truth, look.predicted);
+/// # Ok::<(), ferrotape_train::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct LookPicture {
+    /// Which image of the test set, counted from 0.
+    pub index: usize,
+    /// The class that it is.
+    pub truth: usize,
+    /// The class that it was taken for, which the pictures are about.
+    pub predicted: usize,
+    /// The probability that the model gave to `predicted`, in `[0, 1]`.
+    pub probability: f32,
+    /// The layer of Grad-CAM.
+    pub layer: String,
+    /// The image.
+    pub image: Picture,
+    /// The size of the gradient in each pixel.
+    pub saliency: Picture,
+    /// Grad-CAM over the image.
+    pub grad_cam: Picture,
+}
+
 /// Draws the page.
 ///
 /// The same data give the same page, byte for byte. All text from the data is escaped.
@@ -267,7 +314,28 @@ mod tests {
                 predicted: 2,
                 probability: 0.75,
             }],
+            looks: vec![LookPicture {
+                index: 9,
+                truth: 0,
+                predicted: 0,
+                probability: 0.75,
+                layer: hostile.into(),
+                image: pixel(),
+                saliency: pixel(),
+                grad_cam: pixel(),
+            }],
+            maps: Some(FeatureMaps {
+                layer: hostile.into(),
+                channels: 2,
+                height: 1,
+                width: 2,
+                values: vec![0.5, 1.0, f32::NAN, 0.0],
+            }),
         }
+    }
+
+    fn pixel() -> Picture {
+        Picture { height: 1, width: 1, pixels: vec![1, 2, 3] }
     }
 
     /// Elements that are opened and never closed, by HTML's rules.
@@ -336,7 +404,7 @@ mod tests {
     #[test]
     fn parts_without_data_are_left_out_together_with_their_links() {
         let page = render(&ReportData::default()).unwrap();
-        for part in ["curves", "confusion", "mistakes", "filters"] {
+        for part in ["curves", "confusion", "mistakes", "insight", "filters"] {
             assert!(!page.contains(part), "{part}");
         }
         let full = render(&everything()).unwrap();

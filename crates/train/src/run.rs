@@ -1,6 +1,7 @@
 //! A whole run: train, test, and write down what came of it.
 
 mod events;
+mod shown;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use ferrotape_data::{Dataset, FloatImage, Loader, Normalise, Transform, fold, sp
 use ferrotape_nn::{Classifier, Loaded, StateDict};
 
 use crate::config::{Keep, RunConfig};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::evaluate;
 use crate::loaders::{plain_loader, test_loader, train_loader};
 use crate::progress::Reporter;
-use crate::report::{Environment, FilterBank, LayerRow, MistakePicture, ReportData, render};
+use crate::report::{Environment, LayerRow, ReportData, render};
 use crate::run_folder::{BEST, CHECKPOINT, MODEL};
 use crate::trainer::Trainer;
 use crate::{EpochRecord, Error, FinalRecord, Precision, Record, Result, RunFolder};
 use events::Events;
+use shown::{filters, looks, mistakes};
 
 /// The data of a run, and how its pixels are normalised.
 ///
@@ -104,9 +106,6 @@ pub struct Run<'a> {
     /// Asks the run to stop after a step, with a checkpoint.
     pub stop: Stop,
 }
-
-/// How many of the worst mistakes the report shows.
-const WORST: usize = 24;
 
 impl Run<'_> {
     /// Trains, tests, and fills the folder: configuration and a checkpoint first, the final record last.
@@ -256,6 +255,7 @@ impl Run<'_> {
                 waited.sum::<f64>() / whole.max(1e-9)
             },
         };
+        let (looks, maps) = looks(self.model, self.device, &test, data)?;
         let report = ReportData {
             run: folder.path().display().to_string(),
             result: result.clone(),
@@ -266,6 +266,8 @@ impl Run<'_> {
             class_names: data.test.classes().to_vec(),
             filters: filters(self.model)?,
             mistakes: mistakes(&test, &*data.test)?,
+            looks,
+            maps,
             confusion: Some(test.confusion),
         };
         folder.write_report(&render(&report)?)?;
@@ -469,41 +471,6 @@ pub fn predict(
         )));
     }
     Ok(probabilities)
-}
-
-/// The weights of the convolutions whose kernels are large enough to look at.
-fn filters(model: &dyn Classifier) -> Result<Vec<FilterBank>> {
-    let mut banks = Vec::new();
-    for (name, parameter) in model.named_parameters() {
-        let shape = parameter.shape();
-        let [out, inputs, height, width] = match shape.nchw() {
-            Ok(sizes) if sizes[2] * sizes[3] > 1 => sizes,
-            _ => continue,
-        };
-        let values = parameter.value().cast(DType::F32)?.to_vec()?;
-        let layer = name.trim_end_matches(".weight").to_owned();
-        banks.push(FilterBank { layer, out, inputs, height, width, values });
-    }
-    Ok(banks)
-}
-
-fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<MistakePicture>> {
-    let mut pictures = Vec::new();
-    for wrong in test.worst(WORST) {
-        let sample = data.sample(wrong.index)?;
-        let [channels, height, width] = sample.image.shape();
-        pictures.push(MistakePicture {
-            index: wrong.index,
-            channels,
-            height,
-            width,
-            pixels: sample.image.pixels().to_vec(),
-            truth: wrong.truth,
-            predicted: wrong.predicted,
-            probability: wrong.probability,
-        });
-    }
-    Ok(pictures)
 }
 
 #[cfg(test)]

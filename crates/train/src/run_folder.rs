@@ -138,6 +138,28 @@ impl RunFolder {
         Ok(Self { path: path.into(), metrics: None, made: None })
     }
 
+    /// Opens the folder of a run, finished or not, to read its configuration and figures.
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let error = RunFolder::open_any(place.path()).unwrap_err();
+    /// assert!(error.to_string().contains("holds no config.toml"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If it is no folder of a run.
+    pub fn open_any(path: &Path) -> Result<Self> {
+        Self::look_at(path)?;
+        match path.join(CONFIG).is_file() {
+            true => Ok(Self { path: path.into(), metrics: None, made: None }),
+            false => Err(Error::NotARun { path: path.into(), missing: CONFIG }),
+        }
+    }
+
     /// Says what is wrong with a path that is no folder.
     fn look_at(path: &Path) -> Result<()> {
         match fs::metadata(path) {

@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ferrotape-nn", &["ferrotape-autograd", "ferrotape-nn-derive"]),
     ("ferrotape-gradcheck", &["ferrotape-nn"]),
     ("ferrotape-zoo", &["ferrotape-nn"]),
+    ("ferrotape-onnx", &["ferrotape-nn"]),
     ("ferrotape-data", &["ferrotape-backend"]),
     ("ferrotape-mnist", &["ferrotape-data"]),
     ("ferrotape-train", &["ferrotape-nn", "ferrotape-data"]),
@@ -22,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ferrotape-cpu",
             "ferrotape-cuda",
             "ferrotape-gradcheck",
+            "ferrotape-onnx",
             "ferrotape-train",
             "ferrotape-zoo",
         ],
@@ -35,10 +37,13 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What tests of any crate may name besides: a concrete backend, and the laws.
 const TESTS_MAY_USE: &[&str] = &["ferrotape-cpu", "ferrotape-cuda", "ferrotape-gradcheck"];
 
-/// What the tests of one crate may name besides. A derive is tested through the trait it derives; the
-/// listings and figures of the book, which are tests and an example of `ferrotape`, show digits.
-const TESTS_OF: &[(&str, &[&str])] =
-    &[("ferrotape-nn-derive", &["ferrotape-nn"]), ("ferrotape", &["ferrotape-mnist"])];
+/// What the tests of one crate may name besides. A derive is tested through the trait it derives, an export by
+/// the networks of the zoo; the listings and figures of the book, which are tests and an example of `ferrotape`, show digits.
+const TESTS_OF: &[(&str, &[&str])] = &[
+    ("ferrotape-nn-derive", &["ferrotape-nn"]),
+    ("ferrotape-onnx", &["ferrotape-zoo"]),
+    ("ferrotape", &["ferrotape-mnist"]),
+];
 
 /// Dependencies between members run the way the design draws them.
 pub(super) fn run_one_way(metadata: &Metadata) -> Vec<Violation> {

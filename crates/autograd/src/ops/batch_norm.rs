@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, BatchNormGrads, Epilogue, Error, Result, Shape};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -76,6 +77,9 @@ impl Op for BatchNormTrain {
         cx.save_input(0);
         if self.0.affine {
             cx.save_input(1);
+            if self.is_recomputed() {
+                cx.save_input(2);
+            }
         }
         if self.0.relu {
             cx.save_output();
@@ -84,6 +88,24 @@ impl Op for BatchNormTrain {
         cx.save_derived(&var);
         cx.auxiliary(mean);
         cx.auxiliary(var);
+        Ok(y)
+    }
+
+    /// One pass over the input makes the output again, while keeping it doubles what a layer keeps. A residual
+    /// would have to be kept for it.
+    fn is_recomputed(&self) -> bool {
+        !self.0.residual
+    }
+
+    fn recompute(&self, cx: &Backward<'_>) -> Result<Array> {
+        let x = cx.input(0)?;
+        let affine = if self.0.affine { Some([cx.input(1)?, cx.input(2)?]) } else { None };
+        let affine = affine.as_ref().map(|pair| pair.each_ref().map(|tensor| tensor.array()));
+        let (mean, var) = (cx.derived(0)?, cx.derived(1)?);
+        let mut y = super::output_like(&x, x.dtype(), *x.shape())?;
+        let epilogue = Epilogue { residual: None, relu: self.0.relu };
+        let backend = x.device().backend();
+        backend.batch_norm_act(&x, [&mean, &var], affine, self.0.eps, epilogue, &mut y)?;
         Ok(y)
     }
 
@@ -190,6 +212,11 @@ impl Op for BatchNormEval {
             cx.save_output();
         }
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        let Parts { eps, affine, residual, relu } = self.0;
+        Form::BatchNorm { eps, affine, residual, relu }
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

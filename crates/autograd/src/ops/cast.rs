@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, DType, Result};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -23,6 +24,10 @@ impl Op for Cast {
 
     fn takes_wide_gradient(&self) -> bool {
         true
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Cast(self.to)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, Conv2d, Result, Shape};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -27,6 +28,10 @@ impl Op for Convolve {
             cx.save_input(1);
         }
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Conv2d(self.0)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use ferrotape_backend::pointwise::{Compare, Expr, Program};
 use ferrotape_backend::{Array, DType, Error, Result, Shape};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -25,6 +26,10 @@ impl Op for Gather {
         x.device().backend().gather(x, self.dim, index, &mut y)?;
         cx.save_constant(index);
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Gather { dim: self.dim }
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

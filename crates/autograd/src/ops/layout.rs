@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, Result};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -24,6 +25,10 @@ impl Op for Relayout {
             Relayout::Contiguous => inputs[0].contiguous(),
             Relayout::ChannelsLast => inputs[0].channels_last(),
         }
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Identity
     }
 
     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

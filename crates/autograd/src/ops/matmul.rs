@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, DType, Error, Result, Shape};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -55,6 +56,10 @@ impl Op for MatMul {
         a.device().backend().gemm(&a, &b, &mut c, false)?;
         let flat = inputs[0].shape().rank() == 2 && inputs[1].shape().rank() == 2;
         if flat { c.reshape([m, n]) } else { Ok(c) }
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::MatMul
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -120,6 +125,10 @@ impl Op for Linear {
             cx.save_input(1);
         }
         y.reshape([n, o])
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Linear
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

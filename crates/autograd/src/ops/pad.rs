@@ -3,6 +3,7 @@
 use ferrotape_backend::{Array, Error, Result};
 use smallvec::SmallVec;
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -94,6 +95,11 @@ impl Op for PadConstant {
         }
         backend.copy(x, &mut middle)?;
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        let margin = |m: &Margin| (m.dim, m.before, m.behind);
+        Form::Pad { margins: self.margins.iter().map(margin).collect(), value: self.value }
     }
 
     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

@@ -6,6 +6,7 @@ use ferrotape_backend::pointwise::{Expr, Program};
 use ferrotape_backend::{Array, DType, Error, Result, Shape};
 use smallvec::SmallVec;
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -230,6 +231,11 @@ impl Op for Pointwise {
             }
         }
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        let program = &self.function.program;
+        Form::Pointwise { program, scalars: &self.scalars[..program.scalars()] }
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, DType, Error, Pool2d, Result, Shape};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -29,6 +30,10 @@ impl Op for MaxPool {
         cx.save_constant(&index);
         cx.auxiliary(index);
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::MaxPool2d(self.0)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -99,6 +104,10 @@ impl Op for AvgPool {
         let mut y = super::output_like(inputs[0], dtype, pooled(inputs[0], &self.0)?)?;
         inputs[0].device().backend().avg_pool2d(inputs[0], &mut y, &self.0)?;
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::AvgPool2d(self.0)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

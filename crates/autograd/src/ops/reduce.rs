@@ -6,6 +6,7 @@ use ferrotape_backend::pointwise::{Compare, Expr};
 use ferrotape_backend::{Array, DType, Error, Reduce, Result, Shape};
 use smallvec::SmallVec;
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::ops::pointwise::PointwiseFn;
 use crate::tensor::Tensor;
@@ -49,6 +50,10 @@ impl Op for Sum {
         reduce(Reduce::Sum, inputs[0], dtype, &self.dims, self.keepdim)
     }
 
+    fn form(&self) -> Form<'_> {
+        Form::Reduce { kind: Reduce::Sum, dims: &self.dims, keepdim: self.keepdim }
+    }
+
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
         let shape = cx.input_shape(0);
         let (kept, _) = reduced(&shape, &self.dims)?;
@@ -76,6 +81,10 @@ impl Op for Extreme {
         cx.save_input(0);
         cx.save_output();
         reduce(self.kind, inputs[0], dtype, &self.dims, self.keepdim)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Reduce { kind: self.kind, dims: &self.dims, keepdim: self.keepdim }
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, Error, Result, Shape, Taps};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -25,6 +26,10 @@ impl Op for Resample {
         let mut y = super::output_like(x, dtype, shape)?;
         x.device().backend().resample2d(x, &self.rows, &self.columns, &mut y)?;
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Resample { rows: &self.rows, columns: &self.columns }
     }
 
     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

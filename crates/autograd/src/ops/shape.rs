@@ -3,6 +3,7 @@
 use ferrotape_backend::{Array, Error, Result, Shape};
 use smallvec::SmallVec;
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -16,6 +17,10 @@ impl Op for Reshape {
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         inputs[0].reshape(self.0)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Reshape(self.0)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -33,6 +38,10 @@ impl Op for Permute {
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         inputs[0].permute(&self.0)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Permute(&self.0)
     }
 
     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -58,6 +67,11 @@ impl Op for Narrow {
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         inputs[0].narrow(self.dim, self.start, self.length)
+    }
+
+    fn form(&self) -> Form<'_> {
+        let Narrow { dim, start, length } = *self;
+        Form::Narrow { dim, start, length }
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -113,6 +127,10 @@ impl Op for BroadcastTo {
         inputs[0].broadcast_to(self.0)
     }
 
+    fn form(&self) -> Form<'_> {
+        Form::BroadcastTo(self.0)
+    }
+
     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
         // The tape sums over what was broadcast.
         Ok(super::one(grad.clone()))
@@ -129,6 +147,10 @@ impl Op for Flip {
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
         inputs[0].flip(self.0)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Flip(self.0)
     }
 
     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
@@ -169,6 +191,10 @@ impl Op for Cat {
             start += length;
         }
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Cat(self.0)
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

@@ -2,6 +2,7 @@
 
 use ferrotape_backend::{Array, Result};
 
+use crate::form::Form;
 use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
@@ -23,6 +24,10 @@ impl Op for Softmax {
         x.device().backend().softmax(x, &mut y, self.dim, self.log)?;
         cx.save_output();
         Ok(y)
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form::Softmax { dim: self.dim, log: self.log }
     }
 
     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {

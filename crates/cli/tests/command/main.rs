@@ -2,6 +2,7 @@
 
 mod choosing;
 mod digits;
+mod looking;
 mod models;
 mod pictures;
 mod refusals;

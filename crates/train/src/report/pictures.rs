@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::html::escape;
-use super::{FilterBank, MistakePicture, ReportData};
+use super::{FilterBank, LookPicture, MistakePicture, ReportData};
 use crate::format::{percent, setting};
+use crate::insight::{FeatureMaps, Picture};
 use crate::{Error, Result};
 
 /// Colours of the weights' scale, as the style's `--negative` and `--positive` have them.
@@ -17,6 +18,10 @@ const POSITIVE: [u8; 3] = [234, 88, 12];
 /// More filters than this say nothing to the eye and make the page large.
 const MOST_OUT: usize = 64;
 const MOST_INPUTS: usize = 16;
+
+/// The most feature maps that are shown, and the longest side of their picture.
+const MOST_MAPS: usize = 36;
+const WIDEST_SHEET: usize = 720;
 
 /// The filters of a layer: a picture an output channel, its input channels as tiles.
 ///
@@ -181,6 +186,60 @@ pub(super) fn mistake(data: &ReportData, picture: &MistakePicture) -> Result<Str
     ))
 }
 
+/// A test image with saliency and Grad-CAM beside it.
+pub(super) fn look(data: &ReportData, look: &LookPicture) -> Result<String> {
+    let (truth, said) = (escape(&data.class(look.truth)), escape(&data.class(look.predicted)));
+    let sure = percent(f64::from(look.probability));
+    let index = look.index;
+    let verdict = if look.truth == look.predicted {
+        format!("<b>{truth}</b>, said with {sure}")
+    } else {
+        format!("<b>{truth}</b>, taken for <b>{said}</b> with {sure}")
+    };
+    let mut html = String::from("<li><figure><div class=\"trio\">");
+    for (picture, what) in [
+        (&look.image, format!("Test image {index}")),
+        (&look.saliency, format!("Saliency of {said} in test image {index}")),
+        (&look.grad_cam, format!("Grad-CAM of {said} on test image {index}")),
+    ] {
+        let class = if picture.width.max(picture.height) <= 64 { " class=\"pixels\"" } else { "" };
+        let _ = write!(html, "<img{class} src=\"{}\" alt=\"{what}\">", drawn(picture)?);
+    }
+    let _ = write!(
+        html,
+        "</div><figcaption>{verdict} <span class=\"index\">№ {index}</span></figcaption></figure></li>"
+    );
+    Ok(html)
+}
+
+/// The maps that a layer makes of an image.
+pub(super) fn maps(maps: &FeatureMaps) -> Result<String> {
+    check(maps.values.len(), &[maps.channels, maps.height, maps.width], || maps.layer.clone())?;
+    let sheet = Picture::maps(maps, MOST_MAPS).reduced(WIDEST_SHEET);
+    let zoom = (360 / sheet.width.max(1)).clamp(1, 6);
+    let shown = match maps.channels {
+        all if all > MOST_MAPS => format!("the first {MOST_MAPS} of {all} maps"),
+        all => format!("{all} maps"),
+    };
+    let layer = escape(&maps.layer);
+    Ok(format!(
+        "<h3>{layer}</h3><p class=\"note\">What this layer makes of the first image: {shown} of {} × {}, each from \
+         its least value, black, to its largest, white.</p><img class=\"maps pixels\" src=\"{}\" width=\"{}\" \
+         height=\"{}\" alt=\"Feature maps of {layer}\">",
+        maps.height,
+        maps.width,
+        drawn(&sheet)?,
+        sheet.width * zoom,
+        sheet.height * zoom,
+    ))
+}
+
+fn drawn(picture: &Picture) -> Result<String> {
+    let shape = [picture.height, picture.width, 3];
+    check(picture.pixels.len(), &shape, || "a picture".to_owned())?;
+    data_uri(&picture.pixels, picture.width, picture.height, png::ColorType::Rgb)
+}
+
 /// A heat map of `side` x `side` shares in `[0, 1]`, for matrices too large for a table.
 pub(super) fn heat(shares: &[f64], side: usize, alt: &str) -> Result<String> {
     let pixels: Vec<u8> = shares
@@ -213,7 +272,12 @@ fn data_uri(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) ->
 }
 
 /// A PNG of 8 bits a channel.
-fn encoded(pixels: &[u8], width: usize, height: usize, kind: png::ColorType) -> Result<Vec<u8>> {
+pub(crate) fn encoded(
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+    kind: png::ColorType,
+) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| {
         Error::Figures(format!("a picture of {width} x {height} cannot be drawn: {e}"))
     };

@@ -9,12 +9,16 @@ use crate::format::{bytes, count, loss, percent, seconds, setting};
 use crate::{EpochRecord, Result};
 
 /// A part of the page: its anchor, its heading and what is in it.
-type Section = (&'static str, &'static str, String);
+pub(super) type Section = (&'static str, &'static str, String);
 
 /// The whole page.
 pub(super) fn page(data: &ReportData) -> Result<String> {
     let sections = sections(data)?;
-    let title = escape(&data.run);
+    Ok(complete(&escape(&data.run), &head(data), &sections, &data.environment.version))
+}
+
+/// A page of a header and sections; all but the version is markup already.
+pub(super) fn complete(title: &str, header: &str, sections: &[Section], version: &str) -> String {
     let mut page = String::from(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -25,13 +29,13 @@ pub(super) fn page(data: &ReportData) -> Result<String> {
     );
     let style = include_str!("style.css");
     let _ = write!(page, "<title>{title} · Ferrotape</title><style>{style}</style></head><body>");
-    page += &head(data);
+    page += header;
     page += "<nav aria-label=\"Parts of this report\"><ul>";
-    for (id, heading, _) in &sections {
+    for (id, heading, _) in sections {
         let _ = write!(page, "<li><a href=\"#{id}\">{heading}</a></li>");
     }
     page += "</ul></nav><main>";
-    for (id, heading, content) in &sections {
+    for (id, heading, content) in sections {
         let _ = write!(
             page,
             "<section id=\"{id}\" aria-labelledby=\"{id}-title\"><h2 id=\"{id}-title\">{heading}</h2>\
@@ -42,9 +46,9 @@ pub(super) fn page(data: &ReportData) -> Result<String> {
         page,
         "</main><footer>Drawn by Ferrotape {}. This page is complete in itself: it fetches nothing.\
          </footer></body></html>",
-        escape(&data.environment.version)
+        escape(version)
     );
-    Ok(page)
+    page
 }
 
 fn sections(data: &ReportData) -> Result<Vec<Section>> {
@@ -64,6 +68,19 @@ fn sections(data: &ReportData) -> Result<Vec<Section>> {
              is.</p><ul class=\"gallery\">{pictures}</ul>"
         );
         sections.push(("mistakes", "Worst mistakes", content));
+    }
+    if !data.looks.is_empty() {
+        let looks: String =
+            data.looks.iter().map(|look| pictures::look(data, look)).collect::<Result<_>>()?;
+        let layer = data.looks.first().map_or("", |look| &look.layer);
+        let maps = data.maps.as_ref().map(pictures::maps).transpose()?.unwrap_or_default();
+        let content = format!(
+            "<p class=\"note\">The image; how much each pixel changes the score of the class that the model named \
+             (saliency); and where the maps of {} speak for that class (Grad-CAM).</p>\
+             <ul class=\"looks\">{looks}</ul>{maps}",
+            escape(layer)
+        );
+        sections.push(("insight", "What it looks at", content));
     }
     if !data.filters.is_empty() {
         let banks: String = data.filters.iter().map(pictures::filters).collect::<Result<_>>()?;
