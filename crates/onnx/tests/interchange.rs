@@ -217,6 +217,8 @@ fn what_has_no_form_is_named_with_its_layer() {
     assert!(error.contains("other operations for another size of the batch"), "{error}");
     let error = export(&|_, x| x.sum(&[0], true)?.broadcast_to(*x.shape()));
     assert!(error.contains("repeated for each image of a batch"), "{error}");
+    let error = export(&|_, x| x.mul(&x.sum_all()?.detach()));
+    assert!(error.contains("mul") && error.contains("beside the tape"), "{error}");
     let error = export(&|cx, _| cx.input(Array::zeros(&device, DType::I64, [1])?));
     assert!(error.contains("nothing to export"), "{error}");
 }
