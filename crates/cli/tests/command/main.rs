@@ -1,5 +1,7 @@
 //! The command as its users meet it: what it prints, what it writes, how it refuses.
 
+#[cfg(unix)]
+mod bad_input;
 mod choosing;
 mod determinism;
 mod digits;
