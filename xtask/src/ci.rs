@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::metadata::{Metadata, Package};
 use crate::shell::Call;
-use crate::{Result, matrix, smoke, tidy, torture};
+use crate::{Result, bad_input, matrix, package, smoke, supply, tidy, torture};
 
 /// What `cargo xtask ci` takes.
 #[derive(clap::Args)]
@@ -37,9 +37,14 @@ enum Step {
     Docs,
     /// The house rules hold.
     Tidy,
+    /// What this is built from is what `deny.toml` allows.
+    Supply,
+    /// Every crate can be packed, and its package is small enough.
+    Package,
     /// Every crate builds alone, with and without its default features.
     Alone,
-    /// All tests pass, those in the documentation included, and prove every operator.
+    /// All tests pass, those in the documentation included, and prove every operator; the table of bad
+    /// input is what they say.
     Test,
     /// The smallest rows of every benchmark program run, each once and untimed.
     Benches,
@@ -92,13 +97,18 @@ impl Step {
                 .variable("RUSTDOCFLAGS", "-D warnings")
                 .run(root),
             Self::Tidy => tidy::run(),
+            Self::Supply => supply::run(),
+            Self::Package => package::pack(metadata),
             Self::Alone => metadata.packages.iter().try_for_each(|package| alone(package, root)),
             Self::Test => {
                 let record = matrix::empty_folder(metadata, "ci")?;
+                let refused = matrix::empty_folder(metadata, "ci-bad-input")?;
                 Call::cargo("test --locked --workspace")
                     .variable(matrix::VARIABLE, record.display().to_string())
+                    .variable(bad_input::VARIABLE, refused.display().to_string())
                     .run(root)?;
-                matrix::check(root, &record)
+                matrix::check(root, &record)?;
+                bad_input::check(root, &refused)
             }
             Self::Benches => Call::cargo("test --quiet --locked -p ferrotape-benches --benches --")
                 .arg(SMALL_ROWS)

@@ -1,17 +1,23 @@
-//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | bench | figures | gpu-check | onnx | parity | matrix | proofs | reproduce | torture`.
+//! The chores of this workspace, one file a command: `cargo xtask ci | tidy | ...`, of which `cargo xtask --help` has the list.
 
+mod api;
+mod bad_input;
 mod bench;
 mod ci;
+mod endurance;
 mod figures;
 mod gpu_check;
+mod marked;
 mod matrix;
 mod metadata;
 mod onnx;
+mod package;
 mod parity;
 mod proofs;
 mod reproduce;
 mod shell;
 mod smoke;
+mod supply;
 mod tidy;
 mod torture;
 
@@ -47,10 +53,20 @@ enum Command {
     Parity(parity::Args),
     /// Run the laws of all operators and write what they prove to docs/coverage.md.
     Matrix,
+    /// Give everything wrong to the library and the command, and write what is said to docs/reliability.md.
+    BadInput,
     /// Run the proofs that take too long for every change and write docs/proofs.md.
     Proofs,
     /// Train the classics on MNIST for real and write docs/reproduce.md.
     Reproduce(reproduce::Args),
+    /// Hold what this is built from against deny.toml.
+    Supply,
+    /// Pack every crate as it would be published, and build each from its package alone.
+    Package,
+    /// Compare the public items of every library crate with the texts under api/ (needs a nightly compiler).
+    Api(api::Args),
+    /// Train for very many steps on batches and images of random sizes; memory must not grow.
+    Endurance(endurance::Args),
     /// Kill trainings at random moments, and see that they end as one that was never killed.
     Torture(torture::Args),
 }
@@ -63,6 +79,11 @@ fn main() -> ExitCode {
         Command::GpuCheck(args) => gpu_check::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Figures(args) => figures::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Parity(args) => parity::run(&args),
+        Command::BadInput => bad_input::run().map(|()| ExitCode::SUCCESS),
+        Command::Supply => supply::run().map(|()| ExitCode::SUCCESS),
+        Command::Package => package::run().map(|()| ExitCode::SUCCESS),
+        Command::Api(args) => api::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Endurance(args) => endurance::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),

@@ -12,6 +12,7 @@ use ferrotape::train::{Record, RunConfig, RunData, RunFolder, recipe_for, test_l
 
 use crate::error::{Failure, Result};
 use crate::model;
+use crate::say::say;
 
 /// The digits that the command carries.
 const BUNDLED: &str = "mnist";
@@ -113,7 +114,7 @@ pub(crate) fn load_as(
         notes: parts.notes,
     };
     for note in &parts.notes {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
     let normalise = match normalise {
         Some(normalise) => normalise,
@@ -193,7 +194,7 @@ pub(crate) fn note_changes(run: &Path, data: &RunData) -> Result<()> {
     let records = RunFolder::open(run)?.read_records().unwrap_or_default();
     let Some(Record::Final(last)) = records.last() else { return Ok(()) };
     if last.test_images != data.test.len() as u64 {
-        eprintln!(
+        say!(
             "note: the run was tested on {} images, and the data has {} now; where its test part is drawn from \
              all images, some of these may have been trained on",
             last.test_images,

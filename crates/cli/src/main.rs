@@ -14,6 +14,7 @@ mod plan;
 mod predict;
 mod report;
 mod samples;
+mod say;
 mod summary;
 mod train;
 mod zoo;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use say::say;
 
 /// Train, evaluate and inspect convolutional networks.
 #[derive(Debug, Parser)]
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let arguments = Arguments::parse();
     if cfg!(debug_assertions) {
-        eprintln!("note: this is an unoptimised build; add --release to cargo for full speed");
+        say!("note: this is an unoptimised build; add --release to cargo for full speed");
     }
     let done = match arguments.command {
         Command::Train(arguments) => train::run(&arguments, started),
@@ -100,11 +102,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(stopped @ error::Failure::Stopped(_)) => {
-            eprintln!("{stopped}");
+            say!("{stopped}");
             ExitCode::from(error::STOPPED as u8)
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ use ferrotape::prelude::*;
 use ferrotape::train::{Precision, RunConfig, RunData, RunFolder, load_model, recipe};
 
 use crate::error::{Failure, Result};
+use crate::say::say;
 
 /// Flags that say where and in what to compute.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -135,7 +136,7 @@ pub(crate) fn load_weights(
         (&loaded.unexpected, "of the file are not used"),
     ] {
         if !names.is_empty() {
-            eprintln!("note: {} {said}", few(names));
+            say!("note: {} {said}", few(names));
         }
     }
     Ok(())
@@ -171,7 +172,7 @@ fn note_run(weights: &Weights) {
     if let Some(folder) = folder
         && RunFolder::open(folder).and_then(|run| run.read_config()).is_ok()
     {
-        eprintln!(
+        say!(
             "note: these are the weights of a run; name its folder, {}, instead of a model to have \
              its classes and its normalisation too",
             folder.display()

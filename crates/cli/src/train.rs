@@ -16,6 +16,7 @@ use ferrotape::train::{
 use serde_json::json;
 
 use crate::error::{Failure, Result, STOPPED};
+use crate::say::say;
 use crate::{choices, data, model, plan, summary};
 
 /// Flags of `train`. Those that are not given are the model's recipe.
@@ -217,7 +218,7 @@ fn note_recipe(config: &RunConfig) {
     if config.weights.is_none()
         && let Some(source) = recipe_source(&config.model)
     {
-        eprintln!("note: the recipe of {} {source}", config.model);
+        say!("note: the recipe of {} {source}", config.model);
     }
 }
 
@@ -406,7 +407,7 @@ fn listen() -> Result<Stop> {
         if asked.ask() {
             std::process::exit(STOPPED);
         }
-        eprintln!("\nstopping after this step; once more to end at once");
+        say!("\nstopping after this step; once more to end at once");
     })
     .map_err(|cause| Failure::Said(format!("Ctrl-C cannot be listened to: {cause}")))?;
     Ok(stop)

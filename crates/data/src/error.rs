@@ -146,6 +146,17 @@ pub enum Error {
         /// The message of the panic.
         message: String,
     },
+    /// There is no memory for a batch.
+    #[error(
+        "there is no room in memory for a batch of {images} images of the shape [C, H, W] = {shape:?}; \
+         make the batches (--batch-size) or the images smaller"
+    )]
+    OutOfMemory {
+        /// How many images the batch was to have.
+        images: usize,
+        /// The shape of each.
+        shape: [usize; 3],
+    },
     /// A worker thread could not be started.
     #[error("cannot start a worker thread of the loader: {source}; ask for fewer workers")]
     Spawn {

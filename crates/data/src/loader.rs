@@ -334,7 +334,11 @@ impl Plan {
         let [_, batch_shape @ ..] = batch.shape;
         if batch.indices.is_empty() {
             batch.shape[1..].copy_from_slice(&shape);
-            batch.images.reserve_exact(batch.shape[0] * shape.iter().product::<usize>());
+            let values = shape.iter().fold(batch.shape[0], |all, &size| all.saturating_mul(size));
+            batch
+                .images
+                .try_reserve_exact(values)
+                .map_err(|_| Error::OutOfMemory { images: batch.shape[0], shape })?;
         } else if shape != batch_shape {
             return Err(Error::Dataset(format!(
                 "its shape [C, H, W] = {shape:?} is not {batch_shape:?}, that of the batch's first \

@@ -5,13 +5,19 @@ use std::io;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage, Rgba};
+use image::metadata::Orientation;
+use image::{
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, ImageResult, Limits, RgbImage,
+    Rgba, error::LimitError, error::LimitErrorKind,
+};
 
 use crate::dataset::Image;
 use crate::error::{Error, Result};
 
 /// The largest side of a picture, in pixels.
 const MOST_SIDE: u32 = 20_000;
+/// The most pixels of a picture. A file of a few kilobytes can hold any number of them in one colour.
+const MOST_PIXELS: u64 = 1 << 26;
 /// The most memory that one picture may take while it is decoded, in bytes.
 const MOST_BYTES: u64 = 1 << 29;
 /// Models of smaller images than this, in pixels, see a picture up to its edge.
@@ -45,8 +51,8 @@ impl Picture {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, is damaged or of another form, or is larger than 20,000 pixels
-    /// on a side.
+    /// If the file cannot be read, is damaged or of another form, or has more than 20,000 pixels on a
+    /// side or 67 million in all.
     ///
     /// ```
     /// let error = ferrotape_data::Picture::read("no/such.png").unwrap_err().to_string();
@@ -61,12 +67,7 @@ impl Picture {
         }
         let reader = ImageReader::open(path).map_err(unread)?;
         let reader = reader.with_guessed_format().map_err(unread)?;
-        let decoded = decode(reader).map_err(|e| {
-            let problem = format!(
-                "this is no picture that can be read ({e}); use PNG, JPEG, WebP, BMP or GIF"
-            );
-            Error::unusable(path, problem)
-        })?;
+        let decoded = decode(reader).map_err(|e| Error::unusable(path, sentence(&e)))?;
         Ok(Self { colours: over_white(decoded) })
     }
 
@@ -160,17 +161,40 @@ pub(crate) fn luma(colours: &RgbImage) -> GrayImage {
     GrayImage::from_raw(width, height, grey.collect()).expect("there is a byte a pixel")
 }
 
-fn decode<R: io::BufRead + io::Seek>(
-    mut reader: ImageReader<R>,
-) -> image::ImageResult<DynamicImage> {
+/// What the decoder said, and what to do.
+fn sentence(error: &ImageError) -> String {
+    match error {
+        ImageError::Limits(_) => format!(
+            "it is too large: a picture has at most {MOST_SIDE} pixels on a side and {MOST_PIXELS} in \
+             all, and takes at most {} MiB when it is decoded; make it smaller",
+            MOST_BYTES >> 20
+        ),
+        _ => {
+            format!(
+                "this is no picture that can be read ({error}); use PNG, JPEG, WebP, BMP or GIF"
+            )
+        }
+    }
+}
+
+fn decode<R: io::BufRead + io::Seek>(mut reader: ImageReader<R>) -> ImageResult<DynamicImage> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        let kind = LimitErrorKind::DimensionError;
+        return Err(ImageError::Limits(LimitError::from_kind(kind)));
+    }
     limits.reserve(decoder.total_bytes())?;
     let orientation = decoder.orientation()?;
+    if orientation != Orientation::NoTransforms {
+        // The picture as it is and the picture turned are there at the same time.
+        limits.reserve(decoder.total_bytes())?;
+    }
     let mut decoded = DynamicImage::from_decoder(decoder)?;
     decoded.apply_orientation(orientation);
     Ok(decoded)
@@ -336,5 +360,15 @@ mod tests {
         }
         let error = Picture::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("it is no file"), "{error}");
+    }
+
+    #[test]
+    fn a_small_file_of_many_pixels_is_refused_before_they_are_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flat.png");
+        // 81 million pixels in one colour are 80 kB.
+        GrayImage::new(9000, 9000).save(&path).unwrap();
+        let error = Picture::read(&path).unwrap_err().to_string();
+        assert!(error.contains("flat.png: it is too large"), "{error}");
     }
 }

@@ -10,6 +10,8 @@ use crate::in_memory::InMemory;
 const FIELDS: usize = 8;
 /// How far the noise goes to either side of the pattern.
 const NOISE: u64 = 48;
+/// The most values of an image.
+const MOST_VALUES: usize = 1 << 28;
 
 /// Images whose class is a pattern: a grid of 8 x 8 fields of random brightness for every channel,
 /// with noise over it that is another one for each image.
@@ -40,16 +42,18 @@ impl Synthetic {
     ///
     /// # Errors
     ///
-    /// If a size is 0, there are no classes, or they are more than memory holds.
+    /// If a size is 0, there are no classes, or the images or the classes are more than memory holds.
     ///
     /// ```
     /// assert!(ferrotape_data::Synthetic::new([3, 0, 32], 10, 100, 42).is_err());
     /// ```
     pub fn new(shape: [usize; 3], classes: usize, len: usize, seed: u64) -> Result<Self> {
-        if volume(shape).is_none_or(|size| size == 0) || classes == 0 || classes > 1 << 20 {
+        let is_size = |size| (1..=MOST_VALUES).contains(&size);
+        if !volume(shape).is_some_and(is_size) || classes == 0 || classes > 1 << 20 {
             return Err(Error::Dataset(format!(
                 "there are no synthetic images of {classes} classes and the shape [C, H, W] = \
-                 {shape:?}; give 1 to 1,048,576 classes and sizes of at least 1"
+                 {shape:?}; give 1 to 1,048,576 classes, and sizes of at least 1 whose product is at most \
+                 {MOST_VALUES}"
             )));
         }
         let seed = Rng::new(seed).path("synthetic");

@@ -203,8 +203,9 @@ impl StateDict {
     pub fn load(device: &Device, file: impl AsRef<FilePath>) -> Result<Self> {
         let file = file.as_ref();
         let place = || file.display().to_string();
-        let bytes = mapped::map(file)
-            .map_err(|e| Error::state(format!("cannot read the state dict: {e}")).at(place()))?;
+        let bytes = mapped::map(file).map_err(|e| {
+            Error::state(format!("cannot read the state dict: {e}; check the path")).at(place())
+        })?;
         Self::from_bytes(device, &bytes).at(place)
     }
 }

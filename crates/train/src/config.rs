@@ -4,16 +4,22 @@
 //! with a run says everything that the run depended on, defaults included.
 
 mod names;
+mod sentences;
 
 use std::path::Path;
 
 use ferrotape_data::{Form, Mixing, Normalise};
 use serde::{Deserialize, Serialize};
 
+use crate::reading::read_text;
 use crate::recipe::recipe_for;
 use crate::{Error, Result};
+use sentences::{unknown_key, unreadable};
 
 pub use names::{Keep, OptimizerName, ScheduleName};
+
+/// The largest number that TOML has for sure, on every machine: its integers end at 2^63 - 1.
+const MOST: usize = isize::MAX as usize;
 
 /// What a run was told to do.
 ///
@@ -222,15 +228,6 @@ impl Default for RunConfig {
     }
 }
 
-/// What people write for a key, and the key.
-const SYNONYMS: [(&str, &str); 5] = [
-    ("lr", "learning_rate"),
-    ("rate", "learning_rate"),
-    ("batch", "batch_size"),
-    ("arch", "model"),
-    ("wd", "weight_decay"),
-];
-
 impl RunConfig {
     /// Reads a configuration and [validates](Self::validate) it.
     ///
@@ -251,6 +248,7 @@ impl RunConfig {
     pub fn from_toml(text: &str) -> Result<Self> {
         // Unknown keys are looked for first: a mistyped key is a better answer than the complaint
         // about what it leaves undone.
+        let unreadable = |error| wrong(unreadable(text, &error));
         let table: toml::Table = toml::from_str(text).map_err(unreadable)?;
         let known = Self::known_keys();
         if let Some(unknown) = table.keys().find(|key| !known.contains(key)) {
@@ -279,7 +277,7 @@ impl RunConfig {
     /// assert!(error.to_string().starts_with("cannot read no/such.toml: it does not exist"));
     /// ```
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let text = read_text(path)?;
         Self::from_toml(&text).map_err(|error| match error {
             Error::Config { message, .. } => Error::Config { path: Some(path.into()), message },
             other => other,
@@ -295,8 +293,9 @@ impl RunConfig {
     /// assert!(config.to_toml().starts_with("model = \"lenet5\"\n"));
     /// ```
     pub fn to_toml(&self) -> String {
-        // TOML's integers end at 2^63 - 1, and a value that `validate` refuses must still print.
-        let printable = Self { seed: self.seed.min(i64::MAX as u64), ..self.clone() };
+        // A value that `validate` refuses must still print.
+        let mut printable = Self { seed: self.seed.min(MOST as u64), ..self.clone() };
+        printable.counts().into_iter().for_each(|(_, count)| *count = (*count).min(MOST));
         toml::to_string(&printable)
             .expect("the configuration is flat: text, numbers, names and lists of text")
     }
@@ -353,6 +352,15 @@ impl RunConfig {
         ] {
             if value == 0 {
                 return Err(wrong(format!("{key} is 0, which {does}; give 1 or more")));
+            }
+        }
+
+        let seed = ("seed", self.seed);
+        let counts =
+            self.clone().counts().into_iter().map(|(key, &mut n)| (key, n as u64)).collect();
+        for (key, value) in [vec![seed], counts].concat() {
+            if value > MOST as u64 {
+                return Err(wrong(format!("{key} is {value}; give a number below 2^63")));
             }
         }
 
@@ -441,9 +449,6 @@ impl RunConfig {
                 self.mean, self.std
             )));
         }
-        if i64::try_from(self.seed).is_err() {
-            return Err(wrong(format!("seed is {}; give a number below 2^63", self.seed)));
-        }
         Ok(())
     }
 
@@ -511,6 +516,29 @@ impl RunConfig {
             .collect()
     }
 
+    /// The keys that count something, with their values.
+    fn counts(&mut self) -> Vec<(&'static str, &mut usize)> {
+        let always = [
+            ("epochs", &mut self.epochs),
+            ("batch_size", &mut self.batch_size),
+            ("accumulate", &mut self.accumulate),
+            ("step_epochs", &mut self.step_epochs),
+            ("patience", &mut self.patience),
+            ("early_stop", &mut self.early_stop),
+            ("translate", &mut self.translate),
+            ("folds", &mut self.folds),
+            ("fold", &mut self.fold),
+        ];
+        let if_given = [
+            ("threads", &mut self.threads),
+            ("size", &mut self.size),
+            ("limit", &mut self.limit),
+            ("checkpoint_every", &mut self.checkpoint_every),
+        ];
+        let given = if_given.into_iter().filter_map(|(key, count)| Some((key, count.as_mut()?)));
+        always.into_iter().chain(given).collect()
+    }
+
     /// Every key there is, including those that are left out of the file when absent.
     fn known_keys() -> Vec<String> {
         Self::with_all_keys().entries().into_iter().map(|(key, _)| key).collect()
@@ -545,37 +573,8 @@ fn plain(value: &toml::Value) -> String {
     }
 }
 
-/// The sentence about a key that is not one, with the known key that was probably meant.
-fn unknown_key(unknown: &str, known: &[String]) -> String {
-    let typed = unknown.to_lowercase().replace('-', "_");
-    let synonym = SYNONYMS.iter().find(|(said, _)| *said == typed).map(|(_, key)| *key);
-    let nearest = || {
-        known
-            .iter()
-            .map(|key| (strsim::normalized_damerau_levenshtein(&typed, key), key.as_str()))
-            .filter(|(likeness, _)| *likeness >= 0.5)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, key)| key)
-    };
-    match synonym.or_else(nearest) {
-        Some(key) => {
-            format!("unknown key `{unknown}` in the configuration; did you mean `{key}`?")
-        }
-        None => format!(
-            "unknown key `{unknown}` in the configuration; the known ones are {}",
-            known.join(", ")
-        ),
-    }
-}
-
 fn wrong(message: String) -> Error {
     Error::Config { path: None, message }
-}
-
-/// The parser's answer, which points at the line, after a sentence of ours.
-fn unreadable(error: toml::de::Error) -> Error {
-    let pointed = error.to_string();
-    wrong(format!("the configuration cannot be read; mend this line:\n{}", pointed.trim_end()))
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Evaluation {
 /// ```
 ///
 /// # Errors
-/// Data that cannot be read, or that does not fit the model.
+/// Data that cannot be read, or that does not fit the model; a loss that is no finite number.
 pub fn evaluate(
     model: &dyn Classifier,
     device: &Device,
@@ -140,6 +140,16 @@ pub fn evaluate(
         tally.add(loss, &probabilities, &batch)?;
     }
     tally.result()
+}
+
+/// What is wrong with a model whose figures of a batch are no numbers.
+fn diverged(what: &str, batch: &HostBatch) -> Error {
+    let first =
+        batch.indices.first().map_or_else(String::new, |index| format!(" from sample {index} on"));
+    Error::Figures(format!(
+        "the model's {what} for the batch{first} are no finite numbers, so it has diverged; train again with a \
+         smaller learning rate (--lr)"
+    ))
 }
 
 /// What is counted while the batches go by.
@@ -166,17 +176,15 @@ impl Tally {
     /// Takes the mean loss and the probabilities `[N, classes]` of a batch.
     fn add(&mut self, loss: f64, probabilities: &[f32], batch: &HostBatch) -> Result<()> {
         let classes = self.confusion.classes();
+        if !loss.is_finite() {
+            return Err(diverged("losses", batch));
+        }
         self.loss.add(loss, batch.labels.len() as u64);
         self.confusion.add_logits(probabilities, &batch.labels)?;
         self.among_five += top_k_correct(probabilities, classes, &batch.labels, 5)?;
         let rows = probabilities.chunks_exact(classes.max(1));
         for ((row, &label), &index) in rows.zip(&batch.labels).zip(&batch.indices) {
-            let predicted = argmax(row).ok_or_else(|| {
-                Error::Figures(format!(
-                    "the model's probabilities for sample {index} are no numbers, so it has diverged; train \
-                     again with a smaller learning rate (--lr)"
-                ))
-            })?;
+            let predicted = argmax(row).ok_or_else(|| diverged("probabilities", batch))?;
             let (probability, truth) = (row[predicted], label as usize);
             self.predictions.push(Prediction { index, truth, predicted, probability });
             if let [_, second] = row {

@@ -6,6 +6,7 @@
 mod loss;
 mod metric;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use ferrotape_backend::{Array, DType, Device, Rng};
@@ -331,7 +332,9 @@ impl CompiledModel {
             }
             if self.options.verbose {
                 let beside = validation.as_ref().map(|v| format!("  validation {v}"));
-                println!("Epoch {:>2}/{epochs}  {train}{}", number + 1, beside.unwrap_or_default());
+                let (number, beside) = (number + 1, beside.unwrap_or_default());
+                // An output that cannot be written stops no training.
+                let _ = writeln!(io::stdout(), "Epoch {number:>2}/{epochs}  {train}{beside}");
             }
             history.epochs.push(EpochFigures { train, validation });
             let since = history.best.map_or(0, |best| number - best);

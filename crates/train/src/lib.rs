@@ -54,6 +54,7 @@ mod loaders;
 pub mod metrics;
 mod precision;
 pub mod progress;
+mod reading;
 mod recipe;
 pub mod record;
 pub mod report;

@@ -3,6 +3,7 @@
 //! Each rule is a small function from what it looks at to a list of [`Violation`]s, and each has a
 //! test that shows it can fail. The lists that a rule allows stand at the top of its file.
 
+mod dependencies;
 mod edges;
 mod lexer;
 mod links;
@@ -61,6 +62,7 @@ const FILE_RULES: &[fn(&File) -> Vec<Violation>] = &[
 
 /// The rules that look at the tree as a whole.
 const TREE_RULES: &[fn(&Tree) -> Vec<Violation>] = &[
+    dependencies::have_a_reason,
     links::lead_somewhere,
     links::summary_lists_every_page,
     listings::are_run,

@@ -33,7 +33,8 @@ impl Unfold {
         let (padding, dilation) = (self.padding[axis], self.dilation[axis]);
         if kernel == 0 || stride == 0 || dilation == 0 {
             return Err(Error::argument(format!(
-                "kernel, stride and dilation of windows must be at least 1, got {self:?}"
+                "kernel {:?}, stride {:?} and dilation {:?} of windows must be at least 1",
+                self.kernel, self.stride, self.dilation
             )));
         }
         let padded = padding.checked_mul(2).and_then(|p| p.checked_add(size));

@@ -83,7 +83,11 @@ impl Upsample {
     pub fn new(init: &Init, config: UpsampleConfig) -> Result<Self> {
         let (UpsampleSize::To(numbers) | UpsampleSize::By(numbers)) = config.size;
         if numbers.contains(&0) {
-            let wrong = format!("{:?} has a 0, both numbers must be at least 1", config.size);
+            let what = match config.size {
+                UpsampleSize::To(_) => "size",
+                UpsampleSize::By(_) => "factor",
+            };
+            let wrong = format!("the {what} {numbers:?} has a 0, both numbers must be at least 1");
             return Err(Error::argument(wrong).at(init.path().as_str()));
         }
         Ok(Upsample { config, path: init.path().clone() })

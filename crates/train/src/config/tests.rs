@@ -60,6 +60,8 @@ fn what_no_run_can_do_is_refused_with_its_key() {
         (RunConfig { warmup_epochs: f64::INFINITY, ..lenet() }, "warmup_epochs"),
         (RunConfig { momentum: 1.0, ..lenet() }, "momentum"),
         (RunConfig { seed: 1 << 63, ..lenet() }, "seed"),
+        (RunConfig { batch_size: usize::MAX, ..lenet() }, "batch_size"),
+        (RunConfig { limit: Some(usize::MAX), ..lenet() }, "limit"),
         (RunConfig { format: Some("tar".into()), ..lenet() }, "format"),
         (RunConfig { mean: vec![0.5], ..lenet() }, "mean"),
         (RunConfig { mean: vec![0.5], std: vec![0.0], ..lenet() }, "mean"),
@@ -74,9 +76,25 @@ fn what_no_run_can_do_is_refused_with_its_key() {
 }
 
 #[test]
+fn every_key_that_counts_is_held_to_the_largest_number_of_toml() {
+    let mut full = RunConfig { model: "lenet5".into(), ..RunConfig::with_all_keys() };
+    let json = serde_json::to_value(&full).unwrap();
+    let whole = json.as_object().unwrap().iter().filter(|(_, value)| value.is_u64());
+    let mut expected: Vec<&str> =
+        whole.map(|(key, _)| key.as_str()).filter(|key| *key != "seed").collect();
+    let mut counts: Vec<&str> = full.counts().into_iter().map(|(key, _)| key).collect();
+    expected.sort_unstable();
+    counts.sort_unstable();
+    assert_eq!(counts, expected);
+}
+
+#[test]
 fn a_wrong_value_is_shown_with_its_line() {
     let text = RunConfig::from_toml("model = 'm'\nepochs = 'many'").unwrap_err().to_string();
     assert!(text.contains("line 2") && text.contains("'many'"), "{text}");
     let text = RunConfig::from_toml("model = 'm'\noptimizer = 'adma'").unwrap_err().to_string();
     assert!(text.contains("`adam`"), "{text}");
+    // The sentence stays one where the file is one endless line.
+    let text = RunConfig::from_toml(&"[".repeat(100_000)).unwrap_err().to_string();
+    assert!(text.len() < 300 && !text.contains('\n'), "{text}");
 }

@@ -46,6 +46,52 @@ fn fit_learns_goes_on_and_measures_what_was_asked_for() {
 }
 
 #[test]
+fn workers_prepare_batches_and_change_no_bit() {
+    let weights = [0, 1, 3].map(|workers| {
+        let options = FitOptions { workers, batch_size: 7, ..FitOptions::default() };
+        let mut model = Model::new(layers()).compile(adam(), Loss::default(), []).options(options);
+        model.fit_alone(&data(), 3).unwrap();
+        model.network().state_dict().unwrap().to_bytes().unwrap()
+    });
+    assert!(weights[0] == weights[1] && weights[0] == weights[2]);
+}
+
+/// Data whose code panics at one sample, once it was asked for all of them.
+#[derive(Clone)]
+struct Fragile(Arc<InMemory>, Arc<std::sync::atomic::AtomicUsize>);
+
+impl Dataset for Fragile {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn sample(&self, index: usize) -> ferrotape_data::Result<ferrotape_data::Sample<'_>> {
+        let asked = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(asked < self.0.len() || index != 41, "sample {index} fell off the shelf");
+        self.0.sample(index)
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        self.0.image_shape()
+    }
+}
+
+#[test]
+fn a_panic_of_the_data_in_a_later_epoch_is_an_error_and_training_can_go_on() {
+    for workers in [0, 1, 3] {
+        let options = FitOptions { workers, ..FitOptions::default() };
+        let mut model = Model::new(layers()).compile(adam(), Loss::default(), []).options(options);
+        let error = model.fit_alone(&Fragile(data(), Arc::default()), 3).unwrap_err().to_string();
+        assert!(error.contains("sample 41 fell off the shelf"), "{workers} workers: {error}");
+        model.fit_alone(&data(), 1).unwrap();
+    }
+}
+
+#[test]
 fn early_stopping_ends_with_the_best_weights() {
     let options = FitOptions { early_stop: 2, ..FitOptions::default() };
     let wild = SgdConfig { lr: 300.0, ..SgdConfig::default() };

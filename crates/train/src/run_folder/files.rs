@@ -1,12 +1,13 @@
 //! Writing and reading the files of a run's folder.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 
 use ferrotape_backend::Device;
 
 use super::{BEST, CHECKPOINT, CONFIG, METRICS, MODEL, REPORT, RunFolder};
 use crate::atomic::write_atomically;
+use crate::reading::{read_bytes, read_text};
 use crate::{Checkpoint, EpochRecord, Error, FinalRecord, Record, Result, RunConfig};
 
 impl RunFolder {
@@ -91,7 +92,7 @@ impl RunFolder {
     /// ```
     pub fn read_checkpoint(&self, device: &Device) -> Result<Checkpoint> {
         let path = self.path.join(CHECKPOINT);
-        let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let bytes = read_bytes(&path)?;
         Checkpoint::from_bytes(device, &bytes)
             .map_err(|cause| Error::Checkpoint { path, cause: Box::new(cause) })
     }
@@ -126,7 +127,7 @@ impl RunFolder {
     /// If the file cannot be read or written, or the records are not there.
     pub(crate) fn keep_epochs(&mut self, epochs: usize) -> Result<Vec<EpochRecord>> {
         let path = self.path.join(METRICS);
-        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+        let text = read_text(&path)?;
         let (mut kept, mut length) = (Vec::new(), 0);
         for line in text.split_inclusive('\n') {
             match Record::from_json(line) {
@@ -240,8 +241,7 @@ impl RunFolder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read_model(&self) -> Result<Vec<u8>> {
-        let path = self.path.join(MODEL);
-        fs::read(&path).map_err(|e| Error::io("read", path, e))
+        read_bytes(&self.path.join(MODEL))
     }
 
     /// Reads `metrics.jsonl`. A last line without its end is what a killed run leaves, and is
@@ -261,7 +261,7 @@ impl RunFolder {
     /// ```
     pub fn read_records(&self) -> Result<Vec<Record>> {
         let path = self.path.join(METRICS);
-        let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+        let text = read_text(&path)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         text[..whole]
             .lines()

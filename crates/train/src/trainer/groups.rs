@@ -35,7 +35,11 @@ impl Groups {
             if !named.iter().any(|(name, _)| Path::new(name).matches(pattern)) {
                 return Err(Error::Config {
                     path: None,
-                    message: format!("'{pattern}' fits no parameter of {}", config.model),
+                    message: format!(
+                        "'{pattern}' fits no parameter of {}, such as {}; mend the pattern, or leave it away",
+                        config.model,
+                        named.first().map_or("none", |(name, _)| name)
+                    ),
                 });
             }
         }

@@ -50,7 +50,12 @@ pub(super) fn class_dim(input: &Tensor) -> Result<(usize, Shape)> {
         _ => 1,
     };
     let mut sizes = input.shape().to_vec();
-    sizes.remove(dim);
+    if sizes.remove(dim) == 0 {
+        return Err(Error::shape(format!(
+            "a loss of classes wants at least one class in dimension {dim}, got {}",
+            input.shape()
+        )));
+    }
     Ok((dim, Shape::new(&sizes)?))
 }
 

@@ -1,0 +1,89 @@
+//! `cargo xtask package`: every crate as it would be published: whole, small enough, and built from what it
+//! packs and nothing else.
+
+use std::fs;
+use std::path::Path;
+
+use crate::Result;
+use crate::metadata::Metadata;
+use crate::shell::Call;
+
+/// What the registry takes, in bytes.
+const MOST_BYTES: u64 = 10 << 20;
+
+/// Publishes all crates without sending them anywhere, each built from its package.
+///
+/// # Errors
+/// A crate that cannot be packed or built, or is too large.
+pub(crate) fn run() -> Result<()> {
+    packed(&Metadata::read()?, "publish --workspace --dry-run --locked --allow-dirty")
+}
+
+/// Packs all crates without building them.
+///
+/// # Errors
+/// A crate that cannot be packed, or is too large.
+pub(crate) fn pack(metadata: &Metadata) -> Result<()> {
+    packed(metadata, "package --quiet --workspace --no-verify --locked --allow-dirty")
+}
+
+fn packed(metadata: &Metadata, call: &str) -> Result<()> {
+    let folder = metadata.target_directory.join("package");
+    for (name, _) in packages(&folder)? {
+        fs::remove_file(folder.join(name))?;
+    }
+    Call::cargo(call).run(&metadata.workspace_root)?;
+    let found = packages(&folder)?;
+    if found.is_empty() {
+        return Err(format!("cargo left no package in {}", folder.display()).into());
+    }
+    for (name, bytes) in &found {
+        println!("{:>9.1} kB  {name}", *bytes as f64 / 1e3);
+    }
+    match too_large(&found) {
+        None => Ok(()),
+        Some(complaint) => Err(complaint.into()),
+    }
+}
+
+/// The packages in a folder with their sizes, which may not be there yet.
+fn packages(folder: &Path) -> Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".crate") {
+            found.push((name, entry.metadata()?.len()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn too_large(packages: &[(String, u64)]) -> Option<String> {
+    let (name, bytes) = packages.iter().find(|(_, bytes)| *bytes > MOST_BYTES)?;
+    Some(format!(
+        "{name} has {bytes} bytes, and the registry takes {MOST_BYTES}; leave files out of it"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_above_the_limit_is_named() {
+        let packages = |bytes| vec![("a.crate".to_owned(), 1), ("b.crate".to_owned(), bytes)];
+        assert_eq!(too_large(&packages(MOST_BYTES)), None);
+        assert!(too_large(&packages(MOST_BYTES + 1)).unwrap().starts_with("b.crate has"));
+    }
+
+    #[test]
+    fn packages_are_found_by_their_ending() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("a-0.1.0.crate"), [0; 5]).unwrap();
+        fs::create_dir(place.path().join("a-0.1.0")).unwrap();
+        assert_eq!(packages(place.path()).unwrap(), [("a-0.1.0.crate".to_owned(), 5)]);
+        assert_eq!(packages(&place.path().join("none")).unwrap(), []);
+    }
+}
