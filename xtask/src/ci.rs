@@ -156,7 +156,7 @@ mod tests {
         let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
         let features =
             features.iter().map(|&(name, list)| (name.to_owned(), names(list))).collect();
-        Package { name: "any".to_owned(), dependencies: Vec::new(), features }
+        Package { name: "any".to_owned(), dependencies: Vec::new(), publish: None, features }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Its direct dependencies of every kind.
     pub(crate) dependencies: Vec<Dependency>,
+    /// Where it may be published: nowhere, where the list is empty.
+    pub(crate) publish: Option<Vec<String>>,
     /// Its features, those that optional dependencies imply included.
     pub(crate) features: BTreeMap<String, Vec<String>>,
 }

@@ -19,12 +19,16 @@ pub(crate) fn run() -> Result<()> {
     packed(&Metadata::read()?, "publish --workspace --dry-run --locked --allow-dirty")
 }
 
-/// Packs all crates without building them.
+/// Packs all crates that are published without building them.
 ///
 /// # Errors
 /// A crate that cannot be packed, or is too large.
 pub(crate) fn pack(metadata: &Metadata) -> Result<()> {
-    packed(metadata, "package --quiet --workspace --no-verify --locked --allow-dirty")
+    let mut call = "package --quiet --workspace --no-verify --locked --allow-dirty".to_owned();
+    for package in metadata.packages.iter().filter(|p| p.publish.as_deref() == Some(&[])) {
+        call += &format!(" --exclude {}", package.name);
+    }
+    packed(metadata, &call)
 }
 
 fn packed(metadata: &Metadata, call: &str) -> Result<()> {

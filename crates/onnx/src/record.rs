@@ -42,7 +42,10 @@ impl Record {
 fn is_other_constant(a: &Operand, b: &Operand) -> bool {
     let (Operand::Constant(a), Operand::Constant(b)) = (a, b) else { return false };
     let same = a.buffer().id() == b.buffer().id() && a.layout() == b.layout();
-    !same && a.shape() == b.shape() && a.dtype().is_float() && a.to_f64_vec().ok() != b.to_f64_vec().ok()
+    !same
+        && a.shape() == b.shape()
+        && a.dtype().is_float()
+        && a.to_f64_vec().ok() != b.to_f64_vec().ok()
 }
 
 /// A size, as a function of the batch.

@@ -110,7 +110,12 @@ mod tests {
     fn package(name: &str, to: &str, kind: Option<&str>, req: &str) -> Package {
         let edge =
             Dependency { name: to.to_owned(), kind: kind.map(str::to_owned), req: req.to_owned() };
-        Package { name: name.to_owned(), dependencies: vec![edge], features: Default::default() }
+        Package {
+            name: name.to_owned(),
+            dependencies: vec![edge],
+            publish: None,
+            features: Default::default(),
+        }
     }
 
     fn holds(name: &str, to: &str, kind: Option<&str>, req: &str) -> bool {

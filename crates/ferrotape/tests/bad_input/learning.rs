@@ -107,8 +107,7 @@ fn train(times: f32, loss: Loss, lr: f64) -> Outcome {
 fn trainings() -> Vec<Case> {
     let of_nan = || {
         Loss::Custom(Arc::new(|scores, _| {
-            let target =
-                Array::full(scores.device(), scores.dtype(), scores.shape().clone(), f64::NAN)?;
+            let target = Array::full(scores.device(), scores.dtype(), *scores.shape(), f64::NAN)?;
             scores.mse_loss(&Tensor::from(target), Reduction::Mean)
         }))
     };

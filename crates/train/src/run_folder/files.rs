@@ -289,6 +289,7 @@ impl RunFolder {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::super::testing::{config, names};

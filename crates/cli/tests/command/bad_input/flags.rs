@@ -61,6 +61,11 @@ const OTHERS: &[(&str, &str)] = &[
     ("samples of no images", "samples lenet5 --data bars --images 0 --out drawn.png"),
     ("a million samples", "samples lenet5 --data bars --images 1000000 --out drawn.png"),
     ("weights to write in a form that is only read", "convert in.pth out.pth"),
+    ("a run to export that is not there", "export nowhere out.onnx"),
+    ("a form to export to that there is not", "export lenet5 out.txt"),
+    ("heat of a run that is not there", "gradcam nowhere x.png"),
+    ("filters of a run that is not there", "filters nowhere"),
+    ("a page of runs that are not there", "report nowhere"),
     ("a shell that there is not", "completions fizz"),
     ("a command that there is not", "dance"),
 ];
