@@ -1,14 +1,16 @@
 //! What a report shows of a trained network: filters, mistakes, and what it looks at.
 
+use std::path::Path;
+
 use ferrotape_backend::{DType, Device};
 use ferrotape_data::{Dataset, FloatImage};
 use ferrotape_nn::Classifier;
 
-use super::RunData;
+use super::{Run, RunData};
 use crate::evaluate::Evaluation;
 use crate::insight::{FeatureMaps, Look, Picture};
-use crate::report::{FilterBank, LookPicture, MistakePicture};
-use crate::{Prediction, Result};
+use crate::report::{FilterBank, LookPicture, MistakePicture, ReportData, render};
+use crate::{EpochRecord, FinalRecord, Prediction, Result};
 
 /// How many of the worst mistakes the report shows.
 const WORST: usize = 24;
@@ -18,6 +20,31 @@ const LOOKED_INTO: usize = 3;
 
 /// The longest side of a picture of those.
 const SIDE: usize = 112;
+
+/// The report of a run whose model was tested.
+pub(super) fn page(
+    run: Run<'_>,
+    data: &RunData,
+    folder: &Path,
+    (epochs, result): (Vec<EpochRecord>, FinalRecord),
+    test: Evaluation,
+) -> Result<String> {
+    let (looks, maps) = looks(run.model, run.device, &test, data)?;
+    render(&ReportData {
+        run: folder.display().to_string(),
+        result,
+        config: run.config.clone(),
+        environment: run.environment,
+        layers: run.layers,
+        epochs,
+        class_names: data.test.classes().to_vec(),
+        filters: filters(run.model)?,
+        mistakes: mistakes(&test, &*data.test)?,
+        looks,
+        maps,
+        confusion: Some(test.confusion),
+    })
+}
 
 /// The weights of the convolutions whose kernels are large enough to look at.
 pub(super) fn filters(model: &dyn Classifier) -> Result<Vec<FilterBank>> {
@@ -35,7 +62,7 @@ pub(super) fn filters(model: &dyn Classifier) -> Result<Vec<FilterBank>> {
     Ok(banks)
 }
 
-pub(super) fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<MistakePicture>> {
+fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<MistakePicture>> {
     let mut pictures = Vec::new();
     for wrong in test.worst(WORST) {
         let sample = data.sample(wrong.index)?;
@@ -56,7 +83,7 @@ pub(super) fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<Mist
 
 /// Saliency and Grad-CAM of some test images, and the first layer's maps of the first of them. Nothing of
 /// both where no layer makes maps.
-pub(super) fn looks(
+fn looks(
     model: &dyn Classifier,
     device: &Device,
     test: &Evaluation,
