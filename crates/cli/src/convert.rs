@@ -28,21 +28,9 @@ pub(crate) struct Arguments {
 /// Reads one file and writes the other.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (input, output) = (&arguments.input, &arguments.output);
-    if output.extension().is_none_or(|extension| extension != "safetensors") {
-        return Err(Failure::Said(format!(
-            "{} is to be a safetensors file, which is the one form that is written (PyTorch reads \
-             it with safetensors.torch.load_file); name it so: {}",
-            output.display(),
-            output.with_extension("safetensors").display()
-        )));
-    }
-    // A link that leads nowhere is somebody's file too.
-    if output.symlink_metadata().is_ok() {
-        return Err(Failure::Said(format!(
-            "{} exists and would be overwritten; choose another name, or remove it first",
-            output.display()
-        )));
-    }
+    let what = "a safetensors file, which is the one form that is written (PyTorch reads it with \
+               safetensors.torch.load_file)";
+    crate::output::check(output, "safetensors", what)?;
     let dtype = arguments.dtype.as_deref().map(float).transpose()?;
     let device = Device::open("cpu")?;
     let mut dict = StateDict::load(&device, input)?;

@@ -8,7 +8,7 @@ use ferrotape::prelude::zoo;
 use ferrotape::train::{RunFolder, format, write_atomically};
 use serde_json::json;
 
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::{data, model};
 
 /// Flags of `export`.
@@ -31,20 +31,7 @@ pub(crate) struct Arguments {
 /// Writes the model as ONNX, in f32.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (weights, output) = (&arguments.weights, &arguments.output);
-    if output.extension().is_none_or(|extension| extension != "onnx") {
-        return Err(Failure::Said(format!(
-            "{} is to be an ONNX file; name it so: {}",
-            output.display(),
-            output.with_extension("onnx").display()
-        )));
-    }
-    // A link that leads nowhere is somebody's file too.
-    if output.symlink_metadata().is_ok() {
-        return Err(Failure::Said(format!(
-            "{} exists and would be overwritten; choose another name, or remove it first",
-            output.display()
-        )));
-    }
+    crate::output::check(output, "onnx", "an ONNX file")?;
     let saved = match weights.weights {
         Some(_) => model::of_others(&arguments.run.to_string_lossy()),
         None => RunFolder::open(&arguments.run)?.read_config()?,

@@ -7,14 +7,17 @@ use ferrotape::backend::DType;
 use ferrotape::data::{FloatImage, Normalise};
 use ferrotape::prelude::{Classifier, Device, zoo};
 use ferrotape::train::insight::{FeatureMaps, Heat, Look, Picture};
-use ferrotape::train::{RunConfig, RunFolder, format, write_atomically};
+use ferrotape::train::{RunConfig, RunFolder, format, predict, write_atomically};
 
 use crate::error::{Failure, Result};
-use crate::{data, model, picture};
+use crate::{data, model, output, picture};
 
 /// The least side of a picture that is written, and the most maps in it.
 const SIDE: usize = 224;
 const MOST: usize = 256;
+
+/// What the files are.
+const PICTURE: &str = "a PNG picture";
 
 /// Flags that say which network.
 #[derive(Debug, clap::Args)]
@@ -38,7 +41,7 @@ pub(crate) struct HeatArguments {
     /// The class that is asked about, by name or number [default: the one that the network names].
     #[arg(long)]
     class: Option<String>,
-    /// The picture to write, as PNG: the image as the network sees it, and beside it the map.
+    /// The picture to write, as PNG, which must not exist: the image as the network sees it, and beside it the map.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -63,7 +66,7 @@ pub(crate) struct Features {
     /// The layer [default: the first that makes maps].
     #[arg(long)]
     layer: Option<String>,
-    /// The picture to write, as PNG: a tile a map, each from black, its least value, to white.
+    /// The picture to write, as PNG, which must not exist: a tile a map, each from black, its least value, to white.
     #[arg(long, value_name = "FILE", default_value = "features.png")]
     out: PathBuf,
 }
@@ -76,7 +79,8 @@ pub(crate) struct Filters {
     /// The convolution, such as conv1 [default: the first].
     #[arg(long)]
     layer: Option<String>,
-    /// The picture to write, as PNG: a tile a filter; those of three input channels in colour, others by their first.
+    /// The picture to write, as PNG, which must not exist: a tile a filter; those of three input channels in colour,
+    /// others by their first.
     #[arg(long, value_name = "FILE", default_value = "filters.png")]
     out: PathBuf,
 }
@@ -167,9 +171,13 @@ fn heat(
     default: &str,
     of: impl Fn(&Look<'_>, Option<usize>) -> Result<Heat>,
 ) -> Result<()> {
+    let out = arguments.out.clone().unwrap_or_else(|| default.into());
+    output::check(&out, "png", PICTURE)?;
     let opened = arguments.network.open()?;
     let class = arguments.class.as_deref().map(|text| opened.class(text)).transpose()?;
     let (image, seen) = opened.read(&arguments.image)?;
+    let Opened { network, device, config, normalise, .. } = &opened;
+    let probabilities = predict(&**network, device, config, image.clone(), normalise)?;
     let heat = of(&opened.look(image)?, class)?;
     let map = match heat.layer {
         Some(_) => Picture::overlay(&seen, &heat)?,
@@ -177,19 +185,29 @@ fn heat(
     };
     let times = SIDE.div_ceil(seen.height.max(seen.width).max(1));
     let both = Picture::beside(&[seen.enlarged(times), map.enlarged(times)]);
-    let out = arguments.out.clone().unwrap_or_else(|| default.into());
     write_atomically(&out, &both.png()?)?;
-    let place = heat.layer.map_or_else(String::new, |layer| format!(" in {layer}"));
-    say(format!(
-        "{}: {}, which has a probability of {}{place}",
-        out.display(),
-        opened.name_of(heat.class),
-        format::percent(f64::from(heat.probability))
-    ))
+    let ranked =
+        (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    let named = ranked.unwrap_or(heat.class);
+    let sure = |class: usize| format::percent(f64::from(probabilities[class]));
+    let mut text =
+        format!("{}: the network says {} ({})", out.display(), opened.name_of(named), sure(named));
+    if heat.class != named {
+        text += &format!(
+            "; shown is what speaks for {} ({})",
+            opened.name_of(heat.class),
+            sure(heat.class)
+        );
+    }
+    if let Some(layer) = heat.layer {
+        text += &format!("; seen in {layer}");
+    }
+    say(text)
 }
 
 /// Writes the maps that a layer makes of an image.
 pub(crate) fn features(arguments: &Features) -> Result<()> {
+    output::check(&arguments.out, "png", PICTURE)?;
     let opened = arguments.network.open()?;
     let (image, _) = opened.read(&arguments.image)?;
     let maps = opened.look(image)?.feature_maps(arguments.layer.as_deref())?;
@@ -204,6 +222,7 @@ pub(crate) fn features(arguments: &Features) -> Result<()> {
 
 /// Writes the filters of a convolution.
 pub(crate) fn filters(arguments: &Filters) -> Result<()> {
+    output::check(&arguments.out, "png", PICTURE)?;
     let opened = arguments.network.open()?;
     let mut known = Vec::new();
     for (name, parameter) in opened.network.named_parameters() {

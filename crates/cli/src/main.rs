@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod insight;
 mod model;
+mod output;
 mod picture;
 mod plan;
 mod predict;
@@ -54,7 +55,7 @@ enum Command {
     Saliency(insight::HeatArguments),
     /// Draw the filters of a convolution.
     Filters(insight::Filters),
-    /// Compare several runs on one page.
+    /// Draw the report of a run again, or compare several runs on one page.
     Report(report::Arguments),
     /// Draw training images as a model sees them, augmented.
     Samples(Box<samples::Arguments>),
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
         Command::Gradcam(arguments) => insight::grad_cam(&arguments),
         Command::Saliency(arguments) => insight::saliency(&arguments),
         Command::Filters(arguments) => insight::filters(&arguments),
-        Command::Report(arguments) => report::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments, started),
         Command::Samples(arguments) => samples::run(&arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -16,12 +16,12 @@ use crate::config::{Keep, RunConfig};
 use crate::evaluate::evaluate;
 use crate::loaders::{plain_loader, test_loader, train_loader};
 use crate::progress::Reporter;
-use crate::report::{Environment, LayerRow, ReportData, render};
+use crate::report::{Environment, LayerRow};
 use crate::run_folder::{BEST, CHECKPOINT, MODEL};
 use crate::trainer::Trainer;
 use crate::{EpochRecord, Error, FinalRecord, Precision, Record, Result, RunFolder};
 use events::Events;
-use shown::{filters, looks, mistakes};
+use shown::{filters, page};
 
 /// The data of a run, and how its pixels are normalised.
 ///
@@ -162,6 +162,27 @@ impl Run<'_> {
         self.go(&parts, &loader, trainer, history, folder, reporter)
     }
 
+    /// The page of a finished run, drawn again from its folder: the figures are those that were written down, and
+    /// the model, which gets the weights of the folder, is tested anew for the pictures beside them.
+    ///
+    /// # Errors
+    /// A run that is not finished; weights or data that do not fit the model.
+    pub fn report(self, data: &RunData, folder: &RunFolder) -> Result<String> {
+        let Some(result) = folder.finished()? else {
+            return Err(Error::UnfinishedRun { path: folder.path().into() });
+        };
+        let records = folder.read_records()?.into_iter();
+        let epochs = records.filter_map(|record| match record {
+            Record::Epoch(epoch) => Some(epoch),
+            _ => None,
+        });
+        load_model(self.model, self.device, folder)?;
+        let loader = test_loader(data, self.config)?;
+        let test = evaluate(self.model, self.device, self.config, &loader)?;
+        let run = Run { config: &folder.read_config()?, ..self };
+        page(run, data, folder.path(), (epochs.collect(), result), test)
+    }
+
     fn go(
         self,
         parts: &Divided,
@@ -255,23 +276,11 @@ impl Run<'_> {
                 waited.sum::<f64>() / whole.max(1e-9)
             },
         };
-        let (looks, maps) = looks(self.model, self.device, &test, data)?;
-        let report = ReportData {
-            run: folder.path().display().to_string(),
-            result: result.clone(),
-            config: config.clone(),
-            environment: self.environment,
-            layers: self.layers,
-            epochs,
-            class_names: data.test.classes().to_vec(),
-            filters: filters(self.model)?,
-            mistakes: mistakes(&test, &*data.test)?,
-            looks,
-            maps,
-            confusion: Some(test.confusion),
-        };
-        folder.write_report(&render(&report)?)?;
-        result.seconds = before + self.started.elapsed().as_secs_f64();
+        let started = self.started;
+        let run = Run { config, ..self };
+        let page = page(run, data, folder.path(), (epochs, result.clone()), test)?;
+        folder.write_report(&page)?;
+        result.seconds = before + started.elapsed().as_secs_f64();
         folder.append(&Record::Final(result.clone()))?;
         reporter.finished(&result, folder.path());
         Ok(result)

@@ -133,7 +133,7 @@ fn a_picture_that_breaks_in_the_middle_costs_nothing_that_was_saved() {
 fn memory_that_is_not_there_ends_the_run_with_a_sentence() {
     let place = place();
     let call = "train resnet18 --data bars --limit 16 --batch-size 16 --epochs 1 --out run";
-    let outcome = through_shell(place.path(), "ulimit -v 700000", call, "", None);
+    let outcome = through_shell(place.path(), "ulimit -v 480000", call, "", None);
     let sentence = outcome.refused();
     assert!(sentence.contains("there is no room for"), "{sentence}");
 }

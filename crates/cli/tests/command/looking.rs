@@ -1,4 +1,4 @@
-//! What looks into a run: pictures of features, heat and filters, pages of several runs, and export.
+//! What looks into a run: pictures of features, heat and filters, pages of runs, and export.
 
 use std::fs;
 
@@ -17,25 +17,42 @@ fn with_picture(name: &str) -> &'static Trained {
 #[test]
 fn heat_lies_beside_the_image_and_names_class_and_layer() {
     let run = with_picture("heat.png");
+    // The bar lies where the digit 3 has its own.
     for (command, file, says) in [
-        ("gradcam run heat.png", "gradcam.png", " in "),
-        ("gradcam run heat.png --class 3 --layer conv2 --out three.png", "three.png", "in conv2"),
-        ("saliency run heat.png --class 3", "saliency.png", "three"),
+        ("gradcam run heat.png", "gradcam.png", "; seen in pool2"),
+        (
+            "gradcam run heat.png --class 4 --layer conv2 --out three.png",
+            "three.png",
+            "; seen in conv2",
+        ),
+        ("saliency run heat.png --class 4", "saliency.png", "shown is what speaks for 4 ("),
     ] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let outcome = run.ferrotape(&arguments);
         let text = outcome.succeeded();
-        assert!(text.starts_with(file), "{text}");
-        assert!(text.contains(says) || text.contains(": 3, which has a probability"), "{text}");
+        assert!(text.starts_with(&format!("{file}: the network says ")), "{text}");
+        assert!(text.contains(says), "{text}");
         let picture = image::open(run.place.path().join(file)).unwrap();
         assert_eq!((picture.height(), picture.width()), (224, 2 * 224 + 2));
+        let outcome = run.ferrotape(&arguments);
+        assert!(
+            outcome.refused().contains("exists and would be overwritten"),
+            "{}",
+            outcome.stderr
+        );
     }
-    let outcome = run.ferrotape(&["gradcam", "run", "heat.png", "--layer", "conv9"]);
-    assert!(outcome.refused().contains("no layer conv9; did you mean conv"), "{}", outcome.stderr);
-    let outcome = run.ferrotape(&["saliency", "run", "heat.png", "--class", "eleven"]);
-    assert!(outcome.refused().contains("no class eleven; there are 0, 1"), "{}", outcome.stderr);
-    let outcome = run.ferrotape(&["saliency", "run", "heat.png", "--class", "10"]);
-    assert!(outcome.refused().contains("no class 10"), "{}", outcome.stderr);
+    for (command, says) in [
+        (
+            "gradcam run heat.png --out a.png --layer conv9",
+            "no layer conv9; those that make maps are conv",
+        ),
+        ("gradcam run heat.png --out a.jpg", "a.jpg is to be a PNG picture; name it so: a.png"),
+        ("saliency run heat.png --out a.png --class eleven", "no class eleven; there are 0, 1"),
+        ("saliency run heat.png --out a.png --class 10", "no class 10"),
+    ] {
+        let outcome = run.ferrotape(&command.split(' ').collect::<Vec<_>>());
+        assert!(outcome.refused().contains(says), "{}", outcome.stderr);
+    }
 }
 
 #[test]
@@ -52,7 +69,7 @@ fn features_and_filters_are_a_tile_each() {
     for file in ["maps.png", "filters.png"] {
         assert!(image::open(run.place.path().join(file)).unwrap().width() >= 224);
     }
-    let outcome = run.ferrotape(&["filters", "run", "--layer", "fc1"]);
+    let outcome = run.ferrotape(&["filters", "run", "--layer", "fc1", "--out", "dense.png"]);
     let sentence = outcome.refused();
     assert!(
         sentence.contains("no convolution fc1; its convolutions are conv1, conv2"),
@@ -61,24 +78,60 @@ fn features_and_filters_are_a_tile_each() {
 }
 
 #[test]
-fn several_runs_lie_on_one_page() {
+fn weights_of_a_file_are_looked_into_as_those_of_a_run() {
+    let run = with_picture("file.png");
+    let of_run = run.ferrotape(&["gradcam", "run", "file.png", "--out", "run.png"]);
+    let call = "gradcam lenet5 file.png --weights run/model.safetensors --out weights.png";
+    let of_file = run.ferrotape(&call.split(' ').collect::<Vec<_>>());
+    let said = |text: &str| text.split_once(": ").map(|(_, said)| said.to_owned());
+    assert_eq!(said(of_run.succeeded()), said(of_file.succeeded()));
+}
+
+#[test]
+fn several_runs_lie_on_one_page_and_one_gets_its_report_again() {
     let place = place();
     for (name, rate) in [("slow", "0.01"), ("fast", "0.1")] {
         let call =
             format!("train lenet5 --data bars --epochs 2 --batch-size 8 --lr {rate} --out {name}");
         ferrotape_in(place.path(), call.split(' ')).succeeded();
     }
-    let outcome = ferrotape_in(place.path(), ["report", "slow", "fast", "--out", "both.html"]);
+    let report =
+        |arguments: &str| ferrotape_in(place.path(), format!("report {arguments}").split(' '));
+    let page = |path: &str| fs::read_to_string(place.path().join(path)).unwrap();
+
+    let outcome = report("slow fast --out both.html");
     assert!(outcome.succeeded().contains("Comparison: both.html"), "{}", outcome.stdout);
-    let page = fs::read_to_string(place.path().join("both.html")).unwrap();
     for says in ["slow", "fast", "learning_rate", "class=\"curve run2\""] {
-        assert!(page.contains(says), "{says}");
+        assert!(page("both.html").contains(says), "{says}");
     }
-    // The report of a run shows what it looks at.
-    let report = fs::read_to_string(place.path().join("fast/report.html")).unwrap();
-    assert!(report.contains("What it looks at") && report.contains("Feature maps of conv1"));
-    let outcome = ferrotape_in(place.path(), ["report", "slow", "bars"]);
-    assert!(outcome.refused().contains("bars holds no config.toml"), "{}", outcome.stderr);
+    for (call, says) in [
+        ("slow fast --out both.html", "would be overwritten"),
+        ("slow fast --out both.pdf", "is to be an HTML page"),
+        ("slow fast --dtype f32", "leave all flags but --out away"),
+        ("slow bars", "bars holds no config.toml"),
+    ] {
+        let outcome = report(call);
+        assert!(outcome.refused().contains(says), "{}", outcome.stderr);
+    }
+
+    // What a run looks at is in its report, which is drawn again from its folder.
+    let first = page("fast/report.html");
+    assert!(first.contains("What it looks at") && first.contains("conv1</h3>"));
+    fs::remove_file(place.path().join("fast/report.html")).unwrap();
+    assert!(report("fast").succeeded().contains("fast/report.html"));
+    for part in ["insight", "confusion", "mistakes", "curves"] {
+        assert_eq!(section(&page("fast/report.html"), part), section(&first, part), "{part}");
+    }
+    assert!(report("fast --out other.html").succeeded().contains("Report: other.html"));
+    assert_eq!(page("other.html"), page("fast/report.html"));
+}
+
+/// A part of a report.
+fn section<'a>(page: &'a str, part: &str) -> Option<&'a str> {
+    page.split_once(&format!("<section id=\"{part}\""))?
+        .1
+        .split_once("</section>")
+        .map(|(text, _)| text)
 }
 
 #[test]

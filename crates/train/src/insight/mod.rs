@@ -14,6 +14,9 @@ pub use picture::Picture;
 use crate::metrics::argmax;
 use crate::{Error, Result};
 
+/// How many layers an error names.
+const NAMED: usize = 8;
+
 /// A network and an image that it is asked about. Nothing of the network changes.
 ///
 /// ```
@@ -181,21 +184,32 @@ impl<'a> Look<'a> {
         match found {
             Some((path, maps)) if maps.shape().rank() == 4 => Ok((path.as_str().to_owned(), maps)),
             Some((_, output)) => Err(Error::Figures(format!(
-                "the output of {name} is {}, which is no image; name a layer that makes maps: {}",
+                "the output of {name} is {}, which is no image; {}",
                 output.shape(),
-                self.layers()?.join(", ")
+                nearest(name, self.layers()?)
             ))),
-            None => {
-                let layers = self.layers()?;
-                let near = layers.iter().max_by(|a, b| {
-                    strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-                });
-                let near = near.map_or_else(String::new, |near| format!(" did you mean {near}?"));
-                Err(Error::Figures(format!(
-                    "the network has no layer {name};{near} Layers that make maps: {}",
-                    layers.join(", ")
-                )))
-            }
+            None => Err(Error::Figures(format!(
+                "the network has no layer {name}; {}",
+                nearest(name, self.layers()?)
+            ))),
+        }
+    }
+}
+
+/// Which layers may have been meant, the likeliest first.
+fn nearest(name: &str, mut layers: Vec<String>) -> String {
+    let likeness = |layer: &String| strsim::jaro_winkler(layer, name);
+    layers.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    layers.dedup();
+    match (layers.len(), layers.len().saturating_sub(NAMED)) {
+        (0, _) => "it has none that makes maps".into(),
+        (_, 0) => format!("those that make maps are {}", layers.join(", ")),
+        (_, more) => {
+            layers.truncate(NAMED);
+            format!(
+                "of those that make maps the nearest are {}, and there are {more} more",
+                layers.join(", ")
+            )
         }
     }
 }

@@ -83,7 +83,7 @@ fn feature_maps_are_the_layers_output_and_layers_are_found_by_name() {
     assert_eq!((maps.layer.as_str(), maps.channels), ("conv", 2));
     assert_eq!(maps.values, [0.0, 0.25, 0.5, 1.0, 0.0, -0.5, -1.0, -2.0]);
     let error = look.feature_maps(Some("cnov")).unwrap_err().to_string();
-    assert!(error.contains("no layer cnov; did you mean conv?"), "{error}");
+    assert!(error.contains("no layer cnov; those that make maps are conv"), "{error}");
     let error = look.grad_cam(None, Some("fc")).unwrap_err().to_string();
     assert!(error.contains("the output of fc is") && error.contains("conv"), "{error}");
 }
@@ -106,4 +106,13 @@ fn maps_are_drawn_from_black_to_white_with_gaps() {
     let enlarged = picture.enlarged(3);
     assert_eq!((enlarged.height, enlarged.width), (15, 30));
     assert_eq!(enlarged.reduced(10).pixels, picture.pixels);
+}
+
+#[test]
+fn of_many_layers_the_nearest_are_named() {
+    let layers = (0..20).map(|i| format!("stage{i}.relu")).chain(["conv1".into(), "conv1".into()]);
+    let said = nearest("cnov1", layers.collect());
+    assert!(said.contains("nearest are conv1, stage"), "{said}");
+    assert!(said.ends_with("and there are 13 more"), "{said}");
+    assert_eq!(nearest("fc", Vec::new()), "it has none that makes maps");
 }

@@ -1,14 +1,16 @@
 //! What a report shows of a trained network: filters, mistakes, and what it looks at.
 
+use std::path::Path;
+
 use ferrotape_backend::{DType, Device};
 use ferrotape_data::{Dataset, FloatImage};
 use ferrotape_nn::Classifier;
 
-use super::RunData;
+use super::{Run, RunData};
 use crate::evaluate::Evaluation;
 use crate::insight::{FeatureMaps, Look, Picture};
-use crate::report::{FilterBank, LookPicture, MistakePicture};
-use crate::{Prediction, Result};
+use crate::report::{FilterBank, LookPicture, MistakePicture, ReportData, render};
+use crate::{EpochRecord, FinalRecord, Prediction, Result};
 
 /// How many of the worst mistakes the report shows.
 const WORST: usize = 24;
@@ -18,6 +20,36 @@ const LOOKED_INTO: usize = 3;
 
 /// The longest side of a picture of those.
 const SIDE: usize = 112;
+
+/// Whether images are grey or in colour, and so can be drawn; a run on others has a report without pictures.
+fn can_be_drawn(data: &dyn Dataset) -> bool {
+    [1, 3].contains(&data.image_shape()[0])
+}
+
+/// The report of a run whose model was tested.
+pub(super) fn page(
+    run: Run<'_>,
+    data: &RunData,
+    folder: &Path,
+    (epochs, result): (Vec<EpochRecord>, FinalRecord),
+    test: Evaluation,
+) -> Result<String> {
+    let (looks, maps) = looks(run.model, run.device, &test, data)?;
+    render(&ReportData {
+        run: folder.display().to_string(),
+        result,
+        config: run.config.clone(),
+        environment: run.environment,
+        layers: run.layers,
+        epochs,
+        class_names: data.test.classes().to_vec(),
+        filters: filters(run.model)?,
+        mistakes: mistakes(&test, &*data.test)?,
+        looks,
+        maps,
+        confusion: Some(test.confusion),
+    })
+}
 
 /// The weights of the convolutions whose kernels are large enough to look at.
 pub(super) fn filters(model: &dyn Classifier) -> Result<Vec<FilterBank>> {
@@ -35,8 +67,11 @@ pub(super) fn filters(model: &dyn Classifier) -> Result<Vec<FilterBank>> {
     Ok(banks)
 }
 
-pub(super) fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<MistakePicture>> {
+fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<MistakePicture>> {
     let mut pictures = Vec::new();
+    if !can_be_drawn(data) {
+        return Ok(pictures);
+    }
     for wrong in test.worst(WORST) {
         let sample = data.sample(wrong.index)?;
         let [channels, height, width] = sample.image.shape();
@@ -56,13 +91,16 @@ pub(super) fn mistakes(test: &Evaluation, data: &dyn Dataset) -> Result<Vec<Mist
 
 /// Saliency and Grad-CAM of some test images, and the first layer's maps of the first of them. Nothing of
 /// both where no layer makes maps.
-pub(super) fn looks(
+fn looks(
     model: &dyn Classifier,
     device: &Device,
     test: &Evaluation,
     data: &RunData,
 ) -> Result<(Vec<LookPicture>, Option<FeatureMaps>)> {
     let (mut pictures, mut maps) = (Vec::new(), None);
+    if !can_be_drawn(&*data.test) {
+        return Ok((pictures, maps));
+    }
     for prediction in worth_a_look(test) {
         let sample = data.test.sample(prediction.index)?;
         let image = FloatImage::from_bytes(&sample.image);
