@@ -34,6 +34,7 @@ const CRATES: &[&str] = &[
     "ferrotape-mnist",
     "ferrotape-nn",
     "ferrotape-nn-derive",
+    "ferrotape-onnx",
     "ferrotape-train",
     "ferrotape-zoo",
 ];

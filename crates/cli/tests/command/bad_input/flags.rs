@@ -47,7 +47,7 @@ const TRAIN: &[(&str, &str)] = &[
 const OTHERS: &[(&str, &str)] = &[
     ("no model", "train"),
     ("a model that there is not", "train lenet6"),
-    ("a network for which there is no memory", "train vgg16 --data bars --limit 8 --batch-size 8"),
+    ("a network for which there is no memory", "train vgg16 --data bars --threads 2"),
     ("data that are not there", "train lenet5 --data nowhere"),
     ("data that are a device", "train lenet5 --data /dev/zero"),
     ("a form for data that are no folder", "train lenet5 --data synthetic --format idx"),
