@@ -1,4 +1,4 @@
-//! What this machine can do at all: multiply-adds, AMX tiles where there are any, copying.
+//! What this machine can do at all: multiply-adds, pairs of bf16 and AMX tiles where there are any, copying.
 
 use std::hint::black_box;
 
@@ -7,6 +7,8 @@ use ferrotape::Result;
 use ferrotape_benches::ceilings::amx::Tiles;
 use ferrotape_benches::ceilings::copy::{self, Arrays};
 use ferrotape_benches::ceilings::fma::Loop;
+#[cfg(target_arch = "x86_64")]
+use ferrotape_benches::ceilings::pairs::Pairs;
 use ferrotape_benches::ceilings::{at_once, threads};
 use ferrotape_benches::{Session, Work};
 
@@ -14,6 +16,10 @@ fn main() -> Result<()> {
     let mut session = Session::from_args();
     let widest = Loop::widest();
     arithmetic(&mut session, "ceiling/fma/f32", widest.flops(), move || widest.pass())?;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(pairs) = Pairs::find() {
+        arithmetic(&mut session, "ceiling/pairs/bf16", Pairs::flops(), move || pairs.pass())?;
+    }
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if let Some(tiles) = Tiles::request() {
         arithmetic(&mut session, "ceiling/amx/bf16", Tiles::flops(), move || tiles.pass())?;

@@ -6,6 +6,8 @@
 pub mod amx;
 pub mod copy;
 pub mod fma;
+#[cfg(target_arch = "x86_64")]
+pub mod pairs;
 
 use std::num::NonZeroUsize;
 use std::sync::Barrier;

@@ -10,11 +10,14 @@ mod gpu_check;
 mod marked;
 mod matrix;
 mod metadata;
+mod miri;
 mod onnx;
 mod package;
 mod parity;
 mod proofs;
+mod readme;
 mod reproduce;
+mod sanitize;
 mod shell;
 mod smoke;
 mod supply;
@@ -57,6 +60,8 @@ enum Command {
     BadInput,
     /// Run the proofs that take too long for every change and write docs/proofs.md.
     Proofs,
+    /// Train LeNet-5 and write the picture and the lines of the README's first screen.
+    Readme,
     /// Train the classics on MNIST for real and write docs/reproduce.md.
     Reproduce(reproduce::Args),
     /// Hold what this is built from against deny.toml.
@@ -65,6 +70,10 @@ enum Command {
     Package,
     /// Compare the public items of every library crate with the texts under api/ (needs a nightly compiler).
     Api(api::Args),
+    /// Interpret the unit tests of the crates with unsafe code in Miri (needs a nightly compiler that has it).
+    Miri,
+    /// Run the kernels' tests with the address sanitizer (needs a nightly compiler) and under valgrind.
+    Sanitize,
     /// Train for very many steps on batches and images of random sizes; memory must not grow.
     Endurance(endurance::Args),
     /// Kill trainings at random moments, and see that they end as one that was never killed.
@@ -83,7 +92,10 @@ fn main() -> ExitCode {
         Command::Supply => supply::run().map(|()| ExitCode::SUCCESS),
         Command::Package => package::run().map(|()| ExitCode::SUCCESS),
         Command::Api(args) => api::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Miri => miri::run().map(|()| ExitCode::SUCCESS),
+        Command::Sanitize => sanitize::run().map(|()| ExitCode::SUCCESS),
         Command::Endurance(args) => endurance::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Readme => readme::run().map(|()| ExitCode::SUCCESS),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Torture(args) => torture::run(&args).map(|()| ExitCode::SUCCESS),

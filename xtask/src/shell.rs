@@ -115,6 +115,28 @@ impl fmt::Display for Call {
     }
 }
 
+/// A call of another toolchain's cargo; the variables that bind us to ours are not passed on.
+///
+/// # Errors
+/// There is no rustup, or it has no such toolchain.
+pub(crate) fn rustup(folder: &Path, toolchain: &str, args: &str) -> Result<Call> {
+    let call = |args: &str| Call::new("rustup", &format!("run {toolchain} {args}"));
+    call("rustc --version").read(folder).map_err(|error| {
+        format!("{error}\nThis needs a nightly compiler: rustup toolchain install {toolchain}")
+    })?;
+    Ok(call(&format!("cargo {args}")))
+}
+
+/// The kind of machine that the compiler is for, as `x86_64-unknown-linux-gnu`.
+///
+/// # Errors
+/// The compiler does not say.
+pub(crate) fn host(folder: &Path) -> Result<String> {
+    let text = Call::new("rustc", "-vV").read(folder)?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.map(str::to_owned).ok_or("`rustc -vV` names no host")?)
+}
+
 /// The argument as a POSIX shell reads it back.
 fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.,:+@%".contains(c);

@@ -28,11 +28,15 @@ pub enum Level {
     Avx2,
     /// 512-bit vectors: AVX-512 F, VL, BW and DQ.
     Avx512,
+    /// As [`Level::Avx512`], with products of bf16 two at a time. These take subnormal numbers for zero; all
+    /// else is as in [`Level::Avx512`], bit for bit.
+    Avx512Bf16,
 }
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] =
+        [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
 
     /// The fastest level that this machine has.
     pub fn best() -> Self {
@@ -68,6 +72,10 @@ impl Level {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
             }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16 => {
+                Level::Avx512.is_available() && is_x86_feature_detected!("avx512bf16")
+            }
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -89,6 +97,7 @@ impl Level {
             Level::Portable => "portable",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Avx512Bf16 => "avx512bf16",
         }
     }
 }
@@ -105,7 +114,7 @@ impl FromStr for Level {
     fn from_str(name: &str) -> Result<Self> {
         Level::ALL.into_iter().find(|level| level.name() == name).ok_or_else(|| {
             Error::argument(format!(
-                "'{name}' is no instruction level, use one of portable, avx2, avx512"
+                "'{name}' is no instruction level, use one of portable, avx2, avx512, avx512bf16"
             ))
         })
     }

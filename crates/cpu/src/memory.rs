@@ -232,7 +232,8 @@ impl Form {
         }
     }
 
-    fn dense(self, layout: &Layout) -> Result<Layout> {
+    /// The layout of an array of this form without gaps.
+    pub(crate) fn dense(self, layout: &Layout) -> Result<Layout> {
         match self {
             Form::Contiguous => Ok(Layout::contiguous(*layout.shape())),
             Form::Images => Layout::channels_last(*layout.shape()),

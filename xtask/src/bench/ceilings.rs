@@ -12,6 +12,8 @@ pub(super) const ROOM: &str = "ceiling/";
 pub(super) struct Ceilings {
     /// Fused multiply-adds of f32 from registers, in GFLOP/s.
     pub(super) fma: Option<f64>,
+    /// Dot products of pairs of bf16 in vector registers, in GFLOP/s, where the processor has them.
+    pub(super) pairs: Option<f64>,
     /// Dot products of bf16 tiles, in GFLOP/s, where the processor has them.
     pub(super) amx: Option<f64>,
     /// A copy of arrays larger than the caches, bytes read and written, in GB/s.
@@ -25,6 +27,7 @@ impl Ceilings {
         let best = |name: &str| Self::best(entries.iter().find(|entry| entry.name == name)?);
         Self {
             fma: best("ceiling/fma/f32"),
+            pairs: best("ceiling/pairs/bf16"),
             amx: best("ceiling/amx/bf16"),
             copy: best("ceiling/copy"),
         }
@@ -35,9 +38,14 @@ impl Ceilings {
         Some(entry.value? * entry.median_ms? / entry.min_ms?)
     }
 
-    /// The peak of arithmetic for a row in GFLOP/s: bf16 may use the tiles.
+    /// The peak of arithmetic for a row in GFLOP/s: bf16 may use tiles, or else pairs.
     pub(super) fn peak(&self, name: &str) -> Option<f64> {
-        if is_bf16(name) { self.amx.or(self.fma) } else { self.fma }
+        if is_bf16(name) { self.amx.or(self.pairs).or(self.fma) } else { self.fma }
+    }
+
+    /// The peaks of arithmetic that the machine has.
+    pub(super) fn peaks(&self) -> impl Iterator<Item = f64> {
+        [self.fma, self.pairs, self.amx].into_iter().flatten()
     }
 
     /// The GFLOP/s that a row can reach: min(peak, bandwidth x intensity).
@@ -101,7 +109,8 @@ mod tests {
         Work { name, flops: Some(flops), bytes: Some(bytes), ms: Some(10.0) }
     }
 
-    const MACHINE: Ceilings = Ceilings { fma: Some(200.0), amx: Some(1000.0), copy: Some(10.0) };
+    const MACHINE: Ceilings =
+        Ceilings { fma: Some(200.0), pairs: Some(400.0), amx: Some(1000.0), copy: Some(10.0) };
 
     #[test]
     fn a_ceiling_is_the_fastest_sample_of_its_row() {
@@ -110,14 +119,17 @@ mod tests {
         fma.min_ms = Some(5.0);
         let lines = [fma, line("ferrotape", "default", "ceiling/copy", 10.0)];
         let found = Ceilings::of(&lines);
-        assert_eq!(found, Ceilings { amx: None, ..MACHINE });
+        assert_eq!(found, Ceilings { pairs: None, amx: None, ..MACHINE });
     }
 
     #[test]
-    fn bf16_is_held_against_the_tiles_where_there_are_some() {
+    fn bf16_is_held_against_tiles_or_pairs_where_there_are_some() {
         assert_eq!(MACHINE.peak("train/x/b1/bf16"), Some(1000.0));
         assert_eq!(MACHINE.peak("conv2d/x/b1/f32/forward"), Some(200.0));
-        assert_eq!(Ceilings { amx: None, ..MACHINE }.peak("train/x/b1/bf16"), Some(200.0));
+        let without_tiles = Ceilings { amx: None, ..MACHINE };
+        assert_eq!(without_tiles.peak("train/x/b1/bf16"), Some(400.0));
+        let without_both = Ceilings { pairs: None, ..without_tiles };
+        assert_eq!(without_both.peak("train/x/b1/bf16"), Some(200.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ferrotape_backend::Result;
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
+use super::simd::{Avx2, Avx512, Avx512Pairs};
 use super::simd::{LANES, Plain, Simd};
 use crate::Level;
 
@@ -45,7 +45,7 @@ impl Available {
             Level::Avx2 => unsafe { run_avx2(body) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { run_avx512(body) },
+            Level::Avx512 | Level::Avx512Bf16 => unsafe { run_avx512(body) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => body.run::<false>(),
         }
@@ -61,10 +61,38 @@ impl Available {
             Level::Avx2 => unsafe { kernel_avx2(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { kernel_avx512(kernel) },
+            Level::Avx512 | Level::Avx512Bf16 => unsafe { kernel_avx512(kernel) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => kernel.run(Plain),
         }
+    }
+}
+
+/// A level that multiplies pairs of bf16: holding one is the proof that this machine has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pairs(());
+
+impl Available {
+    /// The instructions for pairs of bf16, where the level has them.
+    pub(crate) fn pairs(self) -> Option<Pairs> {
+        (self.0 == Level::Avx512Bf16).then_some(Pairs(()))
+    }
+}
+
+impl Pairs {
+    /// Runs a loop of explicit vectors whose floats are pairs of bf16, see
+    /// [`Avx512Pairs`](super::simd::Avx512Pairs).
+    #[inline]
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn run_kernel<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: a `Pairs` is made only of a level whose features were detected.
+        unsafe { kernel_avx512_pairs(kernel) }
+    }
+
+    /// There are none on this processor.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn run_kernel<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(Plain)
     }
 }
 
@@ -90,6 +118,13 @@ fn kernel_avx2<K: Kernel>(kernel: K) -> K::Output {
 fn kernel_avx512<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: this function's features include those that the type stands for.
     kernel.run(unsafe { Avx512::new() })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
+fn kernel_avx512_pairs<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: this function's features include those that the type stands for.
+    kernel.run(unsafe { Avx512Pairs::new() })
 }
 
 /// A loop that the compiler vectorises for whatever instructions its caller enables.

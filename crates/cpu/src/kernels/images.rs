@@ -1,14 +1,13 @@
 //! Images in channels-last format.
 
-use ferrotape_backend::{Error, Result};
+use ferrotape_backend::{Element, Error, Result};
 
-use super::real::Real;
 use crate::memory::In;
 
 /// Pixels in the order of memory, each with its channels.
 #[derive(Debug)]
-pub(crate) struct Pixels<'a, R> {
-    data: &'a [R],
+pub(crate) struct Pixels<'a, S> {
+    data: &'a [S],
     /// How many there are.
     pub(crate) rows: usize,
     /// Channels of each.
@@ -17,15 +16,15 @@ pub(crate) struct Pixels<'a, R> {
     pub(crate) pitch: usize,
 }
 
-impl<R> Clone for Pixels<'_, R> {
+impl<S> Clone for Pixels<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<R> Copy for Pixels<'_, R> {}
+impl<S> Copy for Pixels<'_, S> {}
 
-impl<'a, R: Real> Pixels<'a, R> {
+impl<'a, S: Element> Pixels<'a, S> {
     /// The pixels of an operand that is in channels-last format.
     pub(crate) fn new(operand: In<'a>) -> Result<Self> {
         let [n, channels, h, w] = operand.layout.shape().nchw()?;
@@ -49,7 +48,7 @@ impl<'a, R: Real> Pixels<'a, R> {
         start: usize,
         count: usize,
         wide: usize,
-        mut f: impl FnMut(&[R]),
+        mut f: impl FnMut(&[S]),
     ) {
         if self.is_dense() {
             let data = &self.data[start * self.channels..(start + count) * self.channels];
@@ -69,7 +68,7 @@ impl<'a, R: Real> Pixels<'a, R> {
         start: usize,
         count: usize,
         wide: usize,
-        mut f: impl FnMut(&[R], &[R]),
+        mut f: impl FnMut(&[S], &[S]),
     ) {
         if a.is_dense() && b.is_dense() {
             let range = start * a.channels..(start + count) * a.channels;
@@ -91,7 +90,7 @@ impl<'a, R: Real> Pixels<'a, R> {
         start: usize,
         count: usize,
         wide: usize,
-        mut f: impl FnMut(&[R], &[R], &[R]),
+        mut f: impl FnMut(&[S], &[S], &[S]),
     ) {
         if a.is_dense() && b.is_dense() && c.is_dense() {
             let range = start * a.channels..(start + count) * a.channels;

@@ -2,6 +2,8 @@
 //!
 //! The portable version is an array, which the compiler turns into whatever vectors there are.
 
+use half::bf16;
+
 /// Lanes of a [`Simd`] vector.
 pub(crate) const LANES: usize = 16;
 
@@ -25,6 +27,9 @@ pub(crate) trait Simd: Copy {
 
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
 
     /// `a b + c`, rounded once where the machine can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -52,6 +57,51 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `to` is valid for writing `count` floats, and `count <= LANES`.
     unsafe fn store_part(self, to: *mut f32, value: Self::V, count: usize);
+
+    /// Writes the first `count` lanes to `to`, rounded to bf16.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `count` numbers, and `count <= LANES`.
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut bf16, value: Self::V, count: usize) {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: `lanes` has room for a vector; the caller vouches for `to`.
+        unsafe {
+            self.store(lanes.as_mut_ptr(), value);
+            let rounded = lanes.map(bf16::from_f32);
+            std::ptr::copy_nonoverlapping(rounded.as_ptr(), to, count);
+        }
+    }
+}
+
+/// A type that kernels write their sums as.
+pub(crate) trait Stores: Copy + Send {
+    /// Writes the first `count` lanes to `to`, rounded to the type.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `count` numbers, and `count <= LANES`.
+    unsafe fn store<S: Simd>(simd: S, to: *mut Self, value: S::V, count: usize);
+}
+
+impl Stores for f32 {
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, to: *mut f32, value: S::V, count: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            match count >= LANES {
+                true => simd.store(to, value),
+                false => simd.store_part(to, value, count),
+            }
+        }
+    }
+}
+
+impl Stores for bf16 {
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, to: *mut bf16, value: S::V, count: usize) {
+        // SAFETY: the caller's.
+        unsafe { simd.store_bf16(to, value, count) }
+    }
 }
 
 /// Arrays of floats.
@@ -72,6 +122,11 @@ impl Simd for Plain {
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
     }
 
     #[inline(always)]
@@ -107,11 +162,13 @@ impl Simd for Plain {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512, Avx512Pairs};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
+
+    use half::bf16;
 
     use super::{LANES, Simd};
 
@@ -154,6 +211,12 @@ mod x86 {
         fn add(self, a: Self::V, b: Self::V) -> Self::V {
             // SAFETY: as in `splat`.
             unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+        }
+
+        #[inline(always)]
+        fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: as in `splat`.
+            unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
         }
 
         #[inline(always)]
@@ -234,6 +297,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: as in `splat`.
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+
+        #[inline(always)]
         fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
             // SAFETY: as in `splat`.
             unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -261,6 +330,85 @@ mod x86 {
         unsafe fn store_part(self, to: *mut f32, value: Self::V, count: usize) {
             // SAFETY: as in `splat`; lanes that are masked out are not written.
             unsafe { _mm512_mask_storeu_ps(to, self.mask(count), value) }
+        }
+    }
+
+    /// 512-bit vectors whose factors are pairs of bf16: [`Simd::mul_add`] adds two products to each lane, which
+    /// is a float. What is loaded and spread is passed on to it as it lies in memory, a pair where a float
+    /// would be.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Avx512Pairs(Avx512);
+
+    impl Avx512Pairs {
+        /// # Safety
+        /// The machine has AVX-512 F, VL, BW and BF16.
+        pub(crate) unsafe fn new() -> Self {
+            Avx512Pairs(Avx512(()))
+        }
+    }
+
+    impl Simd for Avx512Pairs {
+        type V = __m512;
+
+        const ACCUMULATORS: usize = Avx512::ACCUMULATORS;
+        const PANEL: usize = Avx512::PANEL;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> Self::V {
+            self.0.splat(value)
+        }
+
+        #[inline(always)]
+        fn add(self, a: Self::V, b: Self::V) -> Self::V {
+            self.0.add(a, b)
+        }
+
+        #[inline(always)]
+        fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+            self.0.sub(a, b)
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            // SAFETY: an `Avx512Pairs` is made only where the machine has the instructions; both types are 512
+            // bits of which every pattern is valid.
+            unsafe {
+                let [a, b] = [a, b].map(|pairs| std::mem::transmute::<__m512, __m512bh>(pairs));
+                _mm512_dpbf16_ps(c, a, b)
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn load(self, from: *const f32) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { self.0.load(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32, value: Self::V) {
+            // SAFETY: the caller's.
+            unsafe { self.0.store(to, value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_part(self, from: *const f32, count: usize) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { self.0.load_part(from, count) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(self, to: *mut f32, value: Self::V, count: usize) {
+            // SAFETY: the caller's.
+            unsafe { self.0.store_part(to, value, count) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_bf16(self, to: *mut bf16, value: Self::V, count: usize) {
+            // SAFETY: as in `mul_add`; lanes that are masked out are not written.
+            unsafe {
+                let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
+                _mm256_mask_storeu_epi16(to.cast(), self.0.mask(count), rounded);
+            }
         }
     }
 }

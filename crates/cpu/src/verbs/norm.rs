@@ -3,17 +3,26 @@
 use std::slice::ChunksMut;
 
 use ferrotape_backend::{Array, BatchNormGrads, DType, Epilogue, Result, check};
+use half::bf16;
 
 use crate::Cpu;
 use crate::kernels::columns::{Cut, RowLoop, column_sums, tiled};
 use crate::kernels::dispatch::Loop;
 use crate::kernels::images::Pixels;
-use crate::kernels::real::Real;
+use crate::kernels::real::{Real, Stored};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 
 /// Elements of a task.
 const TASK_ELEMENTS: usize = 1 << 16;
+
+/// The type in which images are read and written: their own, or that of sums where kernels do not know theirs.
+fn stored(images: &Array) -> DType {
+    match images.dtype() {
+        DType::BF16 => DType::BF16,
+        other => other.accumulator(),
+    }
+}
 
 /// See [`ferrotape_backend::Backend::channel_moments`].
 pub(crate) fn channel_moments(
@@ -27,20 +36,22 @@ pub(crate) fn channel_moments(
         return Ok(());
     }
     let dtype = mean.dtype();
-    let x = input(x, dtype, Form::Images)?;
+    let stored = if dtype == DType::F64 { dtype } else { stored(x) };
+    let x = input(x, stored, Form::Images)?;
     output(mean, dtype, Form::Contiguous, Before::Ignored, |mean| {
         output(var, dtype, Form::Contiguous, Before::Ignored, |var| {
-            open([&*x], [&*mean, &*var], |[x], [mean, var]| match dtype {
-                DType::F64 => moments::<f64>(cpu, x, mean, var),
-                _ => moments::<f32>(cpu, x, mean, var),
+            open([&*x], [&*mean, &*var], |[x], [mean, var]| match stored {
+                DType::F64 => moments::<f64, f64>(cpu, x, mean, var),
+                DType::BF16 => moments::<f32, bf16>(cpu, x, mean, var),
+                _ => moments::<f32, f32>(cpu, x, mean, var),
             })
         })
     })
 }
 
 /// The mean first, then the mean square of what differs from it: nothing cancels.
-fn moments<R: Real>(cpu: &Cpu, x: In<'_>, mut mean: Out<'_>, mut var: Out<'_>) -> Result<()> {
-    let x = Pixels::<R>::new(x)?;
+fn moments<R: Real, S: Stored>(cpu: &Cpu, x: In<'_>, mut mean: Out<'_>, mut var: Out<'_>) -> Result<()> {
+    let x = Pixels::<S>::new(x)?;
     let (mean, var) = (mean.span::<R>()?, var.span::<R>()?);
     let cut = Cut::new(x.rows, x.channels, x.is_dense());
     let count = R::of(x.rows as f64);
@@ -53,32 +64,32 @@ fn moments<R: Real>(cpu: &Cpu, x: In<'_>, mut mean: Out<'_>, mut var: Out<'_>) -
     Ok(())
 }
 
-struct Sums<'a, R> {
-    x: Pixels<'a, R>,
+struct Sums<'a, S> {
+    x: Pixels<'a, S>,
 }
 
-impl<R: Real> RowLoop<R> for Sums<'_, R> {
+impl<R: Real, S: Stored> RowLoop<R> for Sums<'_, S> {
     #[inline(always)]
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         self.x.for_rows(start, count, sums.len(), |x| {
             for (sum, &x) in sums.iter_mut().zip(x) {
-                *sum += x;
+                *sum += R::load(x);
             }
         });
     }
 }
 
-struct Squares<'a, R> {
-    x: Pixels<'a, R>,
+struct Squares<'a, R, S> {
+    x: Pixels<'a, S>,
     center: &'a [R],
 }
 
-impl<R: Real> RowLoop<R> for Squares<'_, R> {
+impl<R: Real, S: Stored> RowLoop<R> for Squares<'_, R, S> {
     #[inline(always)]
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         self.x.for_rows(start, count, sums.len(), |x| {
             for (sum, (&x, &center)) in sums.iter_mut().zip(x.iter().zip(self.center)) {
-                let d = x - center;
+                let d = R::load(x) - center;
                 *sum = R::fused::<FMA>(d, d, *sum);
             }
         });
@@ -100,19 +111,21 @@ pub(crate) fn batch_norm_act(
         return Ok(());
     }
     let dtype = x.dtype().accumulator();
-    let x = input(x, dtype, Form::Images)?;
+    let stored = stored(x);
+    let x = input(x, stored, Form::Images)?;
     let mean = input(stats[0], dtype, Form::Contiguous)?;
     let var = input(stats[1], dtype, Form::Contiguous)?;
     let weight = input(affine.map_or(stats[0], |a| a[0]), dtype, Form::Contiguous)?;
     let bias = input(affine.map_or(stats[0], |a| a[1]), dtype, Form::Contiguous)?;
-    let residual = epilogue.residual.map(|r| input(r, dtype, Form::Images)).transpose()?;
+    let residual = epilogue.residual.map(|r| input(r, stored, Form::Images)).transpose()?;
     let has = Has { affine: affine.is_some(), residual: residual.is_some(), relu: epilogue.relu };
     let residual = residual.as_deref().unwrap_or(&x);
-    output(y, dtype, Form::Images, Before::Ignored, |y| {
+    output(y, stored, Form::Images, Before::Ignored, |y| {
         let reads = [&*x, &*mean, &*var, &*weight, &*bias, residual];
-        open(reads, [&*y], |reads, [y]| match dtype {
-            DType::F64 => normalise::<f64>(cpu, reads, has, eps, y),
-            _ => normalise::<f32>(cpu, reads, has, eps, y),
+        open(reads, [&*y], |reads, [y]| match stored {
+            DType::F64 => normalise::<f64, f64>(cpu, reads, has, eps, y),
+            DType::BF16 => normalise::<f32, bf16>(cpu, reads, has, eps, y),
+            _ => normalise::<f32, f32>(cpu, reads, has, eps, y),
         })
     })
 }
@@ -130,15 +143,15 @@ fn inverse_deviation<R: Real>(var: &[R], eps: f64) -> Vec<R> {
     var.iter().map(|&v| R::of(1.0 / (v.to_f64() + eps).sqrt())).collect()
 }
 
-fn normalise<R: Real>(
+fn normalise<R: Real, S: Stored>(
     cpu: &Cpu,
     [x, mean, var, weight, bias, residual]: [In<'_>; 6],
     has: Has,
     eps: f64,
     mut y: Out<'_>,
 ) -> Result<()> {
-    let x = Pixels::<R>::new(x)?;
-    let residual = has.residual.then(|| Pixels::<R>::new(residual)).transpose()?;
+    let x = Pixels::<S>::new(x)?;
+    let residual = has.residual.then(|| Pixels::<S>::new(residual)).transpose()?;
     let mean = mean.span::<R>()?;
     let mut scale = inverse_deviation(var.span::<R>()?, eps);
     let mut shift = vec![R::zero(); x.channels];
@@ -153,7 +166,7 @@ fn normalise<R: Real>(
     let rows = (TASK_ELEMENTS / pitch.max(1)).max(1);
     let team = cpu.team_for(x.rows * x.channels);
     let least = if has.relu { R::zero() } else { R::neg_infinity() };
-    for_each_part(team, &Chunks::new(y.span::<R>()?, rows * pitch), |index, y| {
+    for_each_part(team, &Chunks::new(y.span::<S>()?, rows * pitch), |index, y| {
         let (start, count) = (index * rows, rows.min(x.rows - index * rows));
         let parameters = [&*mean, &*scale, &*shift];
         match residual {
@@ -173,18 +186,18 @@ fn at_least<R: Real>(value: R, least: R) -> R {
     if value < least { least } else { value }
 }
 
-struct Normalise<'a, R> {
-    x: Pixels<'a, R>,
+struct Normalise<'a, R, S> {
+    x: Pixels<'a, S>,
     start: usize,
     count: usize,
     /// Mean, scale and shift.
     parameters: [&'a [R]; 3],
     least: R,
-    y: &'a mut [R],
+    y: &'a mut [S],
     pitch: usize,
 }
 
-impl<R: Real> Loop for Normalise<'_, R> {
+impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
     type Output = ();
 
     #[inline(always)]
@@ -196,24 +209,24 @@ impl<R: Real> Loop for Normalise<'_, R> {
             let Some(y) = y.next() else { return };
             let parameters = mean.iter().zip(scale).zip(shift);
             for ((y, &x), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(parameters) {
-                *y = at_least(R::fused::<FMA>(x - mean, scale, shift), least);
+                *y = at_least(R::fused::<FMA>(R::load(x) - mean, scale, shift), least).store();
             }
         });
     }
 }
 
-struct NormaliseAdd<'a, R> {
-    x: Pixels<'a, R>,
-    residual: Pixels<'a, R>,
+struct NormaliseAdd<'a, R, S> {
+    x: Pixels<'a, S>,
+    residual: Pixels<'a, S>,
     start: usize,
     count: usize,
     /// Mean, scale and shift; the least value of the result.
     parameters: ([&'a [R]; 3], R),
-    y: &'a mut [R],
+    y: &'a mut [S],
     pitch: usize,
 }
 
-impl<R: Real> Loop for NormaliseAdd<'_, R> {
+impl<R: Real, S: Stored> Loop for NormaliseAdd<'_, R, S> {
     type Output = ();
 
     #[inline(always)]
@@ -227,7 +240,8 @@ impl<R: Real> Loop for NormaliseAdd<'_, R> {
             let parameters = mean.iter().zip(scale).zip(shift);
             let values = x.iter().zip(residual).zip(parameters);
             for (y, ((&x, &residual), ((&mean, &scale), &shift))) in y.iter_mut().zip(values) {
-                *y = at_least(R::fused::<FMA>(x - mean, scale, shift) + residual, least);
+                let value = R::fused::<FMA>(R::load(x) - mean, scale, shift);
+                *y = at_least(value + R::load(residual), least).store();
             }
         });
     }
@@ -251,30 +265,27 @@ pub(crate) fn batch_norm_act_grad(
         return Ok(());
     }
     let dtype = x.dtype().accumulator();
-    let (gy, x) = (input(gy, dtype, Form::Images)?, input(x, dtype, Form::Images)?);
+    let stored = stored(x);
+    let (gy, x) = (input(gy, stored, Form::Images)?, input(x, stored, Form::Images)?);
     let mean = input(stats[0], dtype, Form::Contiguous)?;
     let var = input(stats[1], dtype, Form::Contiguous)?;
-    let y = y.map(|y| input(y, dtype, Form::Images)).transpose()?;
+    let y = y.map(|y| input(y, stored, Form::Images)).transpose()?;
     let has = Has { affine: weight.is_some(), residual: residual.is_some(), relu: y.is_some() };
     let weight = input(weight.unwrap_or(stats[0]), dtype, Form::Contiguous)?;
     let reads = [&*gy, &*x, y.as_deref().unwrap_or(&gy), &*mean, &*var, &*weight];
-    output(gx, dtype, Form::Images, Before::Ignored, |gx| {
+    output(gx, stored, Form::Images, Before::Ignored, |gx| {
         output(gw, dtype, Form::Contiguous, Before::Ignored, |gw| {
             output(gb, dtype, Form::Contiguous, Before::Ignored, |gb| {
                 let Some(residual) = residual else {
-                    return open(reads, [&*gx, &*gw, &*gb], |reads, writes| match dtype {
-                        DType::F64 => gradients::<f64>(cpu, reads, has, eps, writes, None),
-                        _ => gradients::<f32>(cpu, reads, has, eps, writes, None),
+                    return open(reads, [&*gx, &*gw, &*gb], |reads, writes| {
+                        gradients_of(stored, cpu, reads, has, eps, writes, None)
                     });
                 };
-                output(residual, dtype, Form::Images, Before::Ignored, |residual| {
+                output(residual, stored, Form::Images, Before::Ignored, |residual| {
                     let writes = [&*gx, &*gw, &*gb, &*residual];
                     open(reads, writes, |reads, [gx, gw, gb, residual]| {
                         let (writes, residual) = ([gx, gw, gb], Some(residual));
-                        match dtype {
-                            DType::F64 => gradients::<f64>(cpu, reads, has, eps, writes, residual),
-                            _ => gradients::<f32>(cpu, reads, has, eps, writes, residual),
-                        }
+                        gradients_of(stored, cpu, reads, has, eps, writes, residual)
                     })
                 })
             })
@@ -282,7 +293,24 @@ pub(crate) fn batch_norm_act_grad(
     })
 }
 
-fn gradients<R: Real>(
+/// [`gradients`] of images that are stored in this type.
+fn gradients_of(
+    stored: DType,
+    cpu: &Cpu,
+    reads: [In<'_>; 6],
+    has: Has,
+    eps: f64,
+    writes: [Out<'_>; 3],
+    residual: Option<Out<'_>>,
+) -> Result<()> {
+    match stored {
+        DType::F64 => gradients::<f64, f64>(cpu, reads, has, eps, writes, residual),
+        DType::BF16 => gradients::<f32, bf16>(cpu, reads, has, eps, writes, residual),
+        _ => gradients::<f32, f32>(cpu, reads, has, eps, writes, residual),
+    }
+}
+
+fn gradients<R: Real, S: Stored>(
     cpu: &Cpu,
     [gy, x, y, mean, var, weight]: [In<'_>; 6],
     has: Has,
@@ -290,7 +318,7 @@ fn gradients<R: Real>(
     [mut gx, mut gw, mut gb]: [Out<'_>; 3],
     mut residual: Option<Out<'_>>,
 ) -> Result<()> {
-    let [gy, x, y] = [Pixels::<R>::new(gy)?, Pixels::new(x)?, Pixels::new(y)?];
+    let [gy, x, y] = [Pixels::<S>::new(gy)?, Pixels::new(x)?, Pixels::new(y)?];
     let (mean, rsigma) = (mean.span::<R>()?, inverse_deviation(var.span::<R>()?, eps));
     let pitch = gx.layout.pixel_pitch().unwrap_or(x.channels);
     let passed_pitch =
@@ -327,7 +355,7 @@ fn gradients<R: Real>(
     let rows = (TASK_ELEMENTS / pitch.max(1)).max(1);
     let team = cpu.team_for(x.rows * x.channels * 2);
     let range = |index: usize| (index * rows, rows.min(x.rows - index * rows));
-    let gx = Chunks::new(gx.span::<R>()?, rows * pitch);
+    let gx = Chunks::new(gx.span::<S>()?, rows * pitch);
     let Some(residual) = &mut residual else {
         return for_each_part(team, &gx, |index, gx| {
             let (start, count) = range(index);
@@ -341,7 +369,7 @@ fn gradients<R: Real>(
             Ok(())
         });
     };
-    let passed = residual.span::<R>()?;
+    let passed = residual.span::<S>()?;
     let parts = (gx, Chunks::new(passed, rows * passed_pitch));
     for_each_part(team, &parts, |index, (gx, passed)| {
         let (start, count) = range(index);
@@ -356,13 +384,13 @@ fn gradients<R: Real>(
     })
 }
 
-struct GradSums<'a, R> {
-    gy: Pixels<'a, R>,
-    x: Pixels<'a, R>,
+struct GradSums<'a, R, S> {
+    gy: Pixels<'a, S>,
+    x: Pixels<'a, S>,
     center: &'a [R],
 }
 
-impl<R: Real> RowLoop<R> for GradSums<'_, R> {
+impl<R: Real, S: Stored> RowLoop<R> for GradSums<'_, R, S> {
     #[inline(always)]
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         let wide = self.center.len();
@@ -371,22 +399,23 @@ impl<R: Real> RowLoop<R> for GradSums<'_, R> {
             let sums = sum_gy.iter_mut().zip(&mut *sum_gy_x);
             let values = gy.iter().zip(x).zip(self.center);
             for ((sum_gy, sum_gy_x), ((&gy, &x), &center)) in sums.zip(values) {
+                let gy = R::load(gy);
                 *sum_gy += gy;
-                *sum_gy_x = R::fused::<FMA>(gy, x - center, *sum_gy_x);
+                *sum_gy_x = R::fused::<FMA>(gy, R::load(x) - center, *sum_gy_x);
             }
         });
     }
 }
 
 /// As [`GradSums`], of the gradients that pass a ReLU with the result `y`.
-struct PassedSums<'a, R> {
-    gy: Pixels<'a, R>,
-    x: Pixels<'a, R>,
-    y: Pixels<'a, R>,
+struct PassedSums<'a, R, S> {
+    gy: Pixels<'a, S>,
+    x: Pixels<'a, S>,
+    y: Pixels<'a, S>,
     center: &'a [R],
 }
 
-impl<R: Real> RowLoop<R> for PassedSums<'_, R> {
+impl<R: Real, S: Stored> RowLoop<R> for PassedSums<'_, R, S> {
     #[inline(always)]
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         let wide = self.center.len();
@@ -395,9 +424,9 @@ impl<R: Real> RowLoop<R> for PassedSums<'_, R> {
             let sums = sum_gy.iter_mut().zip(&mut *sum_gy_x);
             let values = gy.iter().zip(x).zip(y.iter().zip(self.center));
             for ((sum_gy, sum_gy_x), ((&gy, &x), (&y, &center))) in sums.zip(values) {
-                let gy = passed(gy, y);
+                let gy = passed(R::load(gy), R::load(y));
                 *sum_gy += gy;
-                *sum_gy_x = R::fused::<FMA>(gy, x - center, *sum_gy_x);
+                *sum_gy_x = R::fused::<FMA>(gy, R::load(x) - center, *sum_gy_x);
             }
         });
     }
@@ -409,18 +438,18 @@ fn passed<R: Real>(gy: R, y: R) -> R {
     if y <= R::zero() { R::zero() } else { gy }
 }
 
-struct GradApply<'a, R> {
-    gy: Pixels<'a, R>,
-    x: Pixels<'a, R>,
+struct GradApply<'a, R, S> {
+    gy: Pixels<'a, S>,
+    x: Pixels<'a, S>,
     start: usize,
     count: usize,
     /// Mean, and the factors of gy, of x - mean, and of nothing.
     parameters: [&'a [R]; 4],
     /// Rows and their pitch.
-    gx: (&'a mut [R], usize),
+    gx: (&'a mut [S], usize),
 }
 
-impl<R: Real> Loop for GradApply<'_, R> {
+impl<R: Real, S: Stored> Loop for GradApply<'_, R, S> {
     type Output = ();
 
     #[inline(always)]
@@ -432,7 +461,7 @@ impl<R: Real> Loop for GradApply<'_, R> {
             let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
             let values = gy.iter().zip(x).zip(parameters);
             for (gx, ((&gy, &x), ((&mean, &a), (&b, &c)))) in gx.iter_mut().zip(values) {
-                *gx = R::fused::<FMA>(a, gy, R::fused::<FMA>(b, x - mean, c));
+                *gx = R::fused::<FMA>(a, R::load(gy), R::fused::<FMA>(b, R::load(x) - mean, c)).store();
             }
         });
     }
@@ -440,18 +469,18 @@ impl<R: Real> Loop for GradApply<'_, R> {
 
 /// As [`GradApply`], of the gradients that pass a ReLU with the result `y`; they are written out too
 /// where there is room for them.
-struct PassedApply<'a, R> {
-    gy: Pixels<'a, R>,
-    x: Pixels<'a, R>,
-    y: Pixels<'a, R>,
+struct PassedApply<'a, R, S> {
+    gy: Pixels<'a, S>,
+    x: Pixels<'a, S>,
+    y: Pixels<'a, S>,
     start: usize,
     count: usize,
     parameters: [&'a [R]; 4],
-    gx: (&'a mut [R], usize),
-    passed: (&'a mut [R], usize),
+    gx: (&'a mut [S], usize),
+    passed: (&'a mut [S], usize),
 }
 
-impl<R: Real> Loop for PassedApply<'_, R> {
+impl<R: Real, S: Stored> Loop for PassedApply<'_, R, S> {
     type Output = ();
 
     #[inline(always)]
@@ -464,9 +493,10 @@ impl<R: Real> Loop for PassedApply<'_, R> {
             let Some(gx) = gx.next() else { return };
             let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
             let values = gy.iter().zip(x).zip(y).zip(parameters);
-            let result = |((&gy, &x), &y): ((&R, &R), &R), [mean, a, b, c]: [R; 4]| {
-                let gy = passed(gy, y);
-                (gy, R::fused::<FMA>(a, gy, R::fused::<FMA>(b, x - mean, c)))
+            let result = |((&gy, &x), &y): ((&S, &S), &S), [mean, a, b, c]: [R; 4]| -> (S, S) {
+                let gy = passed(R::load(gy), R::load(y));
+                let gx = R::fused::<FMA>(a, gy, R::fused::<FMA>(b, R::load(x) - mean, c));
+                (gy.store(), gx.store())
             };
             match out.next() {
                 None => {
@@ -486,15 +516,15 @@ impl<R: Real> Loop for PassedApply<'_, R> {
 }
 
 /// All of the gradients, which pass where there is no ReLU.
-struct CopyRows<'a, R> {
-    gy: Pixels<'a, R>,
+struct CopyRows<'a, S> {
+    gy: Pixels<'a, S>,
     start: usize,
     count: usize,
     wide: usize,
-    to: (&'a mut [R], usize),
+    to: (&'a mut [S], usize),
 }
 
-impl<R: Real> Loop for CopyRows<'_, R> {
+impl<S: Stored> Loop for CopyRows<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -509,6 +539,6 @@ impl<R: Real> Loop for CopyRows<'_, R> {
 
 /// Pixels of this pitch, as many at a time as fill `wide` elements where no gaps are between them.
 #[inline(always)]
-fn rows<R>((data, pitch): (&mut [R], usize), channels: usize, wide: usize) -> ChunksMut<'_, R> {
+fn rows<S>((data, pitch): (&mut [S], usize), channels: usize, wide: usize) -> ChunksMut<'_, S> {
     data.chunks_mut(if pitch == channels { wide } else { pitch }.max(1))
 }

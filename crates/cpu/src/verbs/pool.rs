@@ -1,11 +1,14 @@
 //! Pooling, forward and backward, over channels-last images.
 
+use std::marker::PhantomData;
+
 use ferrotape_backend::check::PoolShapes;
 use ferrotape_backend::{Array, DType, Error, Pool2d, Result, check};
+use half::bf16;
 
 use crate::Cpu;
 use crate::kernels::pool::{AverageGradRow, AverageRow, Axis, MaxRow};
-use crate::kernels::real::Real;
+use crate::kernels::real::{Real, Stored};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
 
@@ -39,19 +42,23 @@ pub(crate) fn max_pool2d(
     if nothing_to_write(&[y, index])? {
         return Ok(());
     }
-    let dtype = x.dtype().accumulator();
+    let dtype = match x.dtype() {
+        DType::BF16 => DType::BF16,
+        other => other.accumulator(),
+    };
     let x = input(x, dtype, Form::Images)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
         output(index, DType::I64, Form::Images, Before::Ignored, |index| {
             open([&*x], [&*y, &*index], |[x], [y, index]| match dtype {
-                DType::F64 => largest::<f64>(cpu, x, y, index, shapes, params),
-                _ => largest::<f32>(cpu, x, y, index, shapes, params),
+                DType::F64 => largest::<f64, f64>(cpu, x, y, index, shapes, params),
+                DType::BF16 => largest::<f32, bf16>(cpu, x, y, index, shapes, params),
+                _ => largest::<f32, f32>(cpu, x, y, index, shapes, params),
             })
         })
     })
 }
 
-fn largest<R: Real>(
+fn largest<R: Real, S: Stored>(
     cpu: &Cpu,
     x: In<'_>,
     mut y: Out<'_>,
@@ -63,10 +70,10 @@ fn largest<R: Real>(
     let [n, _, oh, ow] = shapes.y;
     let axes = &axes(&shapes, params);
     let pitches = [pitch(x.layout), pitch(y.layout), pitch(index.layout)];
-    let data = x.span::<R>()?;
+    let data = x.span::<S>()?;
     let rows = rows_per_task(ow * c);
     let count = (n * oh).div_ceil(rows);
-    let values = Chunks::exactly(y.span::<R>()?, rows * ow * pitches[1], count);
+    let values = Chunks::exactly(y.span::<S>()?, rows * ow * pitches[1], count);
     let positions = Chunks::exactly(index.span::<i64>()?, rows * ow * pitches[2], count);
     let team = cpu.team_for(work(&shapes, params));
     for_each_part(team, &(values, positions), |task, (y, index)| {
@@ -76,7 +83,9 @@ fn largest<R: Real>(
             let row = task * rows + i;
             let image = &data[row / oh * h * w * pitches[0]..];
             let row = row % oh;
-            cpu.level.run(MaxRow { image, width: w, channels: c, pitches, row, axes, y, index });
+            let (compared, width, channels) = (PhantomData::<R>, w, c);
+            let kernel = MaxRow { compared, image, width, channels, pitches, row, axes, y, index };
+            cpu.level.run(kernel);
         }
         Ok(())
     })

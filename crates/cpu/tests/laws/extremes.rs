@@ -1,6 +1,7 @@
 //! Attributes that are valid and absurd.
 
-use ferrotape_backend::{Array, Conv2d, DType};
+use ferrotape_backend::reference::Reference;
+use ferrotape_backend::{Array, Conv2d, DType, Device};
 
 use crate::devices;
 
@@ -25,5 +26,32 @@ fn a_window_that_reaches_far_past_the_image_meets_padding_only() {
             let values = array.to_vec::<f32>().unwrap();
             assert!(values.iter().all(|&value| value == 0.0), "{level}: {values:?}");
         }
+    }
+}
+
+/// Tiles add inputs and subtract them again; one that is no number shall reach the outputs that see it, and no
+/// other.
+#[test]
+fn a_nan_reaches_the_outputs_of_its_windows_and_no_other() {
+    let params = Conv2d { padding: [1, 1], ..Conv2d::default() };
+    let reached = |device: &Device| {
+        let mut values = vec![1.0f32; 32 * 17 * 19];
+        let at = |row: usize, column: usize| 5 * 17 * 19 + row * 19 + column;
+        (values[at(6, 7)], values[at(16, 0)]) = (f32::NAN, f32::NAN);
+        let x = Array::from_slice(device, &values, [1, 32, 17, 19]).unwrap();
+        let w = Array::full(device, DType::F32, [32, 32, 3, 3], 0.5).unwrap();
+        let mut y = Array::full(device, DType::F32, [1, 32, 17, 19], 0.0).unwrap();
+        let mut gx = x.copy().unwrap();
+        device.backend().conv2d(&x, &w, None, &mut y, &params).unwrap();
+        device.backend().conv2d_input_grad(&x, &w, &mut gx, &params).unwrap();
+        [y, gx].map(|array| {
+            let values = array.to_vec::<f32>().unwrap();
+            values.into_iter().map(f32::is_nan).collect::<Vec<_>>()
+        })
+    };
+    let expected = reached(&Device::new(Reference::new()));
+    assert_eq!(expected[0].iter().filter(|&&is_nan| is_nan).count(), 32 * (9 + 4));
+    for (level, device) in devices(1) {
+        assert!(reached(&device) == expected, "{level}");
     }
 }

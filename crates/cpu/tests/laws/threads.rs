@@ -102,6 +102,26 @@ fn convolutions_of_narrow_and_of_wide_groups() {
     convolutions([2, 40, 7, 9], [40, 2, 3, 3], Conv2d { groups: 20, padding, ..Conv2d::default() });
 }
 
+/// Those of 3 x 3 that are computed in tiles, with images that no tile divides.
+#[test]
+fn convolutions_in_tiles() {
+    let padded = |padding| Conv2d { padding, ..Conv2d::default() };
+    convolutions([2, 36, 13, 15], [70, 36, 3, 3], padded([1, 1]));
+    convolutions([9, 40, 7, 7], [33, 40, 3, 3], padded([2, 1]));
+    convolutions([3, 64, 12, 17], [96, 64, 3, 3], padded([0, 2]));
+}
+
+/// An even number of channels, which bf16 takes two at a time, with windows of every kind.
+#[test]
+fn convolutions_of_pairs_of_channels() {
+    let params = |stride, padding, dilation| Conv2d { stride, padding, dilation, groups: 1 };
+    convolutions([2, 34, 15, 13], [48, 34, 3, 3], params([2, 2], [1, 1], [1, 1]));
+    convolutions([2, 10, 16, 11], [36, 10, 3, 3], params([1, 1], [2, 2], [2, 2]));
+    convolutions([2, 22, 9, 14], [50, 22, 1, 1], params([2, 2], [0, 0], [1, 1]));
+    convolutions([1, 3, 37, 41], [34, 3, 7, 7], params([2, 2], [3, 3], [1, 1]));
+    convolutions([3, 6, 11, 7], [18, 6, 5, 2], params([1, 3], [0, 1], [2, 1]));
+}
+
 #[test]
 fn convolutions_of_single_pixels() {
     convolutions([5, 33, 13, 17], [40, 33, 1, 1], Conv2d::default());

@@ -1,10 +1,11 @@
 //! The safetensors format: a header in JSON, then the elements of all arrays.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use ferrotape_backend::{Array, DType, Device, Error, Layout, Result, Shape};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use ferrotape_backend::{Array, Context, DType, Device, Error, ErrorKind, Layout, Result, Shape};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::StateDict;
@@ -12,25 +13,55 @@ use super::StateDict;
 /// The name in the header under which a note of ours stands.
 const NOTE: &str = "ferrotape";
 
+/// The longest header that readers of the format take.
+const LONGEST_HEADER: usize = 100_000_000;
+
+/// The file as a whole, and once: each array is fetched from its device to its place.
 pub(super) fn write(dict: &StateDict, note: Option<&str>) -> Result<Vec<u8>> {
-    let mut data = Vec::with_capacity(dict.len());
-    for (name, array) in dict.iter() {
-        let array = array.contiguous()?;
-        let mut bytes = vec![0; array.bytes()];
-        array.device().backend().download(&array, &mut bytes)?;
-        data.push((name, file_dtype(array.dtype()), array.shape().to_vec(), bytes));
+    let mut arrays: Vec<(&str, &Array)> = dict.iter().collect();
+    // As the library orders them: the longer types first, which keeps every element aligned, then by name.
+    arrays.sort_by_key(|(name, array)| (Reverse(file_dtype(array.dtype())), *name));
+    let header = header(&arrays, note)?;
+    let length = 8 + header.len() + arrays.iter().map(|(_, array)| array.bytes()).sum::<usize>();
+    let mut file = Vec::new();
+    file.try_reserve_exact(length).map_err(|_| {
+        let text = format!("there is no room for {length} bytes of memory to write the state dict");
+        Error::new(ErrorKind::OutOfMemory, text)
+    })?;
+    file.extend_from_slice(&(header.len() as u64).to_le_bytes());
+    file.extend_from_slice(&header);
+    for (name, array) in arrays {
+        let start = file.len();
+        file.resize(start + array.bytes(), 0);
+        let array = array.contiguous().at(|| name)?;
+        array.device().backend().download(&array, &mut file[start..]).at(|| name)?;
     }
-    let views = data.iter().map(|(name, dtype, shape, bytes)| {
-        let view = TensorView::new(*dtype, shape.clone(), bytes);
-        view.map(|view| (*name, view))
+    Ok(file)
+}
+
+/// What each array is and where it lies, in JSON, filled up with spaces to a multiple of eight bytes.
+fn header(arrays: &[(&str, &Array)], note: Option<&str>) -> Result<Vec<u8>> {
+    let cannot = |e: &dyn fmt::Display| Error::state(format!("cannot write the state dict: {e}"));
+    let mut end = 0;
+    let tensors = arrays.iter().map(|(name, array)| {
+        let start = end;
+        end += array.bytes();
+        let (dtype, shape) = (file_dtype(array.dtype()), array.shape().to_vec());
+        ((*name).to_owned(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     });
-    views
-        .collect::<Result<Vec<_>, _>>()
-        .and_then(|views| {
-            let note = note.map(|text| HashMap::from([(NOTE.to_owned(), text.to_owned())]));
-            safetensors::serialize(views, note)
-        })
-        .map_err(|e| Error::state(format!("cannot write the state dict: {e}")))
+    let tensors = tensors.collect();
+    let note = note.map(|text| HashMap::from([(NOTE.to_owned(), text.to_owned())]));
+    let metadata = Metadata::new(note, tensors).map_err(|e| cannot(&e))?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|e| cannot(&e))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    if header.len() > LONGEST_HEADER {
+        return Err(cannot(&format_args!(
+            "the names of {} arrays take {} bytes, and the format has room for {LONGEST_HEADER}",
+            arrays.len(),
+            header.len()
+        )));
+    }
+    Ok(header)
 }
 
 fn damaged(e: &dyn fmt::Display) -> Error {

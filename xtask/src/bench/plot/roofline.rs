@@ -61,7 +61,8 @@ impl Roofline {
             .y_label_formatter(&label)
             .draw()?;
         for (name, peak, colour) in [
-            ("tiles, bf16", self.ceilings.amx, RGBColor(140, 140, 140)),
+            ("tiles, bf16", self.ceilings.amx, RGBColor(170, 170, 170)),
+            ("pairs, bf16", self.ceilings.pairs, RGBColor(110, 110, 110)),
             ("FMA, f32", self.ceilings.fma, BLACK),
         ] {
             let Some(peak) = peak else { continue };
@@ -118,14 +119,12 @@ impl Roofline {
     }
 
     fn intensities(&self) -> (f64, f64) {
-        let ridge = |peak: Option<f64>| Some(peak? / self.ceilings.copy?);
-        let ridges = [ridge(self.ceilings.fma), ridge(self.ceilings.amx)].into_iter().flatten();
+        let ridges = self.ceilings.peaks().filter_map(|peak| Some(peak / self.ceilings.copy?));
         range(self.marks.iter().map(|mark| mark.intensity).chain(ridges))
     }
 
     fn rates(&self) -> (f64, f64) {
-        let peaks = [self.ceilings.fma, self.ceilings.amx].into_iter().flatten();
-        range(self.marks.iter().map(|mark| mark.gflops).chain(peaks))
+        range(self.marks.iter().map(|mark| mark.gflops).chain(self.ceilings.peaks()))
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_ceiling_rises_with_the_bandwidth_up_to_the_peak() {
-        let ceilings = Ceilings { fma: Some(200.0), amx: None, copy: Some(10.0) };
+        let ceilings = Ceilings { fma: Some(200.0), copy: Some(10.0), ..Default::default() };
         let roofline = Roofline { marks: Vec::new(), ceilings };
         let corners = roofline.ceiling(200.0, (1.0, 100.0));
         assert_eq!(corners, [(1.0, 10.0), (20.0, 200.0), (100.0, 200.0)]);

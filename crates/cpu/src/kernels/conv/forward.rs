@@ -9,10 +9,10 @@ use super::outputs::Block;
 use super::panels::{packed_len, panel_width};
 use super::windows::Windows;
 use crate::kernels::dispatch::Kernel;
-use crate::kernels::simd::{LANES, Simd};
+use crate::kernels::simd::{LANES, Simd, Stores};
 
 /// `y = correlation(band, weights) + bias` for a block of outputs.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, T> {
     pub(crate) windows: &'a Windows,
     /// From the block's first window on.
     pub(crate) band: &'a [f32],
@@ -20,10 +20,10 @@ pub(crate) struct Forward<'a> {
     pub(crate) weights: &'a [f32],
     /// Those of the block's channels.
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) y: Block<'a>,
+    pub(crate) y: Block<'a, T>,
 }
 
-impl Kernel for Forward<'_> {
+impl<T: Stores> Kernel for Forward<'_, T> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -70,13 +70,13 @@ impl Kernel for Forward<'_> {
 }
 
 /// What is the same for all tiles of a panel.
-struct Panel<'a> {
+struct Panel<'a, T> {
     w: &'a Windows,
     band: *const f32,
     weights: *const f32,
     /// From the panel's first output on.
     bias: Option<&'a [f32]>,
-    y: *mut f32,
+    y: *mut T,
     size: [usize; 2],
     steps: [usize; 2],
     /// Outputs of the panel, those that are none not counted.
@@ -95,7 +95,7 @@ fn best_length(pixels: usize, vectors: usize, longest: usize) -> usize {
     lengths.min_by_key(|&length| cost(pixels, length, vectors)).unwrap_or(1)
 }
 
-impl Panel<'_> {
+impl<T: Stores> Panel<'_, T> {
     /// All pixels, in tiles that suit the length of a row.
     ///
     /// # Safety
@@ -188,16 +188,11 @@ impl Panel<'_> {
     /// # Safety
     /// `y` is the panel's first channel of one of the block's pixels.
     #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, simd: S, y: *mut f32, sums: [S::V; V]) {
+    unsafe fn store<S: Simd, const V: usize>(&self, simd: S, y: *mut T, sums: [S::V; V]) {
         for (v, sum) in sums.into_iter().enumerate() {
-            let count = self.channels.saturating_sub(v * LANES);
+            let count = self.channels.saturating_sub(v * LANES).min(LANES);
             // SAFETY: the pixel has as many channels as are written.
-            unsafe {
-                match count >= LANES {
-                    true => simd.store(y.add(v * LANES), sum),
-                    false => simd.store_part(y.add(v * LANES), sum, count),
-                }
-            }
+            unsafe { T::store(simd, y.add(v * LANES), sum, count) }
         }
     }
 

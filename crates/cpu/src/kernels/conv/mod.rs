@@ -1,12 +1,14 @@
 //! Convolutions over channels-last images.
 
 pub(crate) mod columns;
+pub(crate) mod factor;
 pub(crate) mod forward;
 pub(crate) mod input_grad;
 pub(crate) mod outputs;
 pub(crate) mod panels;
 pub(crate) mod weight_grad;
 pub(crate) mod windows;
+pub(crate) mod winograd;
 
 use ferrotape_backend::check::ConvShapes;
 use ferrotape_backend::{Conv2d, Layout};
@@ -90,6 +92,23 @@ impl Geometry {
             let pixels = self.pixels();
             (self.n, self.size, self.out) = (1, [1, pixels], [1, pixels]);
         }
+        self
+    }
+
+    /// The same with the channels of its input counted in words of so many numbers.
+    pub(crate) fn with_input_words(self, numbers: usize) -> Self {
+        Geometry { inputs: self.inputs / numbers, x_pitch: self.x_pitch / numbers, ..self }
+    }
+
+    /// The same with the channels of its output counted in words of so many numbers.
+    pub(crate) fn with_output_words(self, numbers: usize) -> Self {
+        Geometry { outputs: self.outputs / numbers, y_pitch: self.y_pitch / numbers, ..self }
+    }
+
+    /// The same with so many neighbouring output pixels of a row taken as one.
+    pub(crate) fn with_pixels_together(mut self, numbers: usize) -> Self {
+        self.out[1] = self.out[1].div_ceil(numbers);
+        self.params.stride[1] *= numbers;
         self
     }
 

@@ -8,24 +8,24 @@ use crate::kernels::split::Parts;
 
 /// Channels-last images, cut into blocks: groups of channels, then images, then rows, then pixels of
 /// a row.
-pub(crate) struct Outputs<'a> {
-    start: *mut f32,
+pub(crate) struct Outputs<'a, T> {
+    start: *mut T,
     /// Images, rows, pixels of a row, channels.
     sizes: [usize; 4],
-    /// Floats from one pixel to the next.
+    /// Numbers from one pixel to the next.
     pitch: usize,
     /// Rows, pixels and channels of a block.
     block: [usize; 3],
-    owner: PhantomData<&'a mut [f32]>,
+    owner: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: sharing `Outputs` gives every thread only blocks that no other has.
-unsafe impl Sync for Outputs<'_> {}
+unsafe impl<T: Send> Sync for Outputs<'_, T> {}
 
-impl<'a> Outputs<'a> {
-    /// Cuts images `[n, h, w, channels]` with pixels `pitch` floats apart.
+impl<'a, T> Outputs<'a, T> {
+    /// Cuts images `[n, h, w, channels]` with pixels `pitch` numbers apart.
     pub(crate) fn new(
-        data: &'a mut [f32],
+        data: &'a mut [T],
         sizes: [usize; 4],
         pitch: usize,
         block: [usize; 3],
@@ -76,14 +76,14 @@ pub(crate) struct Place {
 
 // SAFETY: blocks of different numbers are disjoint ranges of pixels or of channels, and pixels do
 // not overlap, because `new` saw to it that their pitch is no less than their channels.
-unsafe impl<'a> Parts for Outputs<'a> {
-    type Part = Block<'a>;
+unsafe impl<'a, T: Send> Parts for Outputs<'a, T> {
+    type Part = Block<'a, T>;
 
     fn count(&self) -> usize {
         self.sizes[0] * self.grid().iter().product::<usize>()
     }
 
-    unsafe fn part(&self, index: usize) -> Block<'a> {
+    unsafe fn part(&self, index: usize) -> Block<'a, T> {
         let place = self.place(index);
         let [_, h, w, _] = self.sizes;
         let pixel = (place.image * h + place.rows[0]) * w + place.pixels[0];
@@ -99,21 +99,30 @@ unsafe impl<'a> Parts for Outputs<'a> {
 }
 
 /// Some channels of pixels at equal distances.
-pub(crate) struct Block<'a> {
+pub(crate) struct Block<'a, T> {
     /// The first channel of the first pixel; every channel of every pixel may be written.
-    pub(super) start: *mut f32,
+    pub(super) start: *mut T,
     /// Rows, and pixels of a row.
     pub(super) size: [usize; 2],
-    /// Floats from one row to the next, and from one pixel to the next.
+    /// Numbers from one row to the next, and from one pixel to the next.
     pub(super) steps: [usize; 2],
     /// Channels of a pixel.
     pub(super) channels: usize,
-    owner: PhantomData<&'a mut [f32]>,
+    owner: PhantomData<&'a mut [T]>,
 }
 
-impl Block<'_> {
+impl<'a, T> Block<'a, T> {
+    /// A row of pixels without gaps.
+    pub(crate) fn row(data: &'a mut [T], pixels: usize, channels: usize) -> Result<Self> {
+        if pixels.saturating_mul(channels) > data.len() {
+            return Err(Error::argument("a convolution's result reaches past its memory"));
+        }
+        let (start, size, steps) = (data.as_mut_ptr(), [1, pixels], [0, channels]);
+        Ok(Block { start, size, steps, channels, owner: PhantomData })
+    }
+
     /// Every `stride`-th row and pixel, from `phase` on.
-    pub(crate) fn phase(&mut self, phase: [usize; 2], stride: [usize; 2]) -> Block<'_> {
+    pub(crate) fn phase(&mut self, phase: [usize; 2], stride: [usize; 2]) -> Block<'_, T> {
         let size =
             [0, 1].map(|axis| self.size[axis].saturating_sub(phase[axis]).div_ceil(stride[axis]));
         let first = phase[0] * self.steps[0] + phase[1] * self.steps[1];

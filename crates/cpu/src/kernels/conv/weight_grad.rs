@@ -21,25 +21,6 @@ pub(crate) struct Gradients<'a> {
     pub(crate) channels: usize,
 }
 
-impl Gradients<'_> {
-    /// The first `pixels` of them, copied to lie panel by panel without gaps.
-    pub(crate) fn packed<'a>(
-        self,
-        pixels: usize,
-        panel: usize,
-        room: &'a mut [f32],
-    ) -> Gradients<'a> {
-        let rows = self.data.chunks(self.pitch.max(1)).take(pixels);
-        for (pixel, row) in rows.enumerate() {
-            for (at, from) in row[..self.channels].chunks(panel).enumerate() {
-                let to = (at * pixels + pixel) * panel;
-                room[to..to + from.len()].copy_from_slice(from);
-            }
-        }
-        Gradients { data: room, pitch: panel, panel_step: pixels * panel, channels: self.channels }
-    }
-}
-
 /// Adds the products of windows and gradients to the sums of a weight.
 pub(crate) struct WeightGrad<'a> {
     pub(crate) windows: &'a Windows,

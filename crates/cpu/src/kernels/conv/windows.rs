@@ -6,6 +6,8 @@
 //! floats: one for each kernel row (all its columns and channels), or one for each kernel element
 //! where these are not adjacent.
 
+use half::bf16;
+
 use super::Geometry;
 
 /// An image and its padding.
@@ -43,6 +45,11 @@ impl Frame {
     pub(crate) fn of_dense_input(geometry: &Geometry) -> Self {
         let copied = geometry.x_pitch != geometry.inputs;
         Frame { copied, ..Self::of_input(geometry) }
+    }
+
+    /// As [`Frame::of_input`], always a copy.
+    pub(crate) fn of_copied_input(geometry: &Geometry) -> Self {
+        Frame { copied: true, ..Self::of_input(geometry) }
     }
 
     /// For the output's gradient, as the input's gradient sees it: see [`Windows::of_phase`].
@@ -112,6 +119,27 @@ impl Frame {
         }
     }
 
+    /// As [`Frame::copy`], of an image of bf16: a word of the copy holds the number at its own place and the one
+    /// `shift` pixels on.
+    pub(crate) fn copy_pairs(&self, image: &[bf16], first: usize, shift: usize, band: &mut [f32]) {
+        let ([h, w], [above, left]) = (self.size, self.before);
+        let (channels, pitch) = (self.channels, self.image_pitch);
+        for (i, row) in band.chunks_exact_mut((self.padded[1] * channels).max(1)).enumerate() {
+            row.fill(0.0);
+            let Some(y) = (first + i).checked_sub(above).filter(|&y| y < h) else { continue };
+            let pixels = &image[y * w * pitch..];
+            let near = |bits: u32, number: bf16| bits | u32::from(number.to_bits());
+            merge(&mut row[left * channels..], pixels, [w, pitch, channels], near);
+            // Those of the first pixels lie before the row.
+            let skipped = shift.saturating_sub(left);
+            if skipped < w {
+                let to = &mut row[(left + skipped - shift) * channels..];
+                let far = |bits: u32, number: bf16| bits | u32::from(number.to_bits()) << 16;
+                merge(to, &pixels[skipped * pitch..], [w - skipped, pitch, channels], far);
+            }
+        }
+    }
+
     /// The reverse of [`Frame::copy`] for a whole image: what lies in the padding is dropped.
     pub(crate) fn uncopy(&self, band: &[f32], image: &mut [f32]) {
         let ([h, w], [above, left]) = (self.size, self.before);
@@ -124,6 +152,24 @@ impl Frame {
                 to[..channels].copy_from_slice(from);
             }
         }
+    }
+}
+
+/// Puts the channels of `count` pixels, `pitch` numbers apart, into the words of pixels without gaps.
+#[inline(always)]
+fn merge(
+    words: &mut [f32],
+    pixels: &[bf16],
+    [count, pitch, channels]: [usize; 3],
+    put: impl Fn(u32, bf16) -> u32,
+) {
+    let put = |(word, &number): (&mut f32, &bf16)| *word = f32::from_bits(put(word.to_bits(), number));
+    if pitch == channels {
+        words.iter_mut().zip(&pixels[..count * channels]).for_each(put);
+        return;
+    }
+    for (words, pixel) in words.chunks_mut(channels).zip(pixels.chunks(pitch)).take(count) {
+        words.iter_mut().zip(&pixel[..channels]).for_each(&put);
     }
 }
 
@@ -210,6 +256,20 @@ impl Windows {
         let out = [0, 1]
             .map(|axis| geometry.size[axis].saturating_sub(phase[axis]).div_ceil(stride[axis]));
         Self::at(frame, [axis(0), axis(1)], [1, 1], out)
+    }
+
+    /// Those of pixels that see themselves only: `count` of them, without gaps.
+    pub(crate) fn of_pixels(count: usize, channels: usize) -> Self {
+        Windows {
+            row_step: 0,
+            down: 0,
+            height: 1,
+            pixel_step: channels,
+            runs: vec![0],
+            run: channels,
+            out: [1, count],
+            elements: vec![[0, 0]],
+        }
     }
 
     /// Windows of kernel elements and their rows and columns in a frame.

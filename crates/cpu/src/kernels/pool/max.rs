@@ -1,12 +1,15 @@
 //! The largest elements of windows.
 
+use std::marker::PhantomData;
+
 use super::Axis;
 use crate::kernels::dispatch::Loop;
-use crate::kernels::real::Real;
+use crate::kernels::real::{Real, Stored};
 
-/// One row of the largest elements and their positions.
-pub(crate) struct MaxRow<'a, R> {
-    pub(crate) image: &'a [R],
+/// One row of the largest elements and their positions; they are compared as `R`.
+pub(crate) struct MaxRow<'a, R, S> {
+    pub(crate) compared: PhantomData<R>,
+    pub(crate) image: &'a [S],
     /// Pixels of an input row.
     pub(crate) width: usize,
     pub(crate) channels: usize,
@@ -14,11 +17,11 @@ pub(crate) struct MaxRow<'a, R> {
     pub(crate) pitches: [usize; 3],
     pub(crate) row: usize,
     pub(crate) axes: &'a [Axis; 2],
-    pub(crate) y: &'a mut [R],
+    pub(crate) y: &'a mut [S],
     pub(crate) index: &'a mut [i64],
 }
 
-impl<R: Real> Loop for MaxRow<'_, R> {
+impl<R: Real, S: Stored> Loop for MaxRow<'_, R, S> {
     type Output = ();
 
     #[inline(always)]
@@ -39,7 +42,8 @@ impl<R: Real> Loop for MaxRow<'_, R> {
                         continue;
                     }
                     for ((y, index), &x) in y.iter_mut().zip(&mut *index).zip(x) {
-                        let wins = x > *y || (x.is_nan() && !y.is_nan());
+                        let (new, old) = (R::load(x), R::load(*y));
+                        let wins = new > old || (new.is_nan() && !old.is_nan());
                         *y = if wins { x } else { *y };
                         *index = if wins { position as i64 } else { *index };
                     }

@@ -1,14 +1,15 @@
-//! Convolution of f32 images, straight from channels-last memory.
+//! Convolution straight from channels-last memory.
 
-use ferrotape_backend::Result;
+use ferrotape_backend::{Element, Result};
 
 use crate::cpu::Workspace;
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::{Outputs, Place};
 use crate::kernels::conv::panels::{Weights, pack_panel, packed_len};
 use crate::kernels::conv::windows::{Frame, Windows};
-use crate::kernels::simd::LANES;
+use crate::kernels::simd::{LANES, Stores};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
 use crate::{Cpu, Level};
@@ -22,22 +23,23 @@ pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
     geometry.params.groups == 1 && geometry.products() > 0 && geometry.is_bounded() && suits
 }
 
-/// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous.
-pub(crate) fn forward(
+/// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous, and f32 as the bias is.
+pub(crate) fn forward<T: Factor, O: Element + Stores>(
     cpu: &Cpu,
+    level: T::Level,
     geometry: &Geometry,
     [x, w]: [In<'_>; 2],
     bias: Option<In<'_>>,
     mut y: Out<'_>,
 ) -> Result<()> {
-    let (x, w) = (x.span::<f32>()?, w.span::<f32>()?);
+    let (x, w) = (T::words(x.span::<T>()?)?, w.span::<f32>()?);
     let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
-    let geometry = &geometry.flat();
     let [kh, kw] = geometry.kernel;
+    let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]);
+    let geometry = &geometry.flat().with_input_words(T::IN_WORD);
     let frame = Frame::of_input(geometry);
     let windows = Windows::new(geometry, &frame);
-    let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]);
-    let packed = pack(cpu, &weights, &windows)?;
+    let packed = pack::<T>(cpu, &weights, &windows)?;
 
     let [h, width] = windows.out;
     let (taps, products) = (windows.taps(), geometry.products());
@@ -48,20 +50,24 @@ pub(crate) fn forward(
     };
     let sizes = [geometry.n, h, width, geometry.outputs];
     let parts =
-        Outputs::new(y.span::<f32>()?, sizes, geometry.y_pitch, [block[0], block[1], channels])?;
+        Outputs::new(y.span::<O>()?, sizes, geometry.y_pitch, [block[0], block[1], channels])?;
     let frames = Frames::new(cpu, geometry.n, &frame, x, channels < geometry.outputs)?;
     for_each_part(cpu.team_for(products), &parts, |index, y| {
         let place = parts.place(index);
         let weights = &packed.as_slice()[place.channels[0] * taps..];
         let bias = bias.map(|bias| &bias[place.channels[0]..][..place.channels[1]]);
         frames.with_band(cpu, &windows, &place, |band| {
-            cpu.level.run_kernel(Forward { windows: &windows, band, weights, bias, y })
+            T::run(level, Forward { windows: &windows, band, weights, bias, y })
         })
     })
 }
 
-/// All panels of a weight.
-pub(super) fn pack(cpu: &Cpu, weights: &Weights<'_>, windows: &Windows) -> Result<Workspace<f32>> {
+/// All panels of a weight, in words.
+pub(super) fn pack<T: Factor>(
+    cpu: &Cpu,
+    weights: &Weights<'_>,
+    windows: &Windows,
+) -> Result<Workspace<f32>> {
     let taps = windows.taps();
     let mut packed = cpu.workspace::<f32>(packed_len(taps, weights.channels[0]))?;
     let panel = cpu.level.panel();
@@ -69,7 +75,13 @@ pub(super) fn pack(cpu: &Cpu, weights: &Weights<'_>, windows: &Windows) -> Resul
     if len > 0 {
         let panels = Chunks::new(packed.as_mut_slice(), taps * panel);
         for_each_part(cpu.team_for(len), &panels, |index, to| {
-            pack_panel(weights, &windows.elements, index * panel, to);
+            if T::IN_WORD == 1 {
+                pack_panel(weights, &windows.elements, index * panel, to);
+                return Ok(());
+            }
+            let mut floats = cpu.workspace::<f32>(to.len() * T::IN_WORD)?;
+            pack_panel(weights, &windows.elements, index * panel, floats.as_mut_slice());
+            T::fold_rows(floats.as_slice(), to.len() / taps, to);
             Ok(())
         })?;
     }

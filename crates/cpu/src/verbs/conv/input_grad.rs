@@ -1,4 +1,4 @@
-//! The gradient of a convolution of f32 images in its input.
+//! The gradient of a convolution in its input.
 //!
 //! It is itself a convolution, of the output's gradient: where the stride is s, one for each of the
 //! s x s phases of input pixels, each with the kernel elements that reach pixels of that phase.
@@ -8,11 +8,13 @@
 use ferrotape_backend::Result;
 
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::input_grad::{InputGrad, LONGEST_RUN, pack_runs, packed_len};
 use crate::kernels::conv::outputs::Outputs;
 use crate::kernels::conv::panels::Weights;
 use crate::kernels::conv::windows::{Frame, Windows};
+use crate::kernels::simd::Stores;
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
 use crate::{Cpu, Level};
@@ -41,21 +43,28 @@ pub(crate) fn input_grad(
 ) -> Result<()> {
     match adds(geometry) {
         true => add_windows(cpu, geometry, operands, gx),
-        false => by_phases(cpu, &geometry.flat(), operands, gx),
+        false => by_phases::<f32>(cpu, cpu.level, geometry, operands, gx),
     }
 }
 
-/// As a convolution for each phase.
-fn by_phases(cpu: &Cpu, geometry: &Geometry, [gy, w]: [In<'_>; 2], mut gx: Out<'_>) -> Result<()> {
-    let (gy, w) = (gy.span::<f32>()?, w.span::<f32>()?);
+/// As a convolution for each phase; `w` is f32.
+pub(super) fn by_phases<T: Factor + Stores>(
+    cpu: &Cpu,
+    level: T::Level,
+    geometry: &Geometry,
+    [gy, w]: [In<'_>; 2],
+    mut gx: Out<'_>,
+) -> Result<()> {
+    let (gy, w) = (T::words(gy.span::<T>()?)?, w.span::<f32>()?);
     let ([kh, kw], stride) = (geometry.kernel, geometry.params.stride);
     let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]).swapped();
+    let geometry = &geometry.flat().with_output_words(T::IN_WORD);
     let frame = Frame::of_gradient(geometry);
     let mut phases = Vec::new();
     for a in 0..stride[0].min(geometry.size[0]) {
         for b in 0..stride[1].min(geometry.size[1]) {
             let windows = Windows::of_phase(geometry, &frame, [a, b]);
-            let packed = pack(cpu, &weights, &windows)?;
+            let packed = pack::<T>(cpu, &weights, &windows)?;
             phases.push(([a, b], windows, packed));
         }
     }
@@ -76,7 +85,7 @@ fn by_phases(cpu: &Cpu, geometry: &Geometry, [gy, w]: [In<'_>; 2], mut gx: Out<'
     };
     let sizes = [geometry.n, h, width, geometry.inputs];
     let parts =
-        Outputs::new(gx.span::<f32>()?, sizes, geometry.x_pitch, [block[0], block[1], channels])?;
+        Outputs::new(gx.span::<T>()?, sizes, geometry.x_pitch, [block[0], block[1], channels])?;
     let frames = Frames::new(cpu, geometry.n, &frame, gy, channels < geometry.inputs)?;
     for_each_part(cpu.team_for(geometry.products()), &parts, |index, mut gx| {
         let mut place = parts.place(index);
@@ -86,7 +95,7 @@ fn by_phases(cpu: &Cpu, geometry: &Geometry, [gy, w]: [In<'_>; 2], mut gx: Out<'
             for (phase, windows, packed) in &phases {
                 let weights = &packed.as_slice()[first * windows.taps()..];
                 let y = gx.phase(*phase, stride);
-                cpu.level.run_kernel(Forward { windows, band, weights, bias: None, y })?;
+                T::run(level, Forward { windows, band, weights, bias: None, y })?;
             }
             Ok(())
         })

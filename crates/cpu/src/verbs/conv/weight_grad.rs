@@ -1,4 +1,4 @@
-//! The gradient of a convolution of f32 images in its weight.
+//! The gradient of a convolution in its weight.
 
 use std::ops::Range;
 
@@ -6,6 +6,7 @@ use ferrotape_backend::Result;
 
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::factor::{Factor, Rows};
 use crate::kernels::conv::panels::{packed_len, store_panel};
 use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
 use crate::kernels::conv::windows::{Frame, Windows};
@@ -65,16 +66,22 @@ impl Cut {
     }
 }
 
-/// `gw`, `[O, C, KH, KW]`, contiguous.
-pub(crate) fn weight_grad(
+/// `gw`, `[O, C, KH, KW]`, contiguous and f32.
+///
+/// Pixels are what is summed over, so a word of several numbers has those of neighbouring output pixels.
+pub(crate) fn weight_grad<T: Factor>(
     cpu: &Cpu,
+    level: T::Level,
     geometry: &Geometry,
     [x, gy]: [In<'_>; 2],
     mut gw: Out<'_>,
 ) -> Result<()> {
-    let (x, gy, gw) = (x.span::<f32>()?, gy.span::<f32>()?, gw.span::<f32>()?);
-    let frame = Frame::of_input(geometry);
-    let windows = Windows::new(geometry, &frame);
+    let (x, gy, gw) = (x.span::<T>()?, gy.span::<T>()?, gw.span::<f32>()?);
+    let frame = match T::IN_WORD {
+        1 => Frame::of_input(geometry),
+        _ => Frame::of_copied_input(geometry),
+    };
+    let windows = Windows::new(&geometry.with_pixels_together(T::IN_WORD), &frame);
     let (taps, outputs) = (windows.taps(), geometry.outputs);
     let cut = Cut::new(cpu, geometry, &windows);
     let rows = geometry.n * geometry.out[0];
@@ -83,7 +90,7 @@ pub(crate) fn weight_grad(
     let groups = outputs.div_ceil(cut.channels);
     let mut sums = cpu.workspace::<f32>(partials * size)?;
     let parts = Chunks::grouped(sums.as_mut_slice(), size, cut.channels * taps);
-    let pass = Bands { cpu, geometry, frame: &frame, windows: &windows, cut, x, gy };
+    let pass = Bands { cpu, level, geometry, frame: &frame, windows: &windows, cut, x, gy };
     for_each_part(cpu.team_for(geometry.products()), &parts, |task, sums| {
         let (first, start) = (task % groups * cut.channels, task / groups * cut.rows);
         sums.fill(0.0);
@@ -105,17 +112,18 @@ pub(crate) fn weight_grad(
 }
 
 /// What is the same for all tasks.
-struct Bands<'a> {
+struct Bands<'a, T: Factor> {
     cpu: &'a Cpu,
+    level: T::Level,
     geometry: &'a Geometry,
     frame: &'a Frame,
     windows: &'a Windows,
     cut: Cut,
-    x: &'a [f32],
-    gy: &'a [f32],
+    x: &'a [T],
+    gy: &'a [T],
 }
 
-impl Bands<'_> {
+impl<T: Factor> Bands<'_, T> {
     /// Adds rows of output pixels, numbered through all images, to the sums of some outputs.
     fn add(&self, rows: Range<usize>, channels: Range<usize>, sums: &mut [f32]) -> Result<()> {
         let windows = self.windows;
@@ -131,7 +139,7 @@ impl Bands<'_> {
             }
         };
         let mut copies = self.cpu.workspace::<f32>(copied)?;
-        let packs = windows.taps() >= PACKING_TAPS;
+        let packs = T::IN_WORD > 1 || windows.taps() >= PACKING_TAPS;
         let panel = self.cpu.level.panel();
         let width = channels.len().next_multiple_of(panel);
         let packed = if packs { self.cut.band.min(rows.len()) * pixels * width } else { 0 };
@@ -139,25 +147,26 @@ impl Bands<'_> {
         for start in rows.clone().step_by(self.cut.band) {
             let band = start..(start + self.cut.band).min(rows.end);
             self.find_windows(band.clone(), copies.as_mut_slice(), &mut frames);
-            let first = start * pixels * self.geometry.y_pitch + channels.start;
-            let gy = Gradients {
-                data: &self.gy[first..],
-                pitch: self.geometry.y_pitch,
-                panel_step: panel,
-                channels: channels.len(),
-            };
+            let (width, pitch) = (self.geometry.out[1], self.geometry.y_pitch);
+            let data = &self.gy[start * width * pitch + channels.start..];
             let gy = match packs {
-                true => gy.packed(band.len() * pixels, panel, packed.as_mut_slice()),
-                false => gy,
+                true => {
+                    let (size, channels) = ([band.len(), width], channels.len());
+                    let rows = Rows { data, pitch, size, channels };
+                    T::pack_gradients(rows, panel, packed.as_mut_slice())
+                }
+                false => Gradients {
+                    data: T::words(data)?,
+                    pitch,
+                    panel_step: panel,
+                    channels: channels.len(),
+                },
             };
-            self.cpu.level.run_kernel(WeightGrad {
-                windows,
-                band: if self.frame.is_image() { self.x } else { copies.as_slice() },
-                rows: &frames,
-                pixels,
-                gy,
-                sums,
-            })?;
+            let band = match self.frame.is_image() {
+                true => T::words(self.x)?,
+                false => copies.as_slice(),
+            };
+            T::run(self.level, WeightGrad { windows, band, rows: &frames, pixels, gy, sums })?;
         }
         Ok(())
     }
@@ -177,7 +186,8 @@ impl Bands<'_> {
             } else {
                 let len = windows.band_rows(count) * frame.row();
                 let to = &mut copies[used..used + len];
-                frame.copy(&self.x[image * frame.image_len()..], first * windows.down, to);
+                let (image, shift) = (image * frame.image_len(), self.geometry.params.stride[1]);
+                T::copy_pixels(frame, &self.x[image..], first * windows.down, shift, to);
                 used += len;
                 used - len
             };

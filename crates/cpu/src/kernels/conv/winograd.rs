@@ -1,0 +1,469 @@
+//! Convolutions of 3 x 3 by Winograd's algorithm F(2 x 2, 3 x 3): 16 products for four outputs in place of 36
+//! (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.1).
+//!
+//! Images are cut into tiles of 2 x 2 outputs, which see 4 x 4 inputs. In one dimension, with inputs d, weights g
+//! and outputs y,
+//!
+//! ```text
+//! v = (d0 - d2, d1 + d2, d2 - d1, d1 - d3)                      what becomes of inputs
+//! u = (g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2)          what becomes of weights
+//! m = v u                                                       summed over channels
+//! y = (m0 + m1 + m2, m1 - m2 - m3)
+//! ```
+//!
+//! and in two dimensions first down, then across. Each of the sixteen *places* of a tile is a matrix product
+//! over channels by itself. An output takes no input outside of its window, so a NaN reaches where it would
+//! reach directly; an infinity becomes a NaN.
+
+use std::marker::PhantomData;
+
+use ferrotape_backend::{Error, Result};
+
+use crate::kernels::dispatch::Kernel;
+use crate::kernels::simd::{LANES, Simd};
+use crate::kernels::split::Parts;
+
+/// Places of a tile.
+pub(crate) const PLACES: usize = 16;
+
+/// Elements of a kernel.
+pub(crate) const ELEMENTS: usize = 9;
+
+/// How an image is cut into tiles.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiling {
+    /// Images.
+    pub(crate) n: usize,
+    /// Rows and columns of an image of inputs.
+    pub(crate) size: [usize; 2],
+    /// Rows and columns of an image of outputs.
+    pub(crate) out: [usize; 2],
+    /// Rows above and columns to the left of the inputs that windows reach over.
+    pub(crate) before: [usize; 2],
+}
+
+impl Tiling {
+    /// Tiles of an image, down and across.
+    fn grid(&self) -> [usize; 2] {
+        self.out.map(|size| size.div_ceil(2))
+    }
+
+    /// Tiles in all.
+    pub(crate) fn count(&self) -> usize {
+        self.n * self.grid().iter().product::<usize>()
+    }
+
+    /// The image of a tile, and its row and column among that image's tiles.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+        let [down, across] = self.grid();
+        (tile / (down * across), [tile / across % down, tile % across])
+    }
+
+    /// The number of the output pixel at row `i` and column `j` of a tile, if there is one.
+    #[inline(always)]
+    fn output(&self, (image, [row, column]): (usize, [usize; 2]), i: usize, j: usize) -> Option<usize> {
+        let ([h, w], y, x) = (self.out, 2 * row + i, 2 * column + j);
+        (y < h && x < w).then_some((image * h + y) * w + x)
+    }
+
+    /// The number of the input pixel at row `i` and column `j` of what a tile sees, if it is no padding.
+    #[inline(always)]
+    fn input(&self, (image, [row, column]): (usize, [usize; 2]), i: usize, j: usize) -> Option<usize> {
+        let ([h, w], [above, left]) = (self.size, self.before);
+        let y = (2 * row + i).checked_sub(above).filter(|&y| y < h)?;
+        let x = (2 * column + j).checked_sub(left).filter(|&x| x < w)?;
+        Some((image * h + y) * w + x)
+    }
+}
+
+/// `[d0 - d2, d1 + d2, d2 - d1, d1 - d3]`.
+#[inline(always)]
+fn of_inputs<S: Simd>(simd: S, [d0, d1, d2, d3]: [S::V; 4]) -> [S::V; 4] {
+    [simd.sub(d0, d2), simd.add(d1, d2), simd.sub(d2, d1), simd.sub(d1, d3)]
+}
+
+/// `[m0 + m1 + m2, m1 - m2 - m3]`.
+#[inline(always)]
+fn to_outputs<S: Simd>(simd: S, [m0, m1, m2, m3]: [S::V; 4]) -> [S::V; 2] {
+    [simd.add(simd.add(m0, m1), m2), simd.sub(simd.sub(m1, m2), m3)]
+}
+
+/// The transpose of [`to_outputs`]: `[g0, g0 + g1, g0 - g1, -g1]`.
+#[inline(always)]
+fn of_gradients<S: Simd>(simd: S, [g0, g1]: [S::V; 2]) -> [S::V; 4] {
+    [g0, simd.add(g0, g1), simd.sub(g0, g1), simd.sub(simd.splat(0.0), g1)]
+}
+
+#[inline(always)]
+fn transposed<T: Copy, const R: usize, const C: usize>(rows: [[T; C]; R]) -> [[T; R]; C] {
+    std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]))
+}
+
+/// Pixels of images, as transforms read them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// From the first channel of the first pixel on.
+    pub(crate) data: &'a [f32],
+    /// Floats from one pixel to the next.
+    pub(crate) pitch: usize,
+    /// Channels that are read.
+    pub(crate) channels: usize,
+    /// As many zeros as channels: what padding is.
+    pub(crate) zeros: &'a [f32],
+}
+
+impl Source<'_> {
+    /// Whether pixels of these numbers and padding can be read.
+    fn holds(&self, pixels: usize) -> bool {
+        let last = pixels.saturating_sub(1).saturating_mul(self.pitch);
+        self.zeros.len() >= self.channels
+            && (pixels == 0 || last.saturating_add(self.channels) <= self.data.len())
+    }
+
+    /// Where a pixel's channels begin, or those of padding.
+    ///
+    /// # Safety
+    /// The pixel is one of those that [`Source::holds`] was asked for.
+    #[inline(always)]
+    unsafe fn at(&self, pixel: Option<usize>) -> *const f32 {
+        match pixel {
+            // SAFETY: the caller's.
+            Some(pixel) => unsafe { self.data.as_ptr().add(pixel * self.pitch) },
+            None => self.zeros.as_ptr(),
+        }
+    }
+}
+
+/// What becomes of the inputs of some tiles: `[place, tile, channel]`.
+pub(crate) struct Inputs<'a> {
+    pub(crate) tiling: Tiling,
+    pub(crate) source: Source<'a>,
+    /// The first tile, and how many.
+    pub(crate) tiles: [usize; 2],
+    pub(crate) to: &'a mut [f32],
+}
+
+/// What becomes of the gradients of some tiles' outputs: `[place, tile, channel]`.
+pub(crate) struct OutputGrads<'a> {
+    pub(crate) tiling: Tiling,
+    pub(crate) source: Source<'a>,
+    /// The first tile, and how many.
+    pub(crate) tiles: [usize; 2],
+    pub(crate) to: &'a mut [f32],
+}
+
+impl Kernel for Inputs<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
+        let Inputs { tiling, source, tiles: [first, count], to } = self;
+        let [h, w] = tiling.size;
+        check(tiling, &source, [first, count], tiling.n * h * w, to)?;
+        let place_step = count * source.channels;
+        for t in 0..count {
+            let tile = tiling.place(first + t);
+            // SAFETY: `check` saw that all pixels of the images and padding can be read.
+            let pixels: [[*const f32; 4]; 4] = std::array::from_fn(|i| {
+                std::array::from_fn(|j| unsafe { source.at(tiling.input(tile, i, j)) })
+            });
+            for c in (0..source.channels).step_by(LANES) {
+                let lanes = (source.channels - c).min(LANES);
+                // SAFETY: pixels have as many channels; `check` saw that all places are in `to`.
+                unsafe {
+                    let d = pixels.map(|row| row.map(|pixel| read(simd, pixel.add(c), lanes)));
+                    let down = transposed(transposed(d).map(|column| of_inputs(simd, column)));
+                    let both = down.map(|row| of_inputs(simd, row));
+                    let mut place = to.as_mut_ptr().add(t * source.channels + c);
+                    for value in both.into_iter().flatten() {
+                        write(simd, place, value, lanes);
+                        place = place.wrapping_add(place_step);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kernel for OutputGrads<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
+        let OutputGrads { tiling, source, tiles: [first, count], to } = self;
+        let [h, w] = tiling.out;
+        check(tiling, &source, [first, count], tiling.n * h * w, to)?;
+        let place_step = count * source.channels;
+        for t in 0..count {
+            let tile = tiling.place(first + t);
+            // SAFETY: `check` saw that all pixels of the images and padding can be read.
+            let pixels: [[*const f32; 2]; 2] = std::array::from_fn(|i| {
+                std::array::from_fn(|j| unsafe { source.at(tiling.output(tile, i, j)) })
+            });
+            for c in (0..source.channels).step_by(LANES) {
+                let lanes = (source.channels - c).min(LANES);
+                // SAFETY: pixels have as many channels; `check` saw that all places are in `to`.
+                unsafe {
+                    let g = pixels.map(|row| row.map(|pixel| read(simd, pixel.add(c), lanes)));
+                    let down = transposed(transposed(g).map(|column| of_gradients(simd, column)));
+                    let both = down.map(|row| of_gradients(simd, row));
+                    let mut place = to.as_mut_ptr().add(t * source.channels + c);
+                    for value in both.into_iter().flatten() {
+                        write(simd, place, value, lanes);
+                        place = place.wrapping_add(place_step);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that the tiles exist, that `pixels` can be read and that the results have room.
+fn check(
+    tiling: Tiling,
+    source: &Source<'_>,
+    [first, count]: [usize; 2],
+    pixels: usize,
+    to: &[f32],
+) -> Result<()> {
+    let fits = first + count <= tiling.count()
+        && source.holds(pixels)
+        && PLACES * count * source.channels <= to.len();
+    match fits {
+        true => Ok(()),
+        false => Err(Error::argument("the tiles of a convolution do not fit its images")),
+    }
+}
+
+/// The first `lanes` floats from `from`.
+///
+/// # Safety
+/// They can be read, and are [`LANES`] at most.
+#[inline(always)]
+unsafe fn read<S: Simd>(simd: S, from: *const f32, lanes: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { if lanes == LANES { simd.load(from) } else { simd.load_part(from, lanes) } }
+}
+
+/// Writes the first `lanes` floats to `to`.
+///
+/// # Safety
+/// They can be written, and are [`LANES`] at most.
+#[inline(always)]
+unsafe fn write<S: Simd>(simd: S, to: *mut f32, value: S::V, lanes: usize) {
+    // SAFETY: the caller's.
+    unsafe { if lanes == LANES { simd.store(to, value) } else { simd.store_part(to, value, lanes) } }
+}
+
+/// Outputs of some tiles from their products.
+pub(crate) struct Outputs<'a> {
+    pub(crate) tiling: Tiling,
+    /// `[place, tile, channel]`.
+    pub(crate) products: &'a [f32],
+    /// Added to each channel.
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) to: TilePixels<'a>,
+}
+
+impl Kernel for Outputs<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
+        let Outputs { tiling, products, bias, to } = self;
+        let ([first, count], channels) = (to.tiles, to.channels);
+        let fits = PLACES * count * channels <= products.len()
+            && bias.is_none_or(|bias| bias.len() >= channels);
+        if !fits {
+            return Err(Error::argument("the products of a convolution do not fit its tiles"));
+        }
+        let place_step = count * channels;
+        for t in 0..count {
+            let tile = tiling.place(first + t);
+            for c in (0..channels).step_by(LANES) {
+                let lanes = (channels - c).min(LANES);
+                // SAFETY: `fits` says that products and bias are all there; the pixels are of the tiles that
+                // `to` may write, and have its channels.
+                unsafe {
+                    let from = products.as_ptr().add(t * channels + c);
+                    let m: [[S::V; 4]; 4] = std::array::from_fn(|i| {
+                        std::array::from_fn(|j| read(simd, from.add((4 * i + j) * place_step), lanes))
+                    });
+                    let down = transposed(transposed(m).map(|column| to_outputs(simd, column)));
+                    let both = down.map(|row| to_outputs(simd, row));
+                    let added = match bias {
+                        Some(bias) => read(simd, bias.as_ptr().add(c), lanes),
+                        None => simd.splat(0.0),
+                    };
+                    for (i, row) in both.into_iter().enumerate() {
+                        for (j, value) in row.into_iter().enumerate() {
+                            if let Some(pixel) = tiling.output(tile, i, j) {
+                                let to = to.start.add(pixel * to.pitch + c);
+                                write(simd, to, simd.add(value, added), lanes);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some channels of the output pixels of some tiles, which nobody else has.
+pub(crate) struct TilePixels<'a> {
+    /// The first of these channels of the first pixel of all.
+    start: *mut f32,
+    pitch: usize,
+    /// The first tile, and how many.
+    tiles: [usize; 2],
+    channels: usize,
+    owner: PhantomData<&'a mut [f32]>,
+}
+
+impl TilePixels<'_> {
+    /// The tiles: the first, and how many.
+    pub(crate) fn tiles(&self) -> [usize; 2] {
+        self.tiles
+    }
+
+    /// Some of the channels.
+    pub(crate) fn channel_range(&mut self, first: usize, count: usize) -> Result<TilePixels<'_>> {
+        if first + count > self.channels {
+            return Err(Error::argument("a convolution's tiles have no such channels"));
+        }
+        // SAFETY: the pixels have these channels.
+        let start = unsafe { self.start.add(first) };
+        Ok(TilePixels { start, channels: count, ..*self })
+    }
+}
+
+/// Outputs of images, cut into the pixels of some tiles each.
+pub(crate) struct TileParts<'a> {
+    whole: TilePixels<'a>,
+    /// Tiles in all, and of a part.
+    count: usize,
+    each: usize,
+}
+
+impl<'a> TileParts<'a> {
+    /// Cuts images with pixels `pitch` floats apart into parts of `each` tiles.
+    pub(crate) fn new(
+        data: &'a mut [f32],
+        tiling: &Tiling,
+        pitch: usize,
+        channels: usize,
+        each: usize,
+    ) -> Result<Self> {
+        let pixels = tiling.n * tiling.out[0] * tiling.out[1];
+        let fits = channels <= pitch
+            && (pixels == 0 || (pixels - 1) * pitch + channels <= data.len());
+        if !fits {
+            return Err(Error::argument("a convolution's result reaches past its memory"));
+        }
+        let (start, count) = (data.as_mut_ptr(), tiling.count());
+        let whole = TilePixels { start, pitch, tiles: [0, count], channels, owner: PhantomData };
+        Ok(TileParts { whole, count, each: each.max(1) })
+    }
+}
+
+// SAFETY: sharing `TileParts` gives every thread only parts that no other has.
+unsafe impl Sync for TileParts<'_> {}
+
+// SAFETY: each tile has output pixels of its own, and pixels do not overlap, because `new` saw to it that
+// their pitch is no less than their channels.
+unsafe impl<'a> Parts for TileParts<'a> {
+    type Part = TilePixels<'a>;
+
+    fn count(&self) -> usize {
+        self.count.div_ceil(self.each)
+    }
+
+    unsafe fn part(&self, index: usize) -> TilePixels<'a> {
+        let first = index * self.each;
+        TilePixels { tiles: [first, self.each.min(self.count - first)], ..self.whole }
+    }
+}
+
+/// Makes of a panel's weights `[element, input, width]`, for 3 x 3 elements, those of the products: `[place,
+/// input, width]`.
+pub(crate) struct TransformWeights<'a> {
+    pub(crate) panel: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+}
+
+impl Kernel for TransformWeights<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
+        let step = self.panel.len() / ELEMENTS;
+        if !step.is_multiple_of(LANES) || self.to.len() < PLACES * step {
+            return Err(Error::argument("the weights of a convolution have no room"));
+        }
+        let half = simd.splat(0.5);
+        let down = |[g0, g1, g2]: [S::V; 3]| {
+            let (outer, zero) = (simd.add(g0, g2), simd.splat(0.0));
+            let sum = simd.mul_add(simd.add(outer, g1), half, zero);
+            let difference = simd.mul_add(simd.sub(outer, g1), half, zero);
+            [g0, sum, difference, g2]
+        };
+        let (from, to) = (self.panel.as_ptr(), self.to.as_mut_ptr());
+        for at in (0..step).step_by(LANES) {
+            // SAFETY: each element has `step` weights and each place room for as many, as was checked.
+            unsafe {
+                let g: [[S::V; 3]; 3] = std::array::from_fn(|y| {
+                    std::array::from_fn(|x| simd.load(from.add((3 * y + x) * step + at)))
+                });
+                let both = transposed(transposed(g).map(down)).map(down);
+                for (place, value) in both.into_iter().flatten().enumerate() {
+                    simd.store(to.add(place * step + at), value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The reverse for gradients: of sums `[input, width]` a place, places `step` floats apart, `[element, input,
+/// width]`.
+pub(crate) struct WeightGradients<'a> {
+    pub(crate) sums: &'a [f32],
+    pub(crate) step: usize,
+    pub(crate) panel: &'a mut [f32],
+}
+
+impl Kernel for WeightGradients<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
+        let len = self.panel.len() / ELEMENTS;
+        if !len.is_multiple_of(LANES) || self.sums.len() < (PLACES - 1) * self.step + len {
+            return Err(Error::argument("the gradients of a convolution's weights have no room"));
+        }
+        let half = simd.splat(0.5);
+        let down = |[m0, m1, m2, m3]: [S::V; 4]| {
+            let (sum, difference) = (simd.add(m1, m2), simd.sub(m1, m2));
+            let middle = simd.mul_add(difference, half, simd.splat(0.0));
+            [simd.mul_add(sum, half, m0), middle, simd.mul_add(sum, half, m3)]
+        };
+        let (from, to) = (self.sums.as_ptr(), self.panel.as_mut_ptr());
+        for at in (0..len).step_by(LANES) {
+            // SAFETY: each place has `len` sums and each element room for as many, as was checked.
+            unsafe {
+                let m: [[S::V; 4]; 4] = std::array::from_fn(|y| {
+                    std::array::from_fn(|x| simd.load(from.add((4 * y + x) * self.step + at)))
+                });
+                let both = transposed(transposed(m).map(down)).map(down);
+                for (element, value) in both.into_iter().flatten().enumerate() {
+                    simd.store(to.add(element * len + at), value);
+                }
+            }
+        }
+        Ok(())
+    }
+}

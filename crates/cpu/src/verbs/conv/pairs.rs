@@ -1,0 +1,107 @@
+//! Convolution and its gradients of images of bf16, multiplied in pairs where the machine does that.
+//!
+//! Sums are f32. A pair is two channels of a pixel, or two pixels of a row in the gradient of the weight.
+
+use std::borrow::Cow;
+
+use ferrotape_backend::check::ConvShapes;
+use ferrotape_backend::{Array, Conv2d, DType, Result};
+use half::bf16;
+
+use super::{forward, input_grad, weight_grad};
+use crate::Cpu;
+use crate::kernels::conv::Geometry;
+use crate::kernels::dispatch::Pairs;
+use crate::memory::{Before, Form, input, open, output};
+
+/// A convolution of bf16.
+pub(super) struct Paired<'a> {
+    cpu: &'a Cpu,
+    level: Pairs,
+    shapes: &'a ConvShapes,
+    params: &'a Conv2d,
+}
+
+impl<'a> Paired<'a> {
+    /// With the images' and the outputs' arrays as they are, if the machine and they suit.
+    pub(super) fn new(
+        cpu: &'a Cpu,
+        shapes: &'a ConvShapes,
+        params: &'a Conv2d,
+        [x, y]: [&Array; 2],
+    ) -> Option<Self> {
+        let level = cpu.level.pairs()?;
+        let geometry = Geometry::new(shapes, params, x.layout(), y.layout());
+        let suits = x.dtype() == DType::BF16 && forward::takes(cpu, &geometry);
+        suits.then_some(Paired { cpu, level, shapes, params })
+    }
+
+    /// As [`super::conv2d`], if channels can be paired.
+    pub(super) fn forward(
+        &self,
+        [x, w]: [&Array; 2],
+        bias: Option<&Array>,
+        y: &mut Array,
+    ) -> Result<bool> {
+        let Paired { cpu, level, shapes, params } = *self;
+        if !shapes.x[1].is_multiple_of(2) {
+            return Ok(false);
+        }
+        let x = in_words(x)?;
+        let w = input(w, DType::F32, Form::Contiguous)?;
+        let has_bias = bias.is_some();
+        let bias = input(bias.unwrap_or(&w), DType::F32, Form::Contiguous)?;
+        output(y, DType::BF16, Form::Images, Before::Ignored, |y| {
+            let geometry = Geometry::new(shapes, params, x.layout(), y.layout());
+            open([&*x, &*w, &*bias], [&*y], |[x, w, bias], [y]| {
+                let bias = has_bias.then_some(bias);
+                forward::forward::<bf16, bf16>(cpu, level, &geometry, [x, w], bias, y)
+            })
+        })?;
+        Ok(true)
+    }
+
+    /// As [`super::conv2d_input_grad`], if channels can be paired.
+    pub(super) fn input_grad(&self, [gy, w]: [&Array; 2], gx: &mut Array) -> Result<bool> {
+        let Paired { cpu, level, shapes, params } = *self;
+        if !shapes.y[1].is_multiple_of(2) {
+            return Ok(false);
+        }
+        let gy = in_words(gy)?;
+        let w = input(w, DType::F32, Form::Contiguous)?;
+        output(gx, DType::BF16, Form::Images, Before::Ignored, |gx| {
+            let geometry = Geometry::new(shapes, params, gx.layout(), gy.layout());
+            open([&*gy, &*w], [&*gx], |operands, [gx]| {
+                input_grad::by_phases::<bf16>(cpu, level, &geometry, operands, gx)
+            })
+        })?;
+        Ok(true)
+    }
+
+    /// As [`super::conv2d_weight_grad`].
+    pub(super) fn weight_grad(&self, [x, gy]: [&Array; 2], gw: &mut Array) -> Result<()> {
+        let Paired { cpu, level, shapes, params } = *self;
+        let x = input(x, DType::BF16, Form::Images)?;
+        let gy = input(gy, DType::BF16, Form::Images)?;
+        let geometry = Geometry::new(shapes, params, x.layout(), gy.layout());
+        output(gw, DType::F32, Form::Contiguous, Before::Ignored, |gw| {
+            open([&*x, &*gy], [&*gw], |operands, [gw]| {
+                weight_grad::weight_grad::<bf16>(cpu, level, &geometry, operands, gw)
+            })
+        })
+    }
+}
+
+/// Images of an even number of channels, each pixel of which begins with a whole word.
+fn in_words(images: &Array) -> Result<Cow<'_, Array>> {
+    let images = input(images, DType::BF16, Form::Images)?;
+    let layout = images.layout();
+    let whole = layout.pixel_pitch().is_some_and(|pitch| pitch.is_multiple_of(2))
+        && layout.offset().is_multiple_of(2);
+    if whole {
+        return Ok(images);
+    }
+    let mut copy = Array::empty(images.device(), DType::BF16, Form::Images.dense(layout)?)?;
+    images.device().backend().copy(&images, &mut copy)?;
+    Ok(Cow::Owned(copy))
+}
