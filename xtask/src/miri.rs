@@ -27,13 +27,17 @@ pub(crate) fn run() -> Result<()> {
     })?;
     for (package, flags) in RUNS {
         eprintln!("miri: {package} ...");
-        rustup(&root, "nightly", &format!("miri test --quiet --locked -p {package} --lib {flags}"))?
-            // Files that tests make, and the clock, are those of the machine; threads wait for work at the end.
-            .variable("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-ignore-leaks")
-            .variable("PROPTEST_CASES", "4")
-            .variable("FERROTAPE_CPU", "portable")
-            .variable("CARGO_TARGET_DIR", "target/miri")
-            .run(&root)?;
+        rustup(
+            &root,
+            "nightly",
+            &format!("miri test --quiet --locked -p {package} --lib {flags}"),
+        )?
+        // Files that tests make, and the clock, are those of the machine; threads wait for work at the end.
+        .variable("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-ignore-leaks")
+        .variable("PROPTEST_CASES", "4")
+        .variable("FERROTAPE_CPU", "portable")
+        .variable("CARGO_TARGET_DIR", "target/miri")
+        .run(&root)?;
     }
     println!("Miri found nothing in {} crates", RUNS.len());
     Ok(())

@@ -80,10 +80,14 @@ fn picture(report: &str) -> Result<String> {
             image(x, filter)?
         )?;
     }
-    writeln!(svg, "<text class=\"title\" x=\"480\" y=\"356\">The worst of {wrong} mistakes</text>")?;
+    writeln!(
+        svg,
+        "<text class=\"title\" x=\"480\" y=\"356\">The worst of {wrong} mistakes</text>"
+    )?;
     for (tile, mistake) in mistakes.split("<figure>").skip(1).take(TILES).enumerate() {
         let x = 480 + 70 * tile;
-        let (said, is) = (between(mistake, "class=\"said\"><b>", "</b>")?, between(mistake, "is <b>", "</b>")?);
+        let (said, is) =
+            (between(mistake, "class=\"said\"><b>", "</b>")?, between(mistake, "is <b>", "</b>")?);
         writeln!(
             svg,
             "{}<text class=\"mid\" x=\"{}\" y=\"450\">{said}, not {is}</text>",
@@ -116,9 +120,13 @@ mod tests {
 
     #[test]
     fn the_lines_are_the_first_and_the_last() {
-        let said = "Data\nEpoch 1/5\nEpoch 2/5\nEpoch 3/5\nEpoch 4/5\nEpoch 5/5\nTest accuracy 99 %\n";
+        let said =
+            "Data\nEpoch 1/5\nEpoch 2/5\nEpoch 3/5\nEpoch 4/5\nEpoch 5/5\nTest accuracy 99 %\n";
         let text = lines(said).unwrap();
-        assert!(text.contains("Epoch 3/5\n...\nEpoch 4/5\nEpoch 5/5\nTest accuracy 99 %"), "{text}");
+        assert!(
+            text.contains("Epoch 3/5\n...\nEpoch 4/5\nEpoch 5/5\nTest accuracy 99 %"),
+            "{text}"
+        );
         assert!(lines("Epoch 1/1\n").is_err());
     }
 
@@ -133,7 +141,9 @@ mod tests {
         );
         let svg = picture(&report).unwrap();
         assert_eq!(svg.matches("<path d=\"M0\"/></g>").count(), 2, "{svg}");
-        for part in ["href=\"data:f\"", "href=\"data:m\"", "0, not 6", "worst of 80 of 10,000 mistakes"] {
+        for part in
+            ["href=\"data:f\"", "href=\"data:m\"", "0, not 6", "worst of 80 of 10,000 mistakes"]
+        {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         assert!(!svg.contains("column"));

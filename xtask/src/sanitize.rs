@@ -16,7 +16,8 @@ use crate::{Result, marked};
 const PAGE: &str = "docs/reliability.md";
 
 /// The kernels' tests: their laws go through every level that the machine has.
-const TESTS: &str = "test --quiet --locked --release -p ferrotape-cpu --features exact-memory --lib --test laws";
+const TESTS: &str =
+    "test --quiet --locked --release -p ferrotape-cpu --features exact-memory --lib --test laws";
 
 /// One tool: its name, the levels it sees, and the call that fails where it finds something.
 struct Tool {
@@ -31,7 +32,8 @@ struct Tool {
 /// A tool is not installed, or finds something.
 pub(crate) fn run() -> Result<()> {
     let root = Metadata::read()?.workspace_root;
-    let mut table = String::from("\n| with | levels | result | minutes |\n| --- | --- | --- | ---: |\n");
+    let mut table =
+        String::from("\n| with | levels | result | minutes |\n| --- | --- | --- | ---: |\n");
     for tool in [address_sanitizer(&root)?, memcheck(&root)?] {
         eprintln!("sanitize: {} ...", tool.name);
         let began = Instant::now();

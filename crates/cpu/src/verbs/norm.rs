@@ -50,7 +50,12 @@ pub(crate) fn channel_moments(
 }
 
 /// The mean first, then the mean square of what differs from it: nothing cancels.
-fn moments<R: Real, S: Stored>(cpu: &Cpu, x: In<'_>, mut mean: Out<'_>, mut var: Out<'_>) -> Result<()> {
+fn moments<R: Real, S: Stored>(
+    cpu: &Cpu,
+    x: In<'_>,
+    mut mean: Out<'_>,
+    mut var: Out<'_>,
+) -> Result<()> {
     let x = Pixels::<S>::new(x)?;
     let (mean, var) = (mean.span::<R>()?, var.span::<R>()?);
     let cut = Cut::new(x.rows, x.channels, x.is_dense());
@@ -461,7 +466,8 @@ impl<R: Real, S: Stored> Loop for GradApply<'_, R, S> {
             let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
             let values = gy.iter().zip(x).zip(parameters);
             for (gx, ((&gy, &x), ((&mean, &a), (&b, &c)))) in gx.iter_mut().zip(values) {
-                *gx = R::fused::<FMA>(a, R::load(gy), R::fused::<FMA>(b, R::load(x) - mean, c)).store();
+                *gx = R::fused::<FMA>(a, R::load(gy), R::fused::<FMA>(b, R::load(x) - mean, c))
+                    .store();
             }
         });
     }

@@ -35,7 +35,11 @@ pub(crate) trait Factor: Element {
     fn copy_pixels(frame: &Frame, image: &[Self], first: usize, shift: usize, band: &mut [f32]);
 
     /// Gradients of pixels as words, panel by panel.
-    fn pack_gradients<'a>(gradients: Rows<'_, Self>, panel: usize, room: &'a mut [f32]) -> Gradients<'a>;
+    fn pack_gradients<'a>(
+        gradients: Rows<'_, Self>,
+        panel: usize,
+        room: &'a mut [f32],
+    ) -> Gradients<'a>;
 }
 
 /// Channels of rows of pixels that follow each other.
@@ -195,6 +199,9 @@ mod tests {
         let second = [[12.0, 16.0], [13.0, 17.0], [20.0, 0.0], [21.0, 0.0]];
         assert_eq!(parts(&packed.data[..8]), [first, second].concat());
         let of = |pair: usize| parts(packed.data)[8 + 2 * pair];
-        assert_eq!([of(0), of(1), of(2), of(3)], [[2.0, 6.0], [10.0, 0.0], [14.0, 18.0], [22.0, 0.0]]);
+        assert_eq!(
+            [of(0), of(1), of(2), of(3)],
+            [[2.0, 6.0], [10.0, 0.0], [14.0, 18.0], [22.0, 0.0]]
+        );
     }
 }

@@ -163,7 +163,8 @@ fn merge(
     [count, pitch, channels]: [usize; 3],
     put: impl Fn(u32, bf16) -> u32,
 ) {
-    let put = |(word, &number): (&mut f32, &bf16)| *word = f32::from_bits(put(word.to_bits(), number));
+    let put =
+        |(word, &number): (&mut f32, &bf16)| *word = f32::from_bits(put(word.to_bits(), number));
     if pitch == channels {
         words.iter_mut().zip(&pixels[..count * channels]).for_each(put);
         return;

@@ -62,14 +62,24 @@ impl Tiling {
 
     /// The number of the output pixel at row `i` and column `j` of a tile, if there is one.
     #[inline(always)]
-    fn output(&self, (image, [row, column]): (usize, [usize; 2]), i: usize, j: usize) -> Option<usize> {
+    fn output(
+        &self,
+        (image, [row, column]): (usize, [usize; 2]),
+        i: usize,
+        j: usize,
+    ) -> Option<usize> {
         let ([h, w], y, x) = (self.out, 2 * row + i, 2 * column + j);
         (y < h && x < w).then_some((image * h + y) * w + x)
     }
 
     /// The number of the input pixel at row `i` and column `j` of what a tile sees, if it is no padding.
     #[inline(always)]
-    fn input(&self, (image, [row, column]): (usize, [usize; 2]), i: usize, j: usize) -> Option<usize> {
+    fn input(
+        &self,
+        (image, [row, column]): (usize, [usize; 2]),
+        i: usize,
+        j: usize,
+    ) -> Option<usize> {
         let ([h, w], [above, left]) = (self.size, self.before);
         let y = (2 * row + i).checked_sub(above).filter(|&y| y < h)?;
         let x = (2 * column + j).checked_sub(left).filter(|&x| x < w)?;
@@ -77,27 +87,143 @@ impl Tiling {
     }
 }
 
+/// A linear map of `N` numbers to `M`, of vectors lane by lane.
+///
+/// Loops over its results are written out: a closure would not be compiled for the vectors' instructions.
+trait Map<const N: usize, const M: usize> {
+    fn map<S: Simd>(simd: S, from: [S::V; N]) -> [S::V; M];
+}
+
 /// `[d0 - d2, d1 + d2, d2 - d1, d1 - d3]`.
-#[inline(always)]
-fn of_inputs<S: Simd>(simd: S, [d0, d1, d2, d3]: [S::V; 4]) -> [S::V; 4] {
-    [simd.sub(d0, d2), simd.add(d1, d2), simd.sub(d2, d1), simd.sub(d1, d3)]
+struct OfInputs;
+
+impl Map<4, 4> for OfInputs {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, [d0, d1, d2, d3]: [S::V; 4]) -> [S::V; 4] {
+        [simd.sub(d0, d2), simd.add(d1, d2), simd.sub(d2, d1), simd.sub(d1, d3)]
+    }
 }
 
 /// `[m0 + m1 + m2, m1 - m2 - m3]`.
-#[inline(always)]
-fn to_outputs<S: Simd>(simd: S, [m0, m1, m2, m3]: [S::V; 4]) -> [S::V; 2] {
-    [simd.add(simd.add(m0, m1), m2), simd.sub(simd.sub(m1, m2), m3)]
+struct ToOutputs;
+
+impl Map<4, 2> for ToOutputs {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, [m0, m1, m2, m3]: [S::V; 4]) -> [S::V; 2] {
+        [simd.add(simd.add(m0, m1), m2), simd.sub(simd.sub(m1, m2), m3)]
+    }
 }
 
-/// The transpose of [`to_outputs`]: `[g0, g0 + g1, g0 - g1, -g1]`.
-#[inline(always)]
-fn of_gradients<S: Simd>(simd: S, [g0, g1]: [S::V; 2]) -> [S::V; 4] {
-    [g0, simd.add(g0, g1), simd.sub(g0, g1), simd.sub(simd.splat(0.0), g1)]
+/// The transpose of [`ToOutputs`]: `[g0, g0 + g1, g0 - g1, -g1]`.
+struct OfGradients;
+
+impl Map<2, 4> for OfGradients {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, [g0, g1]: [S::V; 2]) -> [S::V; 4] {
+        [g0, simd.add(g0, g1), simd.sub(g0, g1), simd.sub(simd.splat(0.0), g1)]
+    }
 }
 
+/// `[g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2]`.
+struct OfWeights;
+
+impl Map<3, 4> for OfWeights {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, [g0, g1, g2]: [S::V; 3]) -> [S::V; 4] {
+        let (half, zero, outer) = (simd.splat(0.5), simd.splat(0.0), simd.add(g0, g2));
+        let sum = simd.mul_add(simd.add(outer, g1), half, zero);
+        let difference = simd.mul_add(simd.sub(outer, g1), half, zero);
+        [g0, sum, difference, g2]
+    }
+}
+
+/// The transpose of [`OfWeights`].
+struct ToWeights;
+
+impl Map<4, 3> for ToWeights {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, [m0, m1, m2, m3]: [S::V; 4]) -> [S::V; 3] {
+        let (half, sum, difference) = (simd.splat(0.5), simd.add(m1, m2), simd.sub(m1, m2));
+        let middle = simd.mul_add(difference, half, simd.splat(0.0));
+        [simd.mul_add(sum, half, m0), middle, simd.mul_add(sum, half, m3)]
+    }
+}
+
+/// The map of columns and then of rows.
 #[inline(always)]
-fn transposed<T: Copy, const R: usize, const C: usize>(rows: [[T; C]; R]) -> [[T; R]; C] {
-    std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]))
+fn both<S: Simd, L: Map<N, M>, const N: usize, const M: usize>(
+    simd: S,
+    from: [[S::V; N]; N],
+) -> [[S::V; M]; M] {
+    let mut down = [[simd.splat(0.0); N]; M];
+    for column in 0..N {
+        let mut values = [simd.splat(0.0); N];
+        for row in 0..N {
+            values[row] = from[row][column];
+        }
+        let values = L::map(simd, values);
+        for row in 0..M {
+            down[row][column] = values[row];
+        }
+    }
+    let mut result = [[simd.splat(0.0); M]; M];
+    for row in 0..M {
+        result[row] = L::map(simd, down[row]);
+    }
+    result
+}
+
+/// Vectors at the same distance from each of `N` by `N` places.
+///
+/// # Safety
+/// `lanes` floats can be read at that distance, and are [`LANES`] at most.
+#[inline(always)]
+unsafe fn read_all<S: Simd, const N: usize>(
+    simd: S,
+    places: &[[*const f32; N]; N],
+    distance: usize,
+    lanes: usize,
+) -> [[S::V; N]; N] {
+    let mut values = [[simd.splat(0.0); N]; N];
+    for row in 0..N {
+        for column in 0..N {
+            // SAFETY: the caller's.
+            values[row][column] = unsafe { read(simd, places[row][column].add(distance), lanes) };
+        }
+    }
+    values
+}
+
+/// Writes vectors `step` floats apart.
+///
+/// # Safety
+/// `lanes` floats can be written at each place, and are [`LANES`] at most.
+#[inline(always)]
+unsafe fn write_all<S: Simd, const N: usize>(
+    simd: S,
+    to: *mut f32,
+    step: usize,
+    values: [[S::V; N]; N],
+    lanes: usize,
+) {
+    for row in 0..N {
+        for column in 0..N {
+            // SAFETY: the caller's.
+            unsafe { write(simd, to.add((N * row + column) * step), values[row][column], lanes) };
+        }
+    }
+}
+
+/// `N` by `N` addresses, `step` floats apart.
+#[inline(always)]
+fn places<const N: usize>(from: *const f32, step: usize) -> [[*const f32; N]; N] {
+    let mut places = [[from; N]; N];
+    for (row, places) in places.iter_mut().enumerate() {
+        for (column, place) in places.iter_mut().enumerate() {
+            *place = from.wrapping_add((N * row + column) * step);
+        }
+    }
+    places
 }
 
 /// Pixels of images, as transforms read them.
@@ -164,22 +290,21 @@ impl Kernel for Inputs<'_> {
         let place_step = count * source.channels;
         for t in 0..count {
             let tile = tiling.place(first + t);
-            // SAFETY: `check` saw that all pixels of the images and padding can be read.
-            let pixels: [[*const f32; 4]; 4] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| unsafe { source.at(tiling.input(tile, i, j)) })
-            });
+            let mut pixels = [[source.zeros.as_ptr(); 4]; 4];
+            for (i, row) in pixels.iter_mut().enumerate() {
+                for (j, pixel) in row.iter_mut().enumerate() {
+                    // SAFETY: `check` saw that all pixels of the images and padding can be read.
+                    *pixel = unsafe { source.at(tiling.input(tile, i, j)) };
+                }
+            }
             for c in (0..source.channels).step_by(LANES) {
                 let lanes = (source.channels - c).min(LANES);
                 // SAFETY: pixels have as many channels; `check` saw that all places are in `to`.
                 unsafe {
-                    let d = pixels.map(|row| row.map(|pixel| read(simd, pixel.add(c), lanes)));
-                    let down = transposed(transposed(d).map(|column| of_inputs(simd, column)));
-                    let both = down.map(|row| of_inputs(simd, row));
-                    let mut place = to.as_mut_ptr().add(t * source.channels + c);
-                    for value in both.into_iter().flatten() {
-                        write(simd, place, value, lanes);
-                        place = place.wrapping_add(place_step);
-                    }
+                    let values = read_all(simd, &pixels, c, lanes);
+                    let values = both::<S, OfInputs, 4, 4>(simd, values);
+                    let to = to.as_mut_ptr().add(t * source.channels + c);
+                    write_all(simd, to, place_step, values, lanes);
                 }
             }
         }
@@ -198,22 +323,21 @@ impl Kernel for OutputGrads<'_> {
         let place_step = count * source.channels;
         for t in 0..count {
             let tile = tiling.place(first + t);
-            // SAFETY: `check` saw that all pixels of the images and padding can be read.
-            let pixels: [[*const f32; 2]; 2] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| unsafe { source.at(tiling.output(tile, i, j)) })
-            });
+            let mut pixels = [[source.zeros.as_ptr(); 2]; 2];
+            for (i, row) in pixels.iter_mut().enumerate() {
+                for (j, pixel) in row.iter_mut().enumerate() {
+                    // SAFETY: `check` saw that all pixels of the images and padding can be read.
+                    *pixel = unsafe { source.at(tiling.output(tile, i, j)) };
+                }
+            }
             for c in (0..source.channels).step_by(LANES) {
                 let lanes = (source.channels - c).min(LANES);
                 // SAFETY: pixels have as many channels; `check` saw that all places are in `to`.
                 unsafe {
-                    let g = pixels.map(|row| row.map(|pixel| read(simd, pixel.add(c), lanes)));
-                    let down = transposed(transposed(g).map(|column| of_gradients(simd, column)));
-                    let both = down.map(|row| of_gradients(simd, row));
-                    let mut place = to.as_mut_ptr().add(t * source.channels + c);
-                    for value in both.into_iter().flatten() {
-                        write(simd, place, value, lanes);
-                        place = place.wrapping_add(place_step);
-                    }
+                    let values = read_all(simd, &pixels, c, lanes);
+                    let values = both::<S, OfGradients, 2, 4>(simd, values);
+                    let to = to.as_mut_ptr().add(t * source.channels + c);
+                    write_all(simd, to, place_step, values, lanes);
                 }
             }
         }
@@ -255,7 +379,9 @@ unsafe fn read<S: Simd>(simd: S, from: *const f32, lanes: usize) -> S::V {
 #[inline(always)]
 unsafe fn write<S: Simd>(simd: S, to: *mut f32, value: S::V, lanes: usize) {
     // SAFETY: the caller's.
-    unsafe { if lanes == LANES { simd.store(to, value) } else { simd.store_part(to, value, lanes) } }
+    unsafe {
+        if lanes == LANES { simd.store(to, value) } else { simd.store_part(to, value, lanes) }
+    }
 }
 
 /// Outputs of some tiles from their products.
@@ -288,17 +414,14 @@ impl Kernel for Outputs<'_> {
                 // SAFETY: `fits` says that products and bias are all there; the pixels are of the tiles that
                 // `to` may write, and have its channels.
                 unsafe {
-                    let from = products.as_ptr().add(t * channels + c);
-                    let m: [[S::V; 4]; 4] = std::array::from_fn(|i| {
-                        std::array::from_fn(|j| read(simd, from.add((4 * i + j) * place_step), lanes))
-                    });
-                    let down = transposed(transposed(m).map(|column| to_outputs(simd, column)));
-                    let both = down.map(|row| to_outputs(simd, row));
+                    let from = places(products.as_ptr().add(t * channels), place_step);
+                    let values = read_all(simd, &from, c, lanes);
+                    let values = both::<S, ToOutputs, 4, 2>(simd, values);
                     let added = match bias {
                         Some(bias) => read(simd, bias.as_ptr().add(c), lanes),
                         None => simd.splat(0.0),
                     };
-                    for (i, row) in both.into_iter().enumerate() {
+                    for (i, row) in values.into_iter().enumerate() {
                         for (j, value) in row.into_iter().enumerate() {
                             if let Some(pixel) = tiling.output(tile, i, j) {
                                 let to = to.start.add(pixel * to.pitch + c);
@@ -359,8 +482,8 @@ impl<'a> TileParts<'a> {
         each: usize,
     ) -> Result<Self> {
         let pixels = tiling.n * tiling.out[0] * tiling.out[1];
-        let fits = channels <= pitch
-            && (pixels == 0 || (pixels - 1) * pitch + channels <= data.len());
+        let fits =
+            channels <= pitch && (pixels == 0 || (pixels - 1) * pitch + channels <= data.len());
         if !fits {
             return Err(Error::argument("a convolution's result reaches past its memory"));
         }
@@ -404,24 +527,12 @@ impl Kernel for TransformWeights<'_> {
         if !step.is_multiple_of(LANES) || self.to.len() < PLACES * step {
             return Err(Error::argument("the weights of a convolution have no room"));
         }
-        let half = simd.splat(0.5);
-        let down = |[g0, g1, g2]: [S::V; 3]| {
-            let (outer, zero) = (simd.add(g0, g2), simd.splat(0.0));
-            let sum = simd.mul_add(simd.add(outer, g1), half, zero);
-            let difference = simd.mul_add(simd.sub(outer, g1), half, zero);
-            [g0, sum, difference, g2]
-        };
-        let (from, to) = (self.panel.as_ptr(), self.to.as_mut_ptr());
+        let (from, to) = (places(self.panel.as_ptr(), step), self.to.as_mut_ptr());
         for at in (0..step).step_by(LANES) {
             // SAFETY: each element has `step` weights and each place room for as many, as was checked.
             unsafe {
-                let g: [[S::V; 3]; 3] = std::array::from_fn(|y| {
-                    std::array::from_fn(|x| simd.load(from.add((3 * y + x) * step + at)))
-                });
-                let both = transposed(transposed(g).map(down)).map(down);
-                for (place, value) in both.into_iter().flatten().enumerate() {
-                    simd.store(to.add(place * step + at), value);
-                }
+                let values = read_all(simd, &from, at, LANES);
+                write_all(simd, to.add(at), step, both::<S, OfWeights, 3, 4>(simd, values), LANES);
             }
         }
         Ok(())
@@ -445,23 +556,12 @@ impl Kernel for WeightGradients<'_> {
         if !len.is_multiple_of(LANES) || self.sums.len() < (PLACES - 1) * self.step + len {
             return Err(Error::argument("the gradients of a convolution's weights have no room"));
         }
-        let half = simd.splat(0.5);
-        let down = |[m0, m1, m2, m3]: [S::V; 4]| {
-            let (sum, difference) = (simd.add(m1, m2), simd.sub(m1, m2));
-            let middle = simd.mul_add(difference, half, simd.splat(0.0));
-            [simd.mul_add(sum, half, m0), middle, simd.mul_add(sum, half, m3)]
-        };
-        let (from, to) = (self.sums.as_ptr(), self.panel.as_mut_ptr());
+        let (from, to) = (places(self.sums.as_ptr(), self.step), self.panel.as_mut_ptr());
         for at in (0..len).step_by(LANES) {
             // SAFETY: each place has `len` sums and each element room for as many, as was checked.
             unsafe {
-                let m: [[S::V; 4]; 4] = std::array::from_fn(|y| {
-                    std::array::from_fn(|x| simd.load(from.add((4 * y + x) * self.step + at)))
-                });
-                let both = transposed(transposed(m).map(down)).map(down);
-                for (element, value) in both.into_iter().flatten().enumerate() {
-                    simd.store(to.add(element * len + at), value);
-                }
+                let values = read_all(simd, &from, at, LANES);
+                write_all(simd, to.add(at), len, both::<S, ToWeights, 4, 3>(simd, values), LANES);
             }
         }
         Ok(())

@@ -64,9 +64,7 @@ pub(crate) fn conv2d(
                 _ if winograd::takes(cpu, &geometry) => {
                     winograd::forward(cpu, &geometry, [x, w], bias, y)
                 }
-                _ if direct => {
-                    forward::forward::<f32, f32>(cpu, level, &geometry, [x, w], bias, y)
-                }
+                _ if direct => forward::forward::<f32, f32>(cpu, level, &geometry, [x, w], bias, y),
                 _ => columns::forward::<f32>(cpu, &geometry, [x, w], bias, y),
             }
         })
