@@ -9,6 +9,19 @@
 use half::bf16;
 
 use super::Geometry;
+use crate::kernels::simd::LANES;
+
+/// Floats of half a page, at multiples of which lines of the nearest cache have eight neighbours or fewer.
+const CROWDED: usize = 512;
+
+/// How often a copy is read that is made for the sake of its gaps alone.
+const READS: usize = 4;
+
+/// The distance of pixels without gaps, or with the least gap that does not crowd a cache, see
+/// [`Frame::spread`].
+pub(crate) fn spread_pitch(channels: usize) -> usize {
+    if channels.is_multiple_of(CROWDED) { channels + LANES } else { channels }
+}
 
 /// An image and its padding.
 #[derive(Debug, Clone)]
@@ -25,6 +38,8 @@ pub(crate) struct Frame {
     image_pitch: usize,
     /// Whether it is a copy even where nothing is padded.
     copied: bool,
+    /// Floats between the pixels of a copy.
+    gap: usize,
 }
 
 impl Frame {
@@ -38,6 +53,7 @@ impl Frame {
             channels: geometry.inputs,
             image_pitch: geometry.x_pitch,
             copied: false,
+            gap: 0,
         }
     }
 
@@ -65,7 +81,20 @@ impl Frame {
             channels: geometry.outputs,
             image_pitch: geometry.y_pitch,
             copied: false,
+            gap: 0,
         }
+    }
+
+    /// With pixels that are read beside each other so far apart that a cache has room for all of them.
+    ///
+    /// Where pixels are whole pages apart, or halves, the same few lines of the nearest cache would have to hold
+    /// each of a tile; `reads` is how often a copy is read.
+    pub(crate) fn spread(mut self, reads: usize) -> Self {
+        let crowded = self.pitch().is_multiple_of(CROWDED);
+        if crowded && (!self.is_image() || reads >= READS) {
+            (self.copied, self.gap) = (true, LANES);
+        }
+        self
     }
 
     /// Whether the image is its own frame, and nothing has to be copied.
@@ -75,7 +104,12 @@ impl Frame {
 
     /// Floats from one pixel to the next.
     pub(crate) fn pitch(&self) -> usize {
-        if self.is_image() { self.image_pitch } else { self.channels }
+        if self.is_image() { self.image_pitch } else { self.copy_pitch() }
+    }
+
+    /// Floats from one pixel of a copy to the next.
+    fn copy_pitch(&self) -> usize {
+        self.channels + self.gap
     }
 
     /// Floats of a row.
@@ -97,25 +131,39 @@ impl Frame {
     /// `band` has room for. Rows past the frame's end are padding too.
     pub(crate) fn copy(&self, image: &[f32], first: usize, band: &mut [f32]) {
         let ([h, w], [above, left]) = (self.size, self.before);
-        let channels = self.channels;
-        for (i, row) in band.chunks_exact_mut((self.padded[1] * channels).max(1)).enumerate() {
+        let (channels, pitch) = (self.channels, self.copy_pitch());
+        for (i, row) in band.chunks_exact_mut((self.padded[1] * pitch).max(1)).enumerate() {
             let Some(y) = (first + i).checked_sub(above).filter(|&y| y < h) else {
                 row.fill(0.0);
                 continue;
             };
-            let (before, rest) = row.split_at_mut(left * channels);
-            let (inside, after) = rest.split_at_mut(w * channels);
+            let (before, rest) = row.split_at_mut(left * pitch);
+            let (inside, after) = rest.split_at_mut(w * pitch);
             before.fill(0.0);
             after.fill(0.0);
             let pixels = &image[y * w * self.image_pitch..];
-            if self.image_pitch == channels {
-                inside.copy_from_slice(&pixels[..w * channels]);
+            if self.image_pitch == pitch {
+                inside.copy_from_slice(&pixels[..w * pitch]);
                 continue;
             }
             let sources = pixels.chunks(self.image_pitch);
-            for (to, from) in inside.chunks_exact_mut(channels).zip(sources) {
-                to.copy_from_slice(&from[..channels]);
+            for (to, from) in inside.chunks_exact_mut(pitch).zip(sources) {
+                to[..channels].copy_from_slice(&from[..channels]);
             }
+        }
+    }
+
+    /// Whether it is one row of pixels without padding.
+    pub(crate) fn is_row(&self) -> bool {
+        self.size[0] == 1 && self.padded == self.size
+    }
+
+    /// As [`Frame::copy`] for pixels of a frame that is one row, from pixel `first` on.
+    pub(crate) fn copy_run(&self, image: &[f32], first: usize, band: &mut [f32]) {
+        let pixels = image[first * self.image_pitch..].chunks(self.image_pitch.max(1));
+        for (to, from) in band.chunks_mut(self.copy_pitch().max(1)).zip(pixels) {
+            let count = self.channels.min(to.len());
+            to[..count].copy_from_slice(&from[..count]);
         }
     }
 
@@ -259,13 +307,13 @@ impl Windows {
         Self::at(frame, [axis(0), axis(1)], [1, 1], out)
     }
 
-    /// Those of pixels that see themselves only: `count` of them, without gaps.
-    pub(crate) fn of_pixels(count: usize, channels: usize) -> Self {
+    /// Those of pixels that see themselves only: `count` of them, `pitch` floats apart.
+    pub(crate) fn of_pixels(count: usize, channels: usize, pitch: usize) -> Self {
         Windows {
             row_step: 0,
             down: 0,
             height: 1,
-            pixel_step: channels,
+            pixel_step: pitch,
             runs: vec![0],
             run: channels,
             out: [1, count],
@@ -318,7 +366,7 @@ impl Windows {
     }
 
     /// The end of the last window of `rows` rows of `pixels` output pixels.
-    pub(super) fn reach(&self, rows: usize, pixels: usize) -> usize {
+    pub(crate) fn reach(&self, rows: usize, pixels: usize) -> usize {
         let last = self.runs.iter().copied().max().unwrap_or(0);
         rows.saturating_sub(1) * self.row_step
             + pixels.saturating_sub(1) * self.pixel_step

@@ -267,6 +267,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) source: Source<'a>,
     /// The first tile, and how many.
     pub(crate) tiles: [usize; 2],
+    /// Floats from one tile's channels to the next's.
+    pub(crate) pitch: usize,
     pub(crate) to: &'a mut [f32],
 }
 
@@ -284,10 +286,10 @@ impl Kernel for Inputs<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let Inputs { tiling, source, tiles: [first, count], to } = self;
+        let Inputs { tiling, source, tiles: [first, count], pitch, to } = self;
         let [h, w] = tiling.size;
-        check(tiling, &source, [first, count], tiling.n * h * w, to)?;
-        let place_step = count * source.channels;
+        check(tiling, &source, [first, count], tiling.n * h * w, pitch, to)?;
+        let place_step = count * pitch;
         for t in 0..count {
             let tile = tiling.place(first + t);
             let mut pixels = [[source.zeros.as_ptr(); 4]; 4];
@@ -303,7 +305,7 @@ impl Kernel for Inputs<'_> {
                 unsafe {
                     let values = read_all(simd, &pixels, c, lanes);
                     let values = both::<S, OfInputs, 4, 4>(simd, values);
-                    let to = to.as_mut_ptr().add(t * source.channels + c);
+                    let to = to.as_mut_ptr().add(t * pitch + c);
                     write_all(simd, to, place_step, values, lanes);
                 }
             }
@@ -319,7 +321,7 @@ impl Kernel for OutputGrads<'_> {
     fn run<S: Simd>(self, simd: S) -> Result<()> {
         let OutputGrads { tiling, source, tiles: [first, count], to } = self;
         let [h, w] = tiling.out;
-        check(tiling, &source, [first, count], tiling.n * h * w, to)?;
+        check(tiling, &source, [first, count], tiling.n * h * w, source.channels, to)?;
         let place_step = count * source.channels;
         for t in 0..count {
             let tile = tiling.place(first + t);
@@ -351,11 +353,13 @@ fn check(
     source: &Source<'_>,
     [first, count]: [usize; 2],
     pixels: usize,
+    pitch: usize,
     to: &[f32],
 ) -> Result<()> {
     let fits = first + count <= tiling.count()
         && source.holds(pixels)
-        && PLACES * count * source.channels <= to.len();
+        && source.channels <= pitch
+        && PLACES * count * pitch <= to.len();
     match fits {
         true => Ok(()),
         false => Err(Error::argument("the tiles of a convolution do not fit its images")),

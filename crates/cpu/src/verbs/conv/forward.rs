@@ -37,7 +37,8 @@ pub(crate) fn forward<T: Factor, O: Element + Stores>(
     let [kh, kw] = geometry.kernel;
     let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]);
     let geometry = &geometry.flat().with_input_words(T::IN_WORD);
-    let frame = Frame::of_input(geometry);
+    let reads = geometry.outputs.div_ceil(cpu.level.panel());
+    let frame = Frame::of_input(geometry).spread(reads);
     let windows = Windows::new(geometry, &frame);
     let packed = pack::<T>(cpu, &weights, &windows)?;
 
@@ -135,8 +136,13 @@ impl<'a> Frames<'a> {
         if let Some(copies) = &self.copies {
             return f(&copies.as_slice()[place.image * frame.rows() * frame.row() + start..]);
         }
-        let mut band = cpu.workspace::<f32>(windows.band_rows(rows) * frame.row())?;
         let image = &self.images[place.image * frame.image_len()..];
+        if frame.is_row() {
+            let mut band = cpu.workspace::<f32>(windows.reach(1, place.pixels[1]))?;
+            frame.copy_run(image, start / frame.pitch(), band.as_mut_slice());
+            return f(band.as_slice());
+        }
+        let mut band = cpu.workspace::<f32>(windows.band_rows(rows) * frame.row())?;
         frame.copy(image, first * windows.down, band.as_mut_slice());
         f(&band.as_slice()[place.pixels[0] * windows.pixel_step..])
     }

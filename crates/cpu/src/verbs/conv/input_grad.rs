@@ -59,7 +59,8 @@ pub(super) fn by_phases<T: Factor + Stores>(
     let ([kh, kw], stride) = (geometry.kernel, geometry.params.stride);
     let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]).swapped();
     let geometry = &geometry.flat().with_output_words(T::IN_WORD);
-    let frame = Frame::of_gradient(geometry);
+    let reads = geometry.inputs.div_ceil(cpu.level.panel());
+    let frame = Frame::of_gradient(geometry).spread(reads);
     let mut phases = Vec::new();
     for a in 0..stride[0].min(geometry.size[0]) {
         for b in 0..stride[1].min(geometry.size[1]) {

@@ -10,7 +10,7 @@ use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::Block;
 use crate::kernels::conv::panels::{Weights, pack_panel, packed_len, panel_width, store_panel};
 use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
-use crate::kernels::conv::windows::Windows;
+use crate::kernels::conv::windows::{Windows, spread_pitch};
 use crate::kernels::conv::winograd::{
     ELEMENTS, Inputs, OutputGrads, Outputs, PLACES, Source, TileParts, Tiling, TransformWeights,
     WeightGradients,
@@ -100,10 +100,11 @@ fn correlate(
     let cost = tiling.count().saturating_mul(PLACES * inputs).saturating_mul(outputs);
     for_each_part(cpu.team_for(cost), &parts, |_, mut to| {
         let tiles = to.tiles();
-        let windows = Windows::of_pixels(tiles[1], inputs);
-        let mut values = cpu.workspace::<f32>(PLACES * tiles[1] * inputs)?;
+        let (pitch, tiling) = (spread_pitch(inputs), *tiling);
+        let windows = Windows::of_pixels(tiles[1], inputs, pitch);
+        let mut values = cpu.workspace::<f32>(PLACES * tiles[1] * pitch)?;
         let values = values.as_mut_slice();
-        cpu.level.run_kernel(Inputs { tiling: *tiling, source, tiles, to: values })?;
+        cpu.level.run_kernel(Inputs { tiling, source, tiles, pitch, to: values })?;
         let mut products = cpu.workspace::<f32>(PLACES * tiles[1] * panel.min(outputs))?;
         for first in (0..outputs).step_by(panel) {
             let channels = panel.min(outputs - first);
@@ -113,7 +114,7 @@ fn correlate(
             for (place, products) in places.enumerate() {
                 cpu.level.run_kernel(Forward {
                     windows: &windows,
-                    band: &values[place * tiles[1] * inputs..][..tiles[1] * inputs],
+                    band: &values[place * tiles[1] * pitch..][..tiles[1] * pitch],
                     weights: &packed[first * inputs * PLACES + place * taps..][..taps],
                     bias: None,
                     y: Block::row(products, tiles[1], channels)?,
@@ -121,7 +122,7 @@ fn correlate(
             }
             let to = to.channel_range(first, channels)?;
             let bias = bias.map(|bias| &bias[first..]);
-            cpu.level.run_kernel(Outputs { tiling: *tiling, products, bias, to })?;
+            cpu.level.run_kernel(Outputs { tiling, products, bias, to })?;
         }
         Ok(())
     })
@@ -193,9 +194,10 @@ pub(super) fn weight_grad(
         for start in (start..end).step_by(BLOCK_TILES) {
             let tiles = [start, BLOCK_TILES.min(end - start)];
             let (values, gradients) = (values.as_mut_slice(), gradients.as_mut_slice());
-            cpu.level.run_kernel(Inputs { tiling, source: x, tiles, to: values })?;
+            let inputs_of = Inputs { tiling, source: x, tiles, pitch: inputs, to: values };
+            cpu.level.run_kernel(inputs_of)?;
             cpu.level.run_kernel(OutputGrads { tiling, source: gy, tiles, to: gradients })?;
-            let windows = Windows::of_pixels(tiles[1], inputs);
+            let windows = Windows::of_pixels(tiles[1], inputs, inputs);
             for (place, sums) in sums.chunks_exact_mut(step).enumerate() {
                 let data = &gradients[place * tiles[1] * channels..][..tiles[1] * channels];
                 cpu.level.run_kernel(WeightGrad {
