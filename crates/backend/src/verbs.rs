@@ -356,6 +356,17 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// weights are rounded to the type that is accumulated in. Its gradient is the same with both
     /// matrices [transposed](Taps::transposed).
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Taps, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 3.0], [1, 1, 1, 2])?;
+    /// let mut y = Array::zeros(&device, DType::F64, [1, 1, 1, 1])?;
+    /// device.backend().resample2d(&x, &Taps::identity(1)?, &Taps::average(2, 1)?, &mut y)?;
+    /// assert_eq!(y.item()?, 2.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit.
     fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
@@ -533,6 +544,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// *Accumulates* `dst[i][index[i][j][k]][k] += src[i][j][k]` (`torch.scatter_add`), in row-major
     /// order for each element of `dst`. The gradient of [`Backend::gather`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let gy = Array::from_slice(&device, &[1.0f64, 2.0, 4.0], [3])?;
+    /// let index = Array::from_slice(&device, &[1i64, 0, 1], [3])?;
+    /// let mut gx = Array::zeros(&device, DType::F64, [2])?;
+    /// device.backend().scatter_add(&gy, 0, &index, &mut gx)?;
+    /// assert_eq!(gx.to_vec::<f64>()?, [2.0, 5.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
