@@ -210,6 +210,7 @@ pub trait Module {
     /// b.load_state_dict(&a.state_dict()?, true)?;
     /// assert_eq!(a.weight.value().to_vec::<f32>()?, b.weight.value().to_vec::<f32>()?);
     ///
+    /// // A misspelt name is named, with the nearest of the other side.
     /// let mut partial = StateDict::new();
     /// partial.insert("weigth", a.weight.value());
     /// let error = b.load_state_dict(&partial, true).unwrap_err().to_string();
