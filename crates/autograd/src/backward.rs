@@ -71,6 +71,23 @@ impl Tensor {
 
     /// Gradients as the options say.
     ///
+    /// ```
+    /// use ferrotape_autograd::{BackwardOptions, Tape, Tensor};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[1.0f64, 2.0], [2])?)?;
+    /// let y = x.square()?;
+    /// // A row of the Jacobian times two: the tensor is no scalar.
+    /// let seed = Tensor::from(Array::from_slice(&device, &[0.0f64, 2.0], [2])?);
+    /// let options = BackwardOptions { seed: Some(&seed), ..Default::default() };
+    /// assert_eq!(y.backward_with(&options)?.of(&x)?.to_vec::<f64>()?, [0.0, 8.0]);
+    /// // What the tape saved is freed now.
+    /// let error = y.backward_with(&options).unwrap_err().to_string();
+    /// assert!(error.contains("freed by an earlier backward()"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Tensor::backward`]; a seed of another shape.
     pub fn backward_with(&self, options: &BackwardOptions<'_>) -> Result<Gradients> {

@@ -11,6 +11,21 @@ use crate::tape::{LeafId, NodeId};
 
 /// What an operator computes, for exporters; [`Op::form`] gives it. The inputs are those of the op, in order,
 /// and the meanings are those of the methods of [`Tensor`](crate::Tensor) that have the names.
+///
+/// ```
+/// use ferrotape_autograd::{Form, Tape};
+/// use ferrotape_backend::{Array, Device, Shape, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let tape = Tape::new();
+/// tape.keep_constants();
+/// let x = tape.variable(Array::from_slice(&device, &[1.0f64, 2.0], [2])?)?;
+/// x.view(Shape::new(&[1, 2])?)?.exp()?;
+/// let nodes = tape.graph()?;
+/// assert!(matches!(nodes[1].form(), Form::Reshape(shape) if shape.dims() == [1, 2]));
+/// assert!(matches!(nodes[2].form(), Form::Pointwise { .. }));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Form<'a> {
@@ -106,6 +121,21 @@ pub enum Form<'a> {
 }
 
 /// An input of a [`GraphNode`].
+///
+/// ```
+/// use ferrotape_autograd::{Operand, Tape};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let tape = Tape::new();
+/// tape.keep_constants();
+/// let x = tape.variable(Array::from_slice(&device, &[3.0f64], [])?)?;
+/// x.mul(&Array::from_slice(&device, &[2.0f64], [])?.into())?;
+/// let Operand::Node(first) = &tape.graph()?[1].operands[0] else { unreachable!("x is on the tape") };
+/// let Operand::Constant(second) = &tape.graph()?[1].operands[1] else { unreachable!("2 is not") };
+/// assert_eq!((first.index(), second.item()?), (0, 2.0));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub enum Operand {
     /// What another node computed.
@@ -115,6 +145,21 @@ pub enum Operand {
 }
 
 /// A node with all that it takes to run it elsewhere; see [`Tape::graph`](crate::Tape::graph).
+///
+/// ```
+/// use ferrotape_autograd::{Form, GraphNode, Tape};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let tape = Tape::new();
+/// let x = tape.variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+/// x.sqrt()?;
+/// let nodes: Vec<GraphNode> = tape.graph()?;
+/// let (leaf, root) = (&nodes[0], &nodes[1]);
+/// assert!(leaf.leaf.is_some() && matches!(leaf.form(), Form::Own));
+/// assert_eq!((leaf.name(), root.name(), root.shape.dims()), ("leaf", "sqrt", &[1][..]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct GraphNode {
     /// Its position.

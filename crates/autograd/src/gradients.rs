@@ -8,6 +8,19 @@ use crate::tape::{LeafId, NodeId};
 use crate::tensor::Tensor;
 
 /// What a gradient is looked up by.
+///
+/// ```
+/// use ferrotape_autograd::{GradientKey, Key, Tape};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let tape = Tape::new();
+/// let x = tape.variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+/// assert!(matches!(x.key(), Key::Leaf(_)));
+/// assert!(matches!(x.square()?.key(), Key::Node(..)));
+/// assert_eq!(x.detach().key(), Key::None);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Key {
     /// A parameter or variable.
@@ -19,6 +32,32 @@ pub enum Key {
 }
 
 /// Something whose gradient can be asked for: a tensor or a parameter.
+///
+/// ```
+/// use ferrotape_autograd::{GradientKey, Key, LeafId, Tape};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// /// A named array outside of any tape.
+/// struct Weight {
+///     id: LeafId,
+///     array: Array,
+/// }
+///
+/// impl GradientKey for Weight {
+///     fn key(&self) -> Key {
+///         Key::Leaf(self.id)
+///     }
+///     fn label(&self) -> String {
+///         "the weight".into()
+///     }
+/// }
+///
+/// let device = Device::new(Reference::new());
+/// let w = Weight { id: LeafId::fresh(), array: Array::from_slice(&device, &[3.0f64], [1])? };
+/// let gradients = Tape::new().leaf(w.id, w.array.clone())?.square()?.backward()?;
+/// assert_eq!(gradients.of(&w)?.item()?, 6.0);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub trait GradientKey {
     /// What to look up.
     fn key(&self) -> Key;
@@ -63,6 +102,19 @@ pub struct Gradients {
 
 impl Gradients {
     /// The gradient, or `None` if the result does not depend on it.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// let [x, unused] = [1.0f64, 2.0].map(|v| tape.variable(Array::from_slice(&device, &[v], [])?));
+    /// let (x, unused) = (x?, unused?);
+    /// let gradients = x.exp()?.backward()?;
+    /// assert!(gradients.get(&x).is_some() && gradients.get(&unused).is_none());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn get(&self, of: &(impl GradientKey + ?Sized)) -> Option<&Tensor> {
         match of.key() {
             Key::Leaf(id) => self.leaves.get(&id),
@@ -72,6 +124,21 @@ impl Gradients {
     }
 
     /// The gradient.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [])?)?;
+    /// let y = x.square()?;
+    /// let gradients = y.exp()?.backward()?;
+    /// assert_eq!(gradients.of(&x)?.item()?, 6.0 * 9f64.exp());
+    /// // What lies between has to be asked for.
+    /// let error = gradients.of(&y).unwrap_err().to_string();
+    /// assert!(error.contains("nor named in BackwardOptions::wrt"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There is none: the result does not depend on it, it is untracked, or it is an intermediate
@@ -87,11 +154,36 @@ impl Gradients {
     }
 
     /// Leaves that were on the tape and wanted, but do not influence the result.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{LeafId, Tape};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// let (used, unused) = (LeafId::fresh(), LeafId::fresh());
+    /// let [x, _] = [used, unused].map(|id| tape.leaf(id, Array::from_slice(&device, &[1.0f64], [])?));
+    /// assert_eq!(x?.exp()?.backward()?.absent(), [unused]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn absent(&self) -> &[LeafId] {
         &self.absent
     }
 
     /// The leaves that have a gradient.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// let [x, y] = [3.0f64, 5.0].map(|v| tape.variable(Array::from_slice(&device, &[v], [])?));
+    /// let gradients = x?.mul(&y?)?.backward()?;
+    /// let slopes: Result<Vec<f64>> = gradients.leaves().map(|(_, slope)| slope.item()).collect();
+    /// assert_eq!(slopes?, [5.0, 3.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn leaves(&self) -> impl Iterator<Item = (LeafId, &Tensor)> {
         self.leaves.iter().map(|(id, tensor)| (*id, tensor))
     }
@@ -127,6 +219,20 @@ impl Gradients {
 
     /// Multiplies every gradient of a leaf.
     ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// // The mean over two batches: the sum of their gradients, halved.
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [])?)?;
+    /// let mut gradients = x.square()?.backward()?;
+    /// gradients.add(&x.mul_scalar(2.0)?.backward()?)?;
+    /// gradients.scale(0.5)?;
+    /// assert_eq!(gradients.of(&x)?.item()?, (6.0 + 2.0) / 2.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The device failed.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
@@ -138,6 +244,18 @@ impl Gradients {
 
     /// The square root of the sum of all squares, in f64, where no square of an f32 overflows:
     /// `torch.nn.utils.get_total_norm`.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let tape = Tape::new();
+    /// let [x, y] = [3.0f64, 4.0].map(|v| tape.variable(Array::from_slice(&device, &[v], [])?));
+    /// let gradients = x?.square()?.add(&y?.square()?)?.backward()?;
+    /// assert_eq!(gradients.norm()?, (6f64 * 6.0 + 8.0 * 8.0).sqrt());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The device failed.

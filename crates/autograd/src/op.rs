@@ -146,6 +146,39 @@ impl Saved {
 pub(crate) type SavedList = SmallVec<[Saved; 3]>;
 
 /// What an op tells the tape while it computes.
+///
+/// ```
+/// use ferrotape_autograd::{Backward, Forward, InputGrads, Op, Tape, Tensor};
+/// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+///
+/// /// `x³`, with what the backward pass needs.
+/// #[derive(Debug)]
+/// struct Cube;
+///
+/// impl Op for Cube {
+///     fn name(&self) -> &'static str {
+///         "cube"
+///     }
+///     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+///         if cx.tracked() {
+///             cx.save_input(0);
+///         }
+///         let x = Tensor::from(inputs[0].clone());
+///         Ok(x.square()?.mul(&x)?.into_array())
+///     }
+///     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+///         let slope = cx.input(0)?.square()?.mul_scalar(3.0)?;
+///         Ok([Some(grad.mul(&slope)?)].into_iter().collect())
+///     }
+/// }
+///
+/// let device = Device::new(Reference::new());
+/// let tape = Tape::new();
+/// let y = Tensor::apply(Cube, &[&tape.variable(Array::from_slice(&device, &[2.0f64], [])?)?])?;
+/// assert_eq!((y.item()?, tape.nodes()[1].saved_bytes), (8.0, 8));
+/// assert_eq!(y.backward()?.norm()?, 12.0);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Forward<'a> {
     inputs: &'a [&'a Array],
@@ -185,6 +218,37 @@ impl<'a> Forward<'a> {
     }
 
     /// Keeps an array that does not depend on any input in a differentiable way: indices, masks.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Backward, Forward, InputGrads, Op, Tape, Tensor};
+    /// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+    ///
+    /// /// `max(x, 0)`; whether an element was above 0 is no function that has a gradient.
+    /// #[derive(Debug)]
+    /// struct Rectify;
+    ///
+    /// impl Op for Rectify {
+    ///     fn name(&self) -> &'static str {
+    ///         "rectify"
+    ///     }
+    ///     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+    ///         let x = inputs[0].to_vec::<f64>()?;
+    ///         let mask: Vec<f64> = x.iter().map(|&x| if x > 0.0 { 1.0 } else { 0.0 }).collect();
+    ///         let mask = Array::from_slice(inputs[0].device(), &mask, inputs[0].shape())?;
+    ///         cx.save_constant(&mask);
+    ///         Ok(Tensor::from(inputs[0].clone()).mul(&mask.into())?.into_array())
+    ///     }
+    ///     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+    ///         Ok([Some(grad.mul(&cx.constant(0)?)?)].into_iter().collect())
+    ///     }
+    /// }
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[-1.0f64, 2.0], [2])?)?;
+    /// let y = Tensor::apply(Rectify, &[&x])?;
+    /// assert_eq!(y.sum_all()?.backward()?.of(&x)?.to_vec::<f64>()?, [0.0, 1.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn save_constant(&mut self, array: &Array) {
         if self.tracked() {
             self.saved.push(Saved::new(array, Origin::Constant));
@@ -193,6 +257,42 @@ impl<'a> Forward<'a> {
 
     /// Keeps an array computed from the inputs. It is for the ordinary backward pass only: one that
     /// is recorded must compute it again from the inputs, else its gradient would miss a term.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Backward, BackwardOptions, Forward, InputGrads, Op, Tape, Tensor};
+    /// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+    ///
+    /// /// `x²`, whose slope is known while the square is computed.
+    /// #[derive(Debug)]
+    /// struct Square;
+    ///
+    /// impl Op for Square {
+    ///     fn name(&self) -> &'static str {
+    ///         "square"
+    ///     }
+    ///     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+    ///         let x = Tensor::from(inputs[0].clone());
+    ///         cx.save_input(0);
+    ///         cx.save_derived(x.add(&x)?.array());
+    ///         Ok(x.mul(&x)?.into_array())
+    ///     }
+    ///     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+    ///         let slope = match cx.recording() {
+    ///             true => cx.input(0)?.mul_scalar(2.0)?,
+    ///             false => cx.derived(0)?.into(),
+    ///         };
+    ///         Ok([Some(grad.mul(&slope)?)].into_iter().collect())
+    ///     }
+    /// }
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [])?)?;
+    /// let options = BackwardOptions { create_graph: true, ..Default::default() };
+    /// let gradients = Tensor::apply(Square, &[&x])?.backward_with(&options)?;
+    /// assert_eq!(gradients.of(&x)?.item()?, 6.0);
+    /// assert_eq!(gradients.of(&x)?.backward()?.of(&x)?.item()?, 2.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn save_derived(&mut self, array: &Array) {
         if self.tracked() {
             self.saved.push(Saved::new(array, Origin::Derived));
@@ -214,6 +314,39 @@ impl<'a> Forward<'a> {
 }
 
 /// What an op's backward rule can ask for.
+///
+/// ```
+/// use ferrotape_autograd::{Backward, Forward, InputGrads, Op, Tape, Tensor};
+/// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+///
+/// /// `a b` for scalars; a gradient that nobody asked for is not computed.
+/// #[derive(Debug)]
+/// struct Product;
+///
+/// impl Op for Product {
+///     fn name(&self) -> &'static str {
+///         "product"
+///     }
+///     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+///         // The gradient in one factor is made of the other.
+///         for i in (0..2).filter(|i| cx.needs(1 - i)).collect::<Vec<_>>() {
+///             cx.save_input(i);
+///         }
+///         let [a, b] = [0, 1].map(|i| Tensor::from(inputs[i].clone()));
+///         Ok(a.mul(&b)?.into_array())
+///     }
+///     fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+///         let of = |i: usize| cx.needs(i).then(|| grad.mul(&cx.input(1 - i)?)).transpose();
+///         (0..cx.inputs()).map(of).collect()
+///     }
+/// }
+///
+/// let device = Device::new(Reference::new());
+/// let a = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [])?)?;
+/// let b = Tensor::from(Array::from_slice(&device, &[5.0f64], [])?);
+/// assert_eq!(Tensor::apply(Product, &[&a, &b])?.backward()?.of(&a)?.item()?, 5.0);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Backward<'a> {
     pub(crate) op: &'a dyn Op,
@@ -274,7 +407,7 @@ impl Backward<'_> {
         Ok(self.place(array, Some(self.node)))
     }
 
-    /// The `index`-th array kept with [`Forward::save_constant`].
+    /// The `index`-th array kept with [`Forward::save_constant`], which has an example.
     ///
     /// # Errors
     /// It was not saved, or was changed since.
@@ -282,7 +415,7 @@ impl Backward<'_> {
         self.find(Origin::Constant, index, || format!("constant {index}")).map(Tensor::from)
     }
 
-    /// The `index`-th array kept with [`Forward::save_derived`].
+    /// The `index`-th array kept with [`Forward::save_derived`], which has an example.
     ///
     /// # Errors
     /// This pass is recorded, so that the value must be computed from the inputs instead; or it was

@@ -24,6 +24,14 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 /// What was measured.
+///
+/// ```
+/// use ferrotape_autograd::profile::{self, Profile};
+///
+/// profile::start();
+/// let Profile { entries, .. } = profile::stop();
+/// assert!(entries.is_empty(), "nothing was done meanwhile");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     /// What took time, in the order of its first appearance.
@@ -33,6 +41,22 @@ pub struct Profile {
 }
 
 /// An operator with the sizes of its operands, or whatever else was put into a span.
+///
+/// ```
+/// use ferrotape_autograd::Tensor;
+/// use ferrotape_autograd::profile;
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+/// profile::start();
+/// x.exp()?.exp()?;
+/// let entry = &profile::stop().entries[0];
+/// // Calls of one operator with one set of shapes are one entry.
+/// assert_eq!((entry.phase, entry.name.as_str(), entry.calls), ("forward", "exp", 2));
+/// assert_eq!(entry.operands, "[2]");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// `forward`, `backward`, or what the span said.
@@ -49,6 +73,15 @@ pub struct Entry {
 
 impl Profile {
     /// The time of all entries.
+    ///
+    /// ```
+    /// use ferrotape_autograd::profile;
+    ///
+    /// profile::start();
+    /// profile::span("data", || ("read".into(), "a file".into()), || ());
+    /// let profile = profile::stop();
+    /// assert_eq!(profile.accounted(), profile.entries[0].time);
+    /// ```
     #[must_use]
     pub fn accounted(&self) -> Duration {
         self.entries.iter().map(|entry| entry.time).sum()
@@ -67,6 +100,15 @@ thread_local! {
 }
 
 /// Begins to measure on this thread, from nothing.
+///
+/// ```
+/// use ferrotape_autograd::profile;
+///
+/// profile::start();
+/// profile::span("data", || ("read".into(), String::new()), || ());
+/// profile::start(); // forgets what was measured before
+/// assert!(profile::stop().entries.is_empty());
+/// ```
 pub fn start() {
     let recorder = Recorder { started: Instant::now(), entries: Vec::new() };
     RECORDER.set(Some(recorder));
@@ -74,6 +116,17 @@ pub fn start() {
 }
 
 /// Ends, and gives what was measured; nothing if there was no [`start`].
+///
+/// ```
+/// use ferrotape_autograd::profile;
+///
+/// profile::start();
+/// profile::span("data", || ("read".into(), String::new()), || ());
+/// assert_eq!(profile::stop().entries.len(), 1);
+/// // Nobody measures now.
+/// profile::span("data", || unreachable!("nobody asks for the name"), || ());
+/// assert!(profile::stop().entries.is_empty());
+/// ```
 pub fn stop() -> Profile {
     LISTENS.set(false);
     match RECORDER.take() {
@@ -84,6 +137,15 @@ pub fn stop() -> Profile {
 
 /// Does something, and measures it if anyone measures and no other span is open. The name and the operands
 /// are asked for only then.
+///
+/// ```
+/// use ferrotape_autograd::profile;
+///
+/// profile::start();
+/// let sum: u64 = profile::span("data", || ("sum".into(), "100".into()), || (1..=100).sum());
+/// assert_eq!(sum, 5050);
+/// assert_eq!(profile::stop().entries[0].name, "sum");
+/// ```
 pub fn span<T>(
     phase: &'static str,
     about: impl FnOnce() -> (String, String),

@@ -14,7 +14,7 @@ use crate::op::{Backward, Kept, Op, Origin, Saved, SavedList};
 use crate::tensor::Tensor;
 
 /// The identity of something that gradients are asked for: a parameter or an input. It outlives
-/// tapes, so gradients of several passes can be added.
+/// tapes, so gradients of several passes can be added. See [`Tape::leaf`] for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeafId(u64);
 
@@ -124,7 +124,8 @@ struct State {
 /// let x = tape.variable(Array::from_slice(&device, &[1.0f64, 2.0], [2])?)?;
 /// let y = x.exp()?.sum_all()?;
 /// println!("{tape}");
-/// assert_eq!(tape.nodes().len(), 3);
+/// assert!(tape.len() == 3 && !tape.is_empty() && tape.effects().is_empty());
+/// assert!(tape.is(&tape.clone()) && !tape.is(&Tape::new()));
 /// drop((x, y, tape));
 /// assert_eq!(device.memory().live_bytes, 0);
 /// # Ok::<(), ferrotape_backend::Error>(())
@@ -195,6 +196,16 @@ impl Tape {
 
     /// As [`Tape::variable`], for an identity that outlives the tape. The same id put on a tape
     /// twice is one leaf with one gradient: that is weight tying.
+    ///
+    /// ```
+    /// # use ferrotape_autograd::{LeafId, Tape};
+    /// # use ferrotape_backend::{Array, Device, reference::Reference};
+    /// let (id, tape) = (LeafId::fresh(), Tape::new());
+    /// let three = Array::from_slice(&Device::new(Reference::new()), &[3.0f64], [])?;
+    /// let product = tape.leaf(id, three.clone())?.mul(&tape.leaf(id, three)?)?;
+    /// assert_eq!(product.backward()?.leaves().count(), 1);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Integers have no gradient; the id stands for an array of another shape or data type already.

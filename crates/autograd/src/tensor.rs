@@ -15,6 +15,24 @@ use crate::tape::{NodeId, Tape};
 ///
 /// An untracked tensor costs nothing beyond its array: operations on untracked tensors record and
 /// save nothing. Read-only methods of the array are there by dereferencing.
+///
+/// ```
+/// use ferrotape_autograd::{Tape, Tensor};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let array = Array::from_slice(&device, &[1.0f32, 2.0], [2])?;
+/// let constant = Tensor::from(array.clone());
+/// assert!(!constant.is_tracked() && constant.tape().is_none() && constant.node().is_none());
+///
+/// let tape = Tape::new();
+/// let x = tape.variable(array)?;
+/// assert!(x.is_tracked() && x.tape().is_some_and(|own| own.is(&tape)));
+/// assert_eq!(x.mul(&constant)?.node().map(|node| node.index()), Some(1));
+/// // Methods of the array, and the array itself.
+/// assert_eq!((x.shape().dims(), x.array().to_vec::<f32>()?), (&[2][..], vec![1.0, 2.0]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Tensor {
     array: Array,
@@ -56,6 +74,17 @@ impl Tensor {
     }
 
     /// The data, leaving the tape.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tape;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+    /// let values: Array = x.square()?.into_array();
+    /// assert_eq!(values.to_vec::<f64>()?, [9.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn into_array(self) -> Array {
         self.array
     }
@@ -71,6 +100,18 @@ impl Tensor {
     }
 
     /// Whether a gradient can reach this tensor.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Tape, Tensor};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [1])?)?;
+    /// let constant = Tensor::from(Array::from_slice(&device, &[2.0f64], [1])?);
+    /// assert!(x.mul(&constant)?.is_tracked());
+    /// assert!(!constant.exp()?.is_tracked() && !x.detach().is_tracked());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn is_tracked(&self) -> bool {
         self.place.is_some()
     }
@@ -93,6 +134,18 @@ impl Tensor {
 
     /// Applies an operator, your own or one of the crate's, and records it if an input is tracked.
     ///
+    /// ```
+    /// use ferrotape_autograd::{Tape, Tensor, ops::Cast};
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[1.5f64], [1])?)?;
+    /// let y = Tensor::apply(Cast { to: DType::F32 }, &[&x])?;
+    /// assert_eq!(y.tape().map(|tape| tape.nodes()[1].op), Some("cast"));
+    /// assert_eq!(y.to_vec::<f32>()?, [1.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What the op's forward rule says; operands on different devices or tapes; a float result of a
     /// tracked input by an op that has no gradient.
@@ -101,6 +154,35 @@ impl Tensor {
     }
 
     /// As [`Tensor::apply`], with what the op handed out through [`Forward::auxiliary`].
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Backward, Forward, InputGrads, Op, Tensor};
+    /// use ferrotape_backend::{Array, Device, Result, reference::Reference};
+    ///
+    /// /// The identity, which also hands out how many elements there are.
+    /// #[derive(Debug)]
+    /// struct Counted;
+    ///
+    /// impl Op for Counted {
+    ///     fn name(&self) -> &'static str {
+    ///         "counted"
+    ///     }
+    ///     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+    ///         let count = inputs[0].shape().numel() as i64;
+    ///         cx.auxiliary(Array::from_slice(inputs[0].device(), &[count], [])?);
+    ///         Ok(inputs[0].clone())
+    ///     }
+    ///     fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+    ///         Ok([Some(grad.clone())].into_iter().collect())
+    ///     }
+    /// }
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+    /// let (_, auxiliary) = Tensor::apply_with_auxiliary(Counted, &[&x])?;
+    /// assert_eq!(auxiliary[0].item()?, 2.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -112,6 +194,18 @@ impl Tensor {
     }
 
     /// Records an op whose output is known already, such as a cast kept beside a parameter.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Tape, Tensor, ops::Cast};
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[1.5f64], [])?)?;
+    /// let kept = x.array().cast(DType::F32)?;
+    /// let y = Tensor::apply_known(Cast { to: DType::F32 }, &[&x], kept)?;
+    /// assert_eq!(y.backward()?.of(&x)?.item()?, 1.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Operands on different devices or tapes.

@@ -35,6 +35,16 @@ impl Default for Conv2d {
 impl Conv2d {
     /// The height and width of the output.
     ///
+    /// ```
+    /// use ferrotape_backend::Conv2d;
+    ///
+    /// // (224 + 2 * 3 - 7) / 2 + 1 = 112, rounded down
+    /// let stem = Conv2d { stride: [2, 2], padding: [3, 3], ..Conv2d::default() };
+    /// assert_eq!(stem.output_size([224, 224], [7, 7])?, [112, 112]);
+    /// assert!(Conv2d::default().output_size([4, 4], [5, 5]).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Stride, dilation or kernel 0, or a kernel larger than the padded input.
     pub fn output_size(&self, input: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
@@ -54,6 +64,16 @@ impl Conv2d {
 
     /// Checks that input `[N, C, H, W]`, weight `[O, C / groups, KH, KW]` fit and gives the output's
     /// sizes `[N, O, OH, OW]`.
+    ///
+    /// ```
+    /// use ferrotape_backend::Conv2d;
+    ///
+    /// let depthwise = Conv2d { groups: 8, ..Conv2d::default() };
+    /// assert_eq!(depthwise.output_shape([2, 8, 9, 9], [16, 1, 3, 3])?, [2, 16, 7, 7]);
+    /// let error = depthwise.output_shape([2, 8, 9, 9], [16, 8, 3, 3]).unwrap_err().to_string();
+    /// assert!(error.ends_with("of 8 channels a group with 8 groups wants 64"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What does not fit, with what would.
@@ -86,6 +106,15 @@ impl Conv2d {
 ///
 /// The output size is the convolution's, rounded up instead of down with `ceil_mode`, where a
 /// last window must still begin inside the input or its left padding (PyTorch's rule).
+///
+/// ```
+/// use ferrotape_backend::Pool2d;
+///
+/// let pool = Pool2d { stride: [2, 2], ..Pool2d::new([3, 3]) };
+/// assert_eq!(pool.output_size([28, 28])?, [13, 13]);
+/// assert_eq!(Pool2d { ceil_mode: true, ..pool }.output_size([28, 28])?, [14, 14]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pool2d {
     /// Height and width of the window.
@@ -104,6 +133,13 @@ pub struct Pool2d {
 
 impl Pool2d {
     /// A window of this size that moves by its own size.
+    ///
+    /// ```
+    /// use ferrotape_backend::Pool2d;
+    ///
+    /// let halve = Pool2d::new([2, 2]);
+    /// assert_eq!((halve.stride, halve.padding, halve.dilation), ([2, 2], [0, 0], [1, 1]));
+    /// ```
     pub const fn new(kernel: [usize; 2]) -> Self {
         Pool2d {
             kernel,
@@ -116,6 +152,16 @@ impl Pool2d {
     }
 
     /// The height and width of the output.
+    ///
+    /// ```
+    /// use ferrotape_backend::Pool2d;
+    ///
+    /// assert_eq!(Pool2d::new([2, 2]).output_size([7, 6])?, [3, 3]);
+    /// let wide = Pool2d { padding: [2, 2], ..Pool2d::new([3, 3]) };
+    /// let error = wide.output_size([7, 6]).unwrap_err().to_string();
+    /// assert_eq!(error, "padding 2 is more than half of the pooling window 3");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Stride, dilation or kernel 0, padding above half of the kernel, or a window larger than the
@@ -146,6 +192,16 @@ impl Pool2d {
     ///
     /// A window that `ceil_mode` lets hang over the far padding is counted up to the padding's end
     /// when `count_include_pad` is set, as in PyTorch.
+    ///
+    /// ```
+    /// use ferrotape_backend::Pool2d;
+    ///
+    /// // The first window of three over an input of four with one pixel of padding.
+    /// let with = Pool2d { stride: [1, 1], padding: [1, 1], ..Pool2d::new([3, 3]) };
+    /// assert_eq!(with.divisor(0, 0, 4), 3);
+    /// let without = Pool2d { count_include_pad: false, ..with };
+    /// assert_eq!((without.divisor(0, 0, 4), without.divisor(0, 1, 4)), (2, 3));
+    /// ```
     pub fn divisor(&self, axis: usize, index: usize, input: usize) -> usize {
         let start = index * self.stride[axis];
         let end = start + self.kernel[axis];
@@ -194,6 +250,19 @@ fn window_count(
 }
 
 /// Which reduction [`Backend::reduce`](crate::Backend::reduce) computes. NaN in, NaN out for all of them.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Reduce, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::from_slice(&device, &[1.0f64, 5.0, 3.0], [3])?;
+/// for (kind, expected) in [(Reduce::Sum, 9.0), (Reduce::Max, 5.0), (Reduce::Min, 1.0)] {
+///     let mut y = Array::zeros(&device, DType::F64, [1])?;
+///     device.backend().reduce(kind, &x, &mut y, None)?;
+///     assert_eq!(y.item()?, expected);
+/// }
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reduce {
     /// The sum; 0 of nothing. Accumulated in f32 for 16-bit floats, f64 for f64.
@@ -206,6 +275,22 @@ pub enum Reduce {
 
 /// Which numbers [`Backend::random`](crate::Backend::random) draws. Element `i`, counted in row-major order of the logical
 /// indices, is draw `i` of the key, whatever the layout; it is computed in f64 and rounded once.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Random, Rng, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let draw = |kind| {
+///     let mut x = Array::zeros(&device, DType::F64, [100])?;
+///     device.backend().random(kind, Rng::new(42), &mut x)?;
+///     x.to_f64_vec()
+/// };
+/// let uniform = draw(Random::Uniform { low: -1.0, high: 1.0 })?;
+/// assert!(uniform.iter().all(|x| (-1.0..1.0).contains(x)));
+/// let mask = draw(Random::Bernoulli { p: 0.5, value: 2.0 })?;
+/// assert!(mask.iter().all(|&x| x == 0.0 || x == 2.0));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Random {
     /// Uniform in `low..high`: `low + (high - low) u`, u of [`Rng::uniform_f64`](crate::Rng::uniform_f64).
@@ -234,6 +319,21 @@ pub enum Random {
 }
 
 /// What [`Backend::cross_entropy`](crate::Backend::cross_entropy) makes of the target classes.
+///
+/// ```
+/// use ferrotape_backend::{Array, CrossEntropy, DType, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// // Of two classes, the wrong one gets half of the smoothing: 0.1 / 2.
+/// let params = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+/// let logits = Array::from_slice(&device, &[0.0f64, 2.0], [1, 2])?;
+/// let targets = Array::from_slice(&device, &[1i64], [1])?;
+/// let mut loss = Array::zeros(&device, DType::F64, [1])?;
+/// device.backend().cross_entropy(&logits, &targets, &mut loss, &params)?;
+/// let log_sum = (1.0 + 2f64.exp()).ln();
+/// assert!((loss.item()? - (log_sum - 0.95 * 2.0)).abs() < 1e-12);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CrossEntropy {
     /// The share `s` of the target that is spread evenly over all K classes: the target
@@ -252,6 +352,20 @@ impl Default for CrossEntropy {
 
 /// What a verb does to its result in the same pass over memory: `y = relu(result + residual)`, each if
 /// asked for. NaN stays NaN.
+///
+/// ```
+/// use ferrotape_backend::{Array, Conv2d, DType, Device, Epilogue, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::from_slice(&device, &[1.0f64, -3.0], [1, 1, 1, 2])?;
+/// let w = Array::full(&device, DType::F64, [1, 1, 1, 1], 2.0)?;
+/// let residual = Array::full(&device, DType::F64, [1, 1, 1, 2], 0.5)?;
+/// let mut y = Array::zeros(&device, DType::F64, [1, 1, 1, 2])?;
+/// let epilogue = Epilogue { residual: Some(&residual), relu: true };
+/// device.backend().conv2d_act(&x, &w, None, epilogue, &mut y, &Conv2d::default())?;
+/// assert_eq!(y.to_vec::<f64>()?, [2.5, 0.0]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Epilogue<'a> {
     /// What is added, of the result's shape and type.
@@ -261,6 +375,21 @@ pub struct Epilogue<'a> {
 }
 
 /// Where [`Backend::batch_norm_act_grad`](crate::Backend::batch_norm_act_grad) writes.
+///
+/// ```
+/// use ferrotape_backend::{Array, BatchNormGrads, DType, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let image = |values: &[f64]| Array::from_slice(&device, values, [1, 1, 1, 2]);
+/// let one = |value| Array::full(&device, DType::F64, [1], value);
+/// let (x, gy, mean, var) = (image(&[-1.0, 1.0])?, image(&[1.0, 3.0])?, one(0.0)?, one(1.0)?);
+/// let (mut gx, mut gw, mut gb) = (image(&[0.0; 2])?, one(0.0)?, one(0.0)?);
+/// let grads = BatchNormGrads { x: &mut gx, weight: &mut gw, bias: &mut gb, residual: None };
+/// device.backend().batch_norm_act_grad(&gy, &x, None, [&mean, &var], None, 0.0, grads)?;
+/// // The sums of gy times the normalized x, and of gy.
+/// assert_eq!((gw.item()?, gb.item()?), (2.0, 4.0));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct BatchNormGrads<'a> {
     /// The gradient of the input.

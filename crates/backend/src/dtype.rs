@@ -14,6 +14,8 @@ use crate::{Error, Result};
 ///
 /// assert_eq!("bf16".parse::<DType>()?, DType::BF16);
 /// assert_eq!(DType::F64.size(), 8);
+/// assert_eq!((DType::BF16.name(), DType::BF16.to_string()), ("bf16", "bf16".into()));
+/// assert!(DType::F16.is_float() && !DType::I64.is_float());
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +55,13 @@ impl DType {
     }
 
     /// The type in which sums and statistics of this float type are kept: f64 for f64, else f32.
+    ///
+    /// ```
+    /// use ferrotape_backend::DType;
+    ///
+    /// assert_eq!(DType::BF16.accumulator(), DType::F32);
+    /// assert_eq!(DType::F64.accumulator(), DType::F64);
+    /// ```
     pub const fn accumulator(self) -> DType {
         match self {
             DType::F64 => DType::F64,
@@ -96,6 +105,14 @@ mod sealed {
 }
 
 /// A Rust type that is the element of some [`DType`].
+///
+/// ```
+/// use ferrotape_backend::{DType, Element};
+///
+/// assert_eq!(<i64 as Element>::DTYPE, DType::I64);
+/// assert_eq!((u8::from_f64(2.9), u8::from_f64(-1.0), u8::from_f64(300.0)), (2, 0, 255));
+/// assert_eq!(3i64.to_f64(), 3.0);
+/// ```
 pub trait Element: sealed::Sealed + bytemuck::Pod + Send + Sync + fmt::Debug + PartialEq {
     /// The data type whose elements these are.
     const DTYPE: DType;

@@ -6,6 +6,15 @@ use crate::{Error, Result, Shape, shape::MAX_RANK};
 ///
 /// The format is a promise carried along, never inferred from strides: with C = H = W or sizes of 1
 /// the strides of different formats coincide.
+///
+/// ```
+/// use ferrotape_backend::{Format, Layout, Shape};
+///
+/// let images = Shape::new(&[1, 3, 2, 2])?;
+/// assert_eq!(Layout::contiguous(images).format(), Format::Strided);
+/// assert_eq!(Layout::channels_last(images)?.format(), Format::ChannelsLast { pixel_pitch: 3 });
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Any strides; nothing is promised.
@@ -28,6 +37,8 @@ pub enum Format {
 /// let images = Layout::channels_last(Shape::new(&[2, 8, 4, 4])?)?;
 /// let first_three = images.narrow(1, 0, 3)?;
 /// assert_eq!(first_three.format(), Format::ChannelsLast { pixel_pitch: 8 });
+/// assert_eq!(first_three.strides(), [128, 1, 32, 8]);
+/// assert_eq!((first_three.shape()[1], first_three.offset(), first_three.pixel_pitch()), (3, 0, Some(8)));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +51,13 @@ pub struct Layout {
 
 impl Layout {
     /// Row-major order: the last dimension is adjacent in memory.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// assert_eq!(Layout::contiguous(Shape::new(&[2, 3, 5])?).strides(), [15, 5, 1]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn contiguous(shape: Shape) -> Self {
         let mut strides = [0; MAX_RANK];
         let mut stride = 1isize;
@@ -51,6 +69,14 @@ impl Layout {
     }
 
     /// Images `[N, C, H, W]` with the channels of each pixel adjacent.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let images = Layout::channels_last(Shape::new(&[2, 3, 4, 5])?)?;
+    /// assert_eq!(images.strides(), [60, 1, 15, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The shape has not four dimensions.
@@ -64,6 +90,15 @@ impl Layout {
 
     /// A dense layout of the same kind as this one for another shape: channels-last if this is
     /// channels-last and the shape is one of images, else contiguous.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let images = Layout::channels_last(Shape::new(&[2, 3, 4, 4])?)?;
+    /// assert_eq!(images.like(Shape::new(&[2, 8, 2, 2])?).pixel_pitch(), Some(8));
+    /// assert!(images.like(Shape::new(&[2, 3])?).is_contiguous());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn like(&self, shape: Shape) -> Self {
         match self.format {
             Format::ChannelsLast { .. } => {
@@ -103,6 +138,15 @@ impl Layout {
     }
 
     /// Whether the elements lie in row-major order without gaps.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let rows = Layout::contiguous(Shape::new(&[2, 3])?);
+    /// assert!(rows.is_contiguous() && rows.narrow(0, 1, 1)?.is_contiguous());
+    /// assert!(!rows.permute(&[1, 0])?.is_contiguous());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn is_contiguous(&self) -> bool {
         let mut expected = 1;
         for (i, &size) in self.shape.iter().enumerate().rev() {
@@ -121,6 +165,15 @@ impl Layout {
 
     /// Whether two layouts of one shape visit the same buffer positions in the same order, with
     /// no gaps: then an element-wise loop may ignore shape and strides.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let images = Layout::channels_last(Shape::new(&[1, 4, 2, 2])?)?;
+    /// assert!(images.is_dense_channels_last() && images.is_dense_like(&images));
+    /// assert!(!images.is_dense_like(&Layout::contiguous(*images.shape())));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn is_dense_like(&self, other: &Layout) -> bool {
         self.shape == other.shape
             && ((self.is_contiguous() && other.is_contiguous())
@@ -128,6 +181,15 @@ impl Layout {
     }
 
     /// The lowest and highest buffer element this layout can touch; `None` if it has no elements.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let middle = Layout::contiguous(Shape::new(&[10])?).narrow(0, 2, 3)?;
+    /// assert_eq!((middle.span(), middle.flip(0)?.span()), (Some((2, 4)), Some((2, 4))));
+    /// assert_eq!(middle.narrow(0, 0, 0)?.span(), None);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn span(&self) -> Option<(usize, usize)> {
         if self.shape.numel() == 0 {
             return None;
@@ -142,6 +204,14 @@ impl Layout {
 
     /// Whether two different indices can mean the same element. Exact for the layouts that views
     /// make; layouts with equal strides in two dimensions count as overlapping.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let row = Layout::contiguous(Shape::new(&[1, 3])?);
+    /// assert!(!row.is_overlapping() && row.broadcast_to(Shape::new(&[2, 3])?)?.is_overlapping());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn is_overlapping(&self) -> bool {
         if self.shape.numel() == 0 {
             return false;
@@ -165,6 +235,16 @@ impl Layout {
     }
 
     /// The dimensions in another order: dimension `i` of the result is `dims[i]` of this.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let rows = Layout::contiguous(Shape::new(&[2, 3, 5])?);
+    /// let turned = rows.permute(&[2, 0, 1])?;
+    /// assert_eq!((turned.shape().dims(), turned.strides()), (&[5, 2, 3][..], &[1, 15, 5][..]));
+    /// assert!(rows.permute(&[0, 0, 1]).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `dims` is not a permutation of the dimensions.
@@ -192,6 +272,16 @@ impl Layout {
     /// The indices `start..start + length` of one dimension. The channels-last format survives a
     /// slice over channels or images.
     ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let rows = Layout::contiguous(Shape::new(&[4, 3])?);
+    /// let middle = rows.narrow(0, 1, 2)?;
+    /// assert_eq!((middle.shape().dims(), middle.offset()), (&[2, 3][..], 3));
+    /// assert!(rows.narrow(0, 3, 2).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The range reaches past the dimension.
     pub fn narrow(&self, dim: usize, start: usize, length: usize) -> Result<Self> {
@@ -217,6 +307,14 @@ impl Layout {
 
     /// Every `step`-th index of one dimension, from `start`.
     ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let odd = Layout::contiguous(Shape::new(&[7])?).step(0, 1, 2)?;
+    /// assert_eq!(odd.positions().collect::<Vec<_>>(), [1, 3, 5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Step zero or a start past the end.
     pub fn step(&self, dim: usize, start: usize, step: usize) -> Result<Self> {
@@ -238,6 +336,14 @@ impl Layout {
 
     /// One dimension in reverse order.
     ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let back = Layout::contiguous(Shape::new(&[3])?).flip(0)?;
+    /// assert_eq!((back.offset(), back.strides()), (2, &[-1][..]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension.
     pub fn flip(&self, dim: usize) -> Result<Self> {
@@ -255,6 +361,16 @@ impl Layout {
     }
 
     /// Stretches sizes of 1 and prepends dimensions, by NumPy's rule.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let bias = Layout::contiguous(Shape::new(&[3])?);
+    /// assert_eq!(bias.broadcast_to(Shape::new(&[2, 3])?)?.strides(), [0, 1]);
+    /// let error = bias.broadcast_to(Shape::new(&[2, 4])?).unwrap_err();
+    /// assert_eq!(error.to_string(), "[3] does not broadcast to [2, 4]");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The shape does not broadcast to `target`.
@@ -275,6 +391,16 @@ impl Layout {
 
     /// The same elements in the same order under another shape, if that is possible without
     /// copying.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let rows = Layout::contiguous(Shape::new(&[2, 6])?);
+    /// assert!(rows.reshape(Shape::new(&[2, 2, 3])?)?.is_some());
+    /// // The columns one after the other are no view.
+    /// assert_eq!(rows.permute(&[1, 0])?.reshape(Shape::new(&[12])?)?, None);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The number of elements differs.
@@ -342,6 +468,15 @@ impl Layout {
 
     /// The same memory read as channels-last, where that changes nothing but the format: images of
     /// one channel, or of one pixel, in row-major order without gaps.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Layout, Shape};
+    ///
+    /// let grey = Layout::contiguous(Shape::new(&[8, 1, 28, 28])?);
+    /// assert_eq!(grey.as_channels_last().and_then(|layout| layout.pixel_pitch()), Some(1));
+    /// assert_eq!(Layout::contiguous(Shape::new(&[8, 3, 28, 28])?).as_channels_last(), None);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn as_channels_last(&self) -> Option<Self> {
         if self.pixel_pitch().is_some() {
             return Some(*self);
@@ -374,6 +509,14 @@ impl Layout {
 }
 
 /// Iterator over the buffer positions of a layout's elements; see [`Layout::positions`].
+///
+/// ```
+/// use ferrotape_backend::{Layout, Shape};
+///
+/// let mut positions = Layout::contiguous(Shape::new(&[2, 2])?).flip(1)?.positions();
+/// assert_eq!((positions.len(), positions.next(), positions.next()), (4, Some(1), Some(0)));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Positions {
     layout: Layout,

@@ -178,6 +178,15 @@ impl Taps {
     /// Output `i` is input `floor(i I / O)`, computed in f32 as PyTorch does (`interpolate` with mode
     /// `nearest`).
     ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// let taps = Taps::nearest(2, 4)?;
+    /// let inputs: Vec<_> = (0..4).flat_map(|output| taps.row(output)).collect();
+    /// assert_eq!(inputs, [(0, 1.0), (0, 1.0), (1, 1.0), (1, 1.0)]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Outputs of no inputs; out of memory.
     pub fn nearest(inputs: usize, outputs: usize) -> Result<Self> {
@@ -189,6 +198,16 @@ impl Taps {
 
     /// Output `i` is the input whose centre is nearest, `floor((i + 1/2) I / O)`, computed in f32 as
     /// PyTorch does (`interpolate` with mode `nearest-exact`).
+    ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// // Of five pixels to two: the centres are nearest to pixels 1 and 3, not 0 and 2.
+    /// let inputs = |taps: &Taps| [0, 1].map(|output| taps.row(output).next());
+    /// assert_eq!(inputs(&Taps::nearest_exact(5, 2)?), [Some((1, 1.0)), Some((3, 1.0))]);
+    /// assert_eq!(inputs(&Taps::nearest(5, 2)?), [Some((0, 1.0)), Some((2, 1.0))]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Outputs of no inputs; out of memory.
@@ -228,6 +247,16 @@ impl Taps {
     /// of [`Taps::linear`] without the bound; inputs past the ends are the last ones (`interpolate`
     /// with mode `bicubic`; Keys 1981).
     ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// // Half way between two inputs, the weights are those of Keys: -3/32, 19/32.
+    /// let taps = Taps::cubic(8, 4, false)?;
+    /// let row: Vec<_> = taps.row(1).collect();
+    /// assert_eq!(row, [(1, -0.09375), (2, 0.59375), (3, 0.59375), (4, -0.09375)]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Outputs of no inputs; out of memory.
     pub fn cubic(inputs: usize, outputs: usize, align_corners: bool) -> Result<Self> {
@@ -251,6 +280,17 @@ impl Taps {
 
     /// Output `i` is `1 / size` of the sum of the inputs `i - size / 2 ..= i + (size - 1) / 2`; those
     /// past the ends are zeros and count (the windows of `torch.nn.functional.local_response_norm`).
+    ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// let taps = Taps::sliding_mean(4, 3)?;
+    /// assert_eq!(taps.row(1).map(|(input, _)| input).collect::<Vec<_>>(), [0, 1, 2]);
+    /// // Past the end is a zero that counts.
+    /// assert_eq!(taps.row(3).collect::<Vec<_>>(), [(2, 1.0 / 3.0), (3, 1.0 / 3.0)]);
+    /// assert!(Taps::sliding_mean(4, 0).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A size of 0; out of memory.
@@ -280,6 +320,16 @@ impl Taps {
     }
 
     /// The taps of an output: inputs and their weights; none if there is no such output.
+    ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// let taps = Taps::linear(2, 3, true)?;
+    /// assert_eq!((taps.inputs(), taps.outputs()), (2, 3));
+    /// assert_eq!(taps.row(1).collect::<Vec<_>>(), [(0, 0.5), (1, 0.5)]);
+    /// assert_eq!(taps.row(3).count(), 0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn row(&self, output: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = match self.offsets.get(output..).unwrap_or(&[]) {
             &[start, end, ..] => start..end,
@@ -291,6 +341,16 @@ impl Taps {
 
     /// The matrix with outputs and inputs exchanged: the gradient of a resampling is a resampling by
     /// this.
+    ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// let back = Taps::nearest(2, 4)?.transposed();
+    /// assert_eq!((back.inputs(), back.outputs(), back.count()), (4, 2, 4));
+    /// // The gradient of a pixel is the sum over those that were made from it.
+    /// assert_eq!(back.row(0).collect::<Vec<_>>(), [(0, 1.0), (1, 1.0)]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn transposed(&self) -> Self {
         let mut offsets = vec![0; self.inputs + 1];
@@ -313,6 +373,13 @@ impl Taps {
     }
 
     /// Whether each output is the input of its number, so that nothing is to be computed.
+    ///
+    /// ```
+    /// use ferrotape_backend::Taps;
+    ///
+    /// assert!(Taps::nearest(3, 3)?.is_identity() && !Taps::nearest(3, 6)?.is_identity());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn is_identity(&self) -> bool {
         self.outputs() == self.inputs
             && self.count() == self.inputs

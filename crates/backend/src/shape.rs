@@ -20,6 +20,7 @@ pub const MAX_RANK: usize = 8;
 /// assert_eq!(shape.numel(), 30);
 /// assert_eq!(shape.to_string(), "[2, 3, 5]");
 /// assert!(Shape::new(&[usize::MAX, 2]).is_err());
+/// assert_eq!((shape.rank(), shape.dims()), (3, &[2, 3, 5][..]));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +34,15 @@ impl Shape {
     pub const SCALAR: Shape = Shape { dims: [0; MAX_RANK], rank: 0 };
 
     /// A shape of these sizes.
+    ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// assert_eq!(Shape::new(&[])?, Shape::SCALAR);
+    /// let error = Shape::new(&[1; 9]).unwrap_err().to_string();
+    /// assert!(error.ends_with("has 9 dimensions, at most 8 are supported"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// More than [`MAX_RANK`] dimensions, or more elements than can be addressed.
@@ -60,6 +70,13 @@ impl Shape {
     }
 
     /// The number of elements.
+    ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// assert_eq!((Shape::SCALAR.numel(), Shape::new(&[2, 0, 5])?.numel()), (1, 0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn numel(&self) -> usize {
         self.iter().product()
     }
@@ -70,6 +87,15 @@ impl Shape {
     }
 
     /// The index of a dimension, counted from the end when negative.
+    ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// let shape = Shape::new(&[2, 3, 5])?;
+    /// assert_eq!((shape.dim(0)?, shape.dim(-1)?), (0, 2));
+    /// assert_eq!(shape.dim(3).unwrap_err().to_string(), "there is no dimension 3 in shape [2, 3, 5]");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such dimension.
@@ -85,6 +111,13 @@ impl Shape {
 
     /// The same shape with one size replaced.
     ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// assert_eq!(Shape::new(&[2, 3])?.with(0, 8)?, [8, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such dimension; the result has more elements than can be addressed.
     pub fn with(&self, dim: usize, size: usize) -> Result<Self> {
@@ -98,6 +131,16 @@ impl Shape {
 
     /// The four sizes of a batch of images `[N, C, H, W]`.
     ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// let [n, c, h, w] = Shape::new(&[8, 3, 32, 32])?.nchw()?;
+    /// assert_eq!(n * c * h * w, 24_576);
+    /// let error = Shape::new(&[8, 3])?.nchw().unwrap_err();
+    /// assert_eq!(error.to_string(), "expected [N, C, H, W], got [8, 3]");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Another number of dimensions.
     pub fn nchw(&self) -> Result<[usize; 4]> {
@@ -106,6 +149,15 @@ impl Shape {
     }
 
     /// The shape both broadcast to, by NumPy's rule: sizes are aligned at the end and 1 stretches.
+    ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// let (images, channels) = (Shape::new(&[8, 3, 4, 4])?, Shape::new(&[3, 1, 1])?);
+    /// assert_eq!(images.broadcast(&channels)?, images);
+    /// assert!(images.broadcast(&Shape::new(&[3])?).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Two sizes that differ and are not 1.
@@ -129,6 +181,14 @@ impl Shape {
     }
 
     /// Whether an array of this shape broadcasts to `target` without changing it.
+    ///
+    /// ```
+    /// use ferrotape_backend::Shape;
+    ///
+    /// let (row, rows) = (Shape::new(&[3])?, Shape::new(&[2, 3])?);
+    /// assert!(row.broadcasts_to(&rows) && !rows.broadcasts_to(&row));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn broadcasts_to(&self, target: &Shape) -> bool {
         self.broadcast(target).is_ok_and(|shape| shape == *target)
     }
@@ -167,6 +227,17 @@ impl<const N: usize> PartialEq<[usize; N]> for Shape {
 }
 
 /// What can be given where a shape is wanted: arrays and slices of sizes, or a [`Shape`].
+///
+/// ```
+/// use ferrotape_backend::{IntoShape, Result, Shape};
+///
+/// fn elements(shape: impl IntoShape) -> Result<usize> {
+///     Ok(shape.into_shape()?.numel())
+/// }
+///
+/// assert_eq!((elements([2, 3])?, elements(&vec![2, 3])?, elements(Shape::SCALAR)?), (6, 6, 1));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub trait IntoShape {
     /// The shape.
     ///

@@ -10,6 +10,17 @@ use crate::{
 };
 
 /// Bytes of a device's memory.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, MemoryStats, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::F64, [10])?;
+/// let MemoryStats { live_bytes, peak_bytes, .. } = device.memory();
+/// assert_eq!((live_bytes, peak_bytes), (80, 80));
+/// # drop(x);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MemoryStats {
     /// Bytes of all live buffers.
@@ -40,6 +51,18 @@ pub struct MemoryStats {
 ///
 /// The feature `conformance` has a kit that checks an implementation verb by verb against the
 /// reference backend of the feature `reference`.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::from_slice(&device, &[0.0f64, 3f64.ln()], [1, 2])?;
+/// let mut y = Array::zeros(&device, DType::F64, [1, 2])?;
+/// device.backend().softmax(&x, &mut y, 1, false)?;
+/// let y = y.to_vec::<f64>()?;
+/// assert!((y[0] - 0.25).abs() < 1e-12 && (y[1] - 0.75).abs() < 1e-12);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[allow(unused_variables, reason = "a verb that is left out does not look at its operands")]
 pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// The device's name, such as `cpu` or `cuda:0`.
@@ -76,6 +99,17 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// Copies between equal shapes, converting layout and data type (any to any): floats round to
     /// the nearest, ties to even; to integers they truncate towards zero and saturate, NaN becomes 0.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.9f64, -1.9, f64::NAN], [3])?;
+    /// let mut y = Array::zeros(&device, DType::I64, [3])?;
+    /// device.backend().copy(&x, &mut y)?;
+    /// assert_eq!(y.to_vec::<i64>()?, [1, -1, 0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes differ.
@@ -134,6 +168,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// only) the position of the first such element, or of the first NaN, in row-major order over
     /// the reduced dimensions.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Reduce, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 7.0, 7.0, 4.0, 2.0, 3.0], [2, 3])?;
+    /// let mut largest = Array::zeros(&device, DType::F64, [2, 1])?;
+    /// let mut index = Array::zeros(&device, DType::I64, [2, 1])?;
+    /// device.backend().reduce(Reduce::Max, &x, &mut largest, Some(&mut index))?;
+    /// assert_eq!((largest.to_f64_vec()?, index.to_vec::<i64>()?), (vec![7.0, 4.0], vec![1, 0]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit; Max or Min over nothing.
     fn reduce(
@@ -157,6 +203,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// Cross-correlation `y[n,o,i,j] = bias[o] + sum_{c,k,l} w[o,c,k,l] x[n,c,i s - p + k d, ...]`
     /// of `x [N, C, H, W]` with `w [O, C / groups, KH, KW]` (`torch.nn.functional.conv2d`).
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, Conv2d, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 2.0, 3.0], [1, 1, 1, 3])?;
+    /// let w = Array::from_slice(&device, &[10.0f64, 1.0], [1, 1, 1, 2])?;
+    /// let mut y = Array::zeros(&device, DType::F64, [1, 1, 1, 2])?;
+    /// device.backend().conv2d(&x, &w, None, &mut y, &Conv2d::default())?;
+    /// assert_eq!(y.to_vec::<f64>()?, [12.0, 23.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, see [`Conv2d::output_shape`].
@@ -217,6 +275,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// The largest element of each window and its position `h W + w` in the plane (i64; the first
     /// in row-major order among equals, a NaN wins over numbers).
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Pool2d, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 4.0, 3.0, 2.0], [1, 1, 2, 2])?;
+    /// let mut y = Array::zeros(&device, DType::F64, [1, 1, 1, 1])?;
+    /// let mut index = Array::zeros(&device, DType::I64, [1, 1, 1, 1])?;
+    /// device.backend().max_pool2d(&x, &mut y, &mut index, &Pool2d::new([2, 2]))?;
+    /// assert_eq!((y.item()?, index.item()?), (4.0, 1.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, see [`Pool2d::output_size`], or a window that lies wholly in padding.
@@ -286,6 +356,17 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// weights are rounded to the type that is accumulated in. Its gradient is the same with both
     /// matrices [transposed](Taps::transposed).
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Taps, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 3.0], [1, 1, 1, 2])?;
+    /// let mut y = Array::zeros(&device, DType::F64, [1, 1, 1, 1])?;
+    /// device.backend().resample2d(&x, &Taps::identity(1)?, &Taps::average(2, 1)?, &mut y)?;
+    /// assert_eq!(y.item()?, 2.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit.
     fn resample2d(&self, x: &Array, rows: &Taps, columns: &Taps, y: &mut Array) -> Result<()> {
@@ -294,6 +375,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// Mean and biased variance of each channel of `x [N, C, H, W]`, into `mean [C]` and `var [C]`
     /// of the accumulator type; computed so that a large mean does not cancel the variance.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 3.0], [1, 1, 1, 2])?;
+    /// let [mean, var] = [(); 2].map(|()| Array::zeros(&device, DType::F64, [1]));
+    /// let (mut mean, mut var) = (mean?, var?);
+    /// device.backend().channel_moments(&x, &mut mean, &mut var)?;
+    /// assert_eq!((mean.item()?, var.item()?), (2.0, 1.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, or no elements in a channel.
@@ -431,6 +524,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
     /// `dst[i][j][k] = src[i][index[i][j][k]][k]` for `dim` = 1 (`torch.gather`): `index` (i64) is
     /// shaped like `dst`, and no larger than `src` in the other dimensions. Any one data type.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0], [2, 2])?;
+    /// let index = Array::from_slice(&device, &[1i64, 0], [2, 1])?;
+    /// let mut y = Array::zeros(&device, DType::F64, [2, 1])?;
+    /// device.backend().gather(&x, 1, &index, &mut y)?;
+    /// assert_eq!(y.to_vec::<f64>()?, [2.0, 3.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit, or an index out of range.
     fn gather(&self, src: &Array, dim: usize, index: &Array, dst: &mut Array) -> Result<()> {
@@ -439,6 +544,18 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
 
     /// *Accumulates* `dst[i][index[i][j][k]][k] += src[i][j][k]` (`torch.scatter_add`), in row-major
     /// order for each element of `dst`. The gradient of [`Backend::gather`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let gy = Array::from_slice(&device, &[1.0f64, 2.0, 4.0], [3])?;
+    /// let index = Array::from_slice(&device, &[1i64, 0, 1], [3])?;
+    /// let mut gx = Array::zeros(&device, DType::F64, [2])?;
+    /// device.backend().scatter_add(&gy, 0, &index, &mut gx)?;
+    /// assert_eq!(gx.to_vec::<f64>()?, [2.0, 5.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.

@@ -54,6 +54,12 @@ pub enum Law {
 
 impl Law {
     /// The law as a sentence.
+    ///
+    /// ```
+    /// use ferrotape_gradcheck::Law;
+    ///
+    /// assert_eq!(Law::Determinism.sentence(), "the same computation gives the same bits");
+    /// ```
     pub fn sentence(self) -> &'static str {
         match self {
             Law::Value => "the operator computes a value of f64 from its inputs",
@@ -87,6 +93,20 @@ impl fmt::Display for Law {
 }
 
 /// The element where two numbers that should be equal differ most; see [`Failure::place`].
+///
+/// ```
+/// use ferrotape_backend::{Device, reference::Reference};
+/// use ferrotape_gradcheck::{Input, Law, Place, check_op};
+///
+/// let device = Device::new(Reference::new());
+/// let inputs = [Input::new([2], [0.5, 1.0])?];
+/// // A gradient that is half of what it should be: x² with one factor held constant.
+/// let failure = check_op!(&device, &inputs, |x| x[0].mul(&x[0].detach())).unwrap_err();
+/// let place: &Place = failure.place().expect("a gradient is wrong at an element");
+/// assert_eq!((failure.law(), place.tensor.as_str()), (Law::Gradient, "input 0"));
+/// assert!((place.numeric - 2.0 * place.analytic).abs() < 1e-5);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     /// What differs: `value`, or what it is the gradient of: `input 1`, `parameter conv1.weight`.

@@ -10,6 +10,22 @@ use ferrotape_backend::{Array, DType, Device, Error, IntoShape, Layout, Result, 
 ///
 /// Memory around the elements is filled with NaN (indices: a number that is no index), so that a
 /// kernel that reads outside shows itself.
+///
+/// ```
+/// use ferrotape_backend::{Device, Error, reference::Reference};
+/// use ferrotape_gradcheck::{Input, MemoryLayout};
+///
+/// let device = Device::new(Reference::new());
+/// let input = Input::new([2, 2], [1.0, 2.0, 3.0, 4.0])?;
+/// let strides = |layout| {
+///     let array = input.clone().laid_out(layout).on(&device)?;
+///     Ok::<_, Error>(array.layout().strides().to_vec())
+/// };
+/// assert_eq!(strides(MemoryLayout::Contiguous)?, [2, 1]);
+/// assert_eq!(strides(MemoryLayout::Permuted(vec![1, 0]))?, [1, 2]);
+/// assert_eq!(strides(MemoryLayout::Sliced(1, 1, 1))?, [4, 1]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum MemoryLayout {
     /// Row-major order without gaps.
@@ -103,6 +119,16 @@ pub struct Input {
 impl Input {
     /// Floats with a gradient, in f64.
     ///
+    /// ```
+    /// use ferrotape_gradcheck::Input;
+    ///
+    /// let x = Input::new([2, 2], [1.0, 2.0, 3.0, 4.0])?;
+    /// assert!(x.is_tracked());
+    /// assert_eq!((x.shape().dims(), x.floats()), (&[2, 2][..], Some(&[1.0, 2.0, 3.0, 4.0][..])));
+    /// assert!(Input::new([3], [1.0, 2.0]).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The number of values is not the shape's.
     pub fn new(shape: impl IntoShape, values: impl Into<Vec<f64>>) -> Result<Self> {
@@ -159,6 +185,15 @@ impl Input {
 
     /// The same values in another memory layout. It is checked when the input is put
     /// [on a device](Self::on).
+    ///
+    /// ```
+    /// use ferrotape_gradcheck::{Input, MemoryLayout};
+    ///
+    /// let x = Input::new([2], [1.0, 2.0])?.laid_out(MemoryLayout::Flipped(0));
+    /// assert_eq!(x.layout(), &MemoryLayout::Flipped(0));
+    /// assert_eq!(format!("{x:?}"), "Input::new([2], [1.0, 2.0])?.laid_out(MemoryLayout::Flipped(0))");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn laid_out(mut self, layout: MemoryLayout) -> Self {
         self.layout = layout;
@@ -196,6 +231,14 @@ impl Input {
     }
 
     /// The values in row-major order, if they are floats.
+    ///
+    /// ```
+    /// use ferrotape_gradcheck::Input;
+    ///
+    /// assert_eq!(Input::new([2], [0.5, 1.5])?.floats(), Some(&[0.5, 1.5][..]));
+    /// assert_eq!(Input::indices([2], [0, 1])?.floats(), None);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn floats(&self) -> Option<&[f64]> {
         match &self.values {
             Values::Float(values) => Some(values),
@@ -234,6 +277,18 @@ impl Input {
     }
 
     /// The array on a device, in this input's memory layout.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, reference::Reference};
+    /// use ferrotape_gradcheck::{Input, MemoryLayout};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let rows = Input::new([2, 3], [1.0; 6])?;
+    /// assert_eq!(rows.on(&device)?.shape().dims(), [2, 3]);
+    /// let error = rows.laid_out(MemoryLayout::Flipped(2)).on(&device).unwrap_err().to_string();
+    /// assert!(error.contains("there is no such dimension"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A layout that this shape or these values cannot have; out of memory.

@@ -21,6 +21,8 @@ use crate::{Parameter, Path, State, Ties};
 /// let init = Init::new(&device, Rng::new(42)).dtype(DType::F64);
 /// let weight = init.at("fc").parameter("weight", [10, 84], Scaling::FanIn.normal(2f64.sqrt()))?;
 /// assert_eq!(weight.path().as_str(), "fc.weight");
+/// assert_eq!((init.device(), init.data_type()), (&device, DType::F64));
+/// assert!(init.path().is_root());
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -34,6 +36,20 @@ pub struct Init {
 
 impl Init {
     /// The scope of a whole model, in f32.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(init.ones([2])?.to_vec::<f32>()?, [1.0, 1.0]);
+    /// // The same seed and path give the same values, a different seed others.
+    /// let draw = |seed| Init::new(&device, Rng::new(seed)).normal([4], 0.0, 1.0)?.to_vec::<f32>();
+    /// assert_eq!(draw(1)?, draw(1)?);
+    /// assert_ne!(draw(1)?, draw(2)?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn new(device: &Device, rng: Rng) -> Self {
         let (path, suffix) = (Path::root(), String::new());
@@ -123,6 +139,16 @@ impl Init {
     }
 
     /// The random key of this scope: the root's key, narrowed to the path.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(init.at("fc").rng(), Rng::new(42).path("fc"));
+    /// assert_ne!(init.at("fc").rng(), init.at("conv").rng());
+    /// ```
     #[must_use]
     pub fn rng(&self) -> Rng {
         self.rng.path(&self.path)
@@ -156,6 +182,18 @@ impl Init {
 
     /// A new state of floats in this scope, of the type that statistics are kept in.
     ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let mean = init.at("bn").dtype(DType::BF16).state("running_mean", [3], 0.0)?;
+    /// assert_eq!(mean.path().as_str(), "bn.running_mean");
+    /// assert_eq!((mean.dtype(), mean.shape().dims()), (DType::F32, &[3][..]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn state(&self, name: &str, shape: impl IntoShape, value: f64) -> Result<State> {
@@ -165,6 +203,17 @@ impl Init {
 
     /// A new counter in this scope: one i64, 0.
     ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let seen = init.at("bn").counter("num_batches_tracked")?;
+    /// assert_eq!((seen.dtype(), seen.value().item()?), (DType::I64, 0.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn counter(&self, name: &str) -> Result<State> {
@@ -172,6 +221,20 @@ impl Init {
     }
 
     /// An array drawn from a distribution with the key of this scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init, Scaling};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let x = init.array([2, 2], Distribution::Constant(0.5))?;
+    /// assert_eq!(x.to_vec::<f32>()?, [0.5; 4]);
+    /// // Fans are those of a weight.
+    /// let error = init.array([4], Scaling::FanIn.normal(1.0)).unwrap_err().to_string();
+    /// assert!(error.starts_with("fan in and fan out are those of a weight"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A distribution that does not fit the shape; out of memory.
@@ -224,6 +287,16 @@ impl Init {
 
     /// Zeros; see [`Init::array`].
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(init.zeros([2, 2])?.to_vec::<f32>()?, [0.0; 4]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn zeros(&self, shape: impl IntoShape) -> Result<Array> {
@@ -231,6 +304,16 @@ impl Init {
     }
 
     /// Ones; see [`Init::array`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(init.ones([3])?.to_vec::<f32>()?, [1.0; 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory.
@@ -306,6 +389,19 @@ pub enum Distribution {
 /// Which fan a standard deviation is divided by: Kaiming's (`torch.nn.init.kaiming_uniform_`,
 /// `kaiming_normal_`) is [`Scaling::FanIn`] or [`Scaling::FanOut`], Xavier's (`xavier_uniform_`,
 /// `xavier_normal_`) is [`Scaling::FanMean`].
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Scaling};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// // A weight [outputs, inputs] = [8, 2]: He's bound is sqrt(3) sqrt(2 / 2).
+/// let weight = init.array([8, 2], Scaling::FanIn.uniform(2f64.sqrt()))?.to_f64_vec()?;
+/// assert!(weight.iter().all(|w| w.abs() <= 3f64.sqrt()));
+/// assert!(weight.iter().any(|w| w.abs() > 0.9), "Glorot's bound would be sqrt(0.6) = 0.77");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scaling {
     /// `std = gain / sqrt(fan_in)`: keeps the variance of activations (He et al. 2015, equation
@@ -320,12 +416,39 @@ pub enum Scaling {
 impl Scaling {
     /// Uniform in `-b..b` with `b = sqrt(3) std`; `gain` is 1 for linear, sqrt(2) for ReLU, 5/3
     /// for tanh (`torch.nn.init.calculate_gain`).
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init, Scaling};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(Scaling::FanIn.uniform(1.0), Distribution::ScaledUniform(Scaling::FanIn, 1.0));
+    /// // std = 1 / sqrt(12), so that the bound is sqrt(3) / sqrt(12) = 0.5.
+    /// let weight = init.array([100, 12], Scaling::FanIn.uniform(1.0))?.to_f64_vec()?;
+    /// let largest = weight.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
+    /// assert!((0.49..=0.5).contains(&largest), "{largest}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn uniform(self, gain: f64) -> Distribution {
         Distribution::ScaledUniform(self, gain)
     }
 
     /// Normal with this standard deviation; gains as in [`Scaling::uniform`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Scaling};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// // 100 inputs: the standard deviation is 2 / 10.
+    /// let weight = init.array([100, 100], Scaling::FanIn.normal(2.0))?.to_f64_vec()?;
+    /// let variance = weight.iter().map(|w| w * w).sum::<f64>() / 1e4;
+    /// assert!((variance.sqrt() - 0.2).abs() < 0.01, "{variance}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn normal(self, gain: f64) -> Distribution {
         Distribution::ScaledNormal(self, gain)

@@ -84,6 +84,20 @@ pub trait Layer: Module + CloneLayer + Debug + Send + Sync + 'static {
 }
 
 /// Cloning of boxed layers. Every layer has it.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{CloneLayer, Init, Layer, Linear, LinearConfig, Module, Ties};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let fc: Box<dyn Layer> = Box::new(Linear::new(&init, LinearConfig::new(3, 2))?);
+/// let copy = fc.clone_layer(&mut Ties::new());
+/// assert_eq!((copy.kind(), copy.count_parameters()), ("Linear", 8));
+/// // The copy has parameters of its own.
+/// assert_ne!(copy.parameters()[0].id(), fc.parameters()[0].id());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub trait CloneLayer {
     /// [`Module::clone_with`] in a box.
     fn clone_layer(&self, ties: &mut Ties) -> Box<dyn Layer>;
@@ -130,6 +144,21 @@ impl Layer for Box<dyn Layer> {
 }
 
 /// A classifier's loss and the scores that it was computed from.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Classifier, Init, LinearConfig, Outcome, Pass, Sequential};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let model = Sequential::new(&init).add(LinearConfig::new(4, 3))?;
+/// let x = Array::zeros(&device, DType::F32, [2, 4])?.into();
+/// let labels = Array::from_slice(&device, &[0i64, 2], [2])?;
+/// let Outcome { loss, scores } = model.loss(&Pass::eval(&device), &x, &labels)?;
+/// assert!(loss.item()? > 0.0);
+/// assert_eq!(scores.shape().dims(), [2, 3]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// One number: the mean over the batch.
@@ -197,6 +226,23 @@ pub trait Classifier: Layer + CloneClassifier {
     /// Loss and scores for `labels`: the mean cross entropy of the scores ([`class_loss`]), unless the
     /// model has a loss of its own.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, CrossEntropy, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Classifier, Init, LinearConfig, Pass, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).add(LinearConfig::new(4, 3))?;
+    /// let x = Array::zeros(&device, DType::F32, [2, 4])?.into();
+    /// let labels = Array::from_slice(&device, &[0i64, 2], [2])?;
+    /// let cx = Pass::eval(&device);
+    /// let smooth = CrossEntropy { label_smoothing: 1.0, ..CrossEntropy::default() };
+    /// // Smoothed wholly, every label is the same.
+    /// let [a, b] = [&labels, &labels.flip(0)?].map(|labels| model.outcome(&cx, &x, labels, &smooth));
+    /// assert_eq!(a?.loss.item()?, b?.loss.item()?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An input that does not fit, a label that is no class.
     fn outcome(
@@ -223,6 +269,21 @@ pub trait Classifier: Layer + CloneClassifier {
 impl Classifier for Box<dyn Layer> {}
 
 /// Cloning of boxed classifiers. Every classifier has it.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{
+///     Classifier, CloneClassifier, Init, LinearConfig, Module, Sequential, Ties,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let model = Sequential::new(&init).add(LinearConfig::new(4, 3))?;
+/// let copy: Box<dyn Classifier> = model.clone_classifier(&mut Ties::new());
+/// assert_eq!(copy.count_parameters(), 15);
+/// assert_ne!(copy.parameters()[0].id(), model.parameters()[0].id());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub trait CloneClassifier {
     /// [`Module::clone_with`] in a box.
     fn clone_classifier(&self, ties: &mut Ties) -> Box<dyn Classifier>;

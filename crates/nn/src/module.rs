@@ -71,6 +71,18 @@ pub trait Module {
     }
 
     /// Every parameter once, in the order of the fields: `torch.nn.Module.parameters`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init.at("fc"), LinearConfig::new(3, 2))?;
+    /// let paths: Vec<_> = fc.parameters().iter().map(|p| p.path().to_string()).collect();
+    /// assert_eq!(paths, ["fc.weight", "fc.bias"]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     fn parameters(&self) -> Vec<Parameter> {
         self.named_parameters().into_iter().map(|(_, parameter)| parameter).collect()
     }
@@ -89,6 +101,18 @@ pub trait Module {
     }
 
     /// Every state under every name: `torch.nn.Module.named_buffers`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNormConfig, Init, Module, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).named("bn", BatchNormConfig::new(4))?;
+    /// let (name, mean) = &model.named_states()[0];
+    /// assert_eq!((name.as_str(), mean.shape().dims()), ("bn.running_mean", &[4][..]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     fn named_states(&self) -> Vec<(String, State)> {
         let mut found = Vec::new();
         self.visit(&mut Visitor::new(&mut |name, item| {
@@ -144,6 +168,21 @@ pub trait Module {
     /// A copy of all parameters and states by name, in the order of the fields; a tied parameter
     /// is there under each of its names. Later steps do not change it.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init, LinearConfig::new(3, 2))?;
+    /// let before = fc.state_dict()?;
+    /// fc.weight.set(Array::zeros(&device, DType::F32, [2, 3])?)?;
+    /// assert_eq!(before.names().collect::<Vec<_>>(), ["weight", "bias"]);
+    /// let weight = before.get("weight").map(|weight| weight.to_vec::<f32>()).transpose()?;
+    /// assert_ne!(weight, Some(vec![0.0; 6]), "it is a copy");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     fn state_dict(&self) -> Result<StateDict> {
@@ -158,6 +197,26 @@ pub trait Module {
     /// `num_batches_tracked` of a norm may be absent, for old files do not have it. The name
     /// `module.` or `_orig_mod.` before all names, which `DataParallel` and `torch.compile` put
     /// there, is not looked at.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module, StateDict};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let [a, b] = [1, 2].map(|seed| {
+    ///     Linear::new(&Init::new(&device, Rng::new(seed)), LinearConfig::new(3, 2))
+    /// });
+    /// let (a, b) = (a?, b?);
+    /// b.load_state_dict(&a.state_dict()?, true)?;
+    /// assert_eq!(a.weight.value().to_vec::<f32>()?, b.weight.value().to_vec::<f32>()?);
+    ///
+    /// // A misspelt name is named, with the nearest of the other side.
+    /// let mut partial = StateDict::new();
+    /// partial.insert("weigth", a.weight.value());
+    /// let error = b.load_state_dict(&partial, true).unwrap_err().to_string();
+    /// assert!(error.contains("weigth") && error.contains("weight"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Missing or unexpected names (if strict), shapes that differ, floats for integers or the
@@ -199,6 +258,20 @@ pub trait Module {
     /// Converts every parameter and every state of floats to this type; integers stay.
     ///
     /// Optimizers keep state of their own, so convert a model before making one.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNorm2d, BatchNormConfig, Init, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let bn = BatchNorm2d::new(&init, BatchNormConfig::new(4))?;
+    /// bn.to_dtype(DType::F64)?;
+    /// assert!(bn.parameters().iter().all(|p| p.dtype() == DType::F64));
+    /// let types: Vec<DType> = bn.named_states().iter().map(|(_, state)| state.dtype()).collect();
+    /// assert_eq!(types, [DType::F64, DType::F64, DType::I64]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Not a float type; out of memory.
@@ -247,6 +320,21 @@ pub trait Module {
     }
 
     /// Freezes every parameter: passes give them no gradient and optimizers leave them alone.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Module, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init)
+    ///     .named("body", LinearConfig::new(4, 3))?
+    ///     .named("head", LinearConfig::new(3, 2))?;
+    /// model.get("body").into_iter().for_each(|body| body.freeze());
+    /// let learning = model.parameters().iter().filter(|p| p.is_trainable()).count();
+    /// assert_eq!(learning, 2);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     fn freeze(&self) {
         self.set_trainable(false);
     }

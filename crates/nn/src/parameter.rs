@@ -16,7 +16,7 @@ use crate::{Module, Path, Ties, Visitor};
 /// gradient. Cloning a *model* makes new parameters ([`Module::clone_with`]) and keeps ties.
 ///
 /// ```
-/// use ferrotape_backend::{Array, Device, reference::Reference};
+/// use ferrotape_backend::{Array, DType, Device, reference::Reference};
 /// use ferrotape_nn::{Parameter, Path};
 ///
 /// let device = Device::new(Reference::new());
@@ -25,6 +25,8 @@ use crate::{Module, Path, Ties, Visitor};
 /// tied.set(Array::from_slice(&device, &[3.0f32, 4.0], [2])?)?;
 /// assert_eq!(scale.value().to_vec::<f32>()?, [3.0, 4.0]);
 /// assert_eq!(scale.id(), tied.id());
+/// assert_eq!((scale.path().as_str(), scale.shape().dims()), ("scale", &[2][..]));
+/// assert_eq!((scale.dtype(), scale.device()), (DType::F32, device));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Clone)]
@@ -48,6 +50,20 @@ struct Cast {
 impl Parameter {
     /// A trainable parameter with this value. The array is taken over, or copied if anything else
     /// shares its memory.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    /// use ferrotape_nn::{Parameter, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let integers = Array::from_slice(&device, &[1i64, 2], [2])?;
+    /// let error = Parameter::new(Path::new("fc.index"), integers).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "fc.index: a parameter holds floats, not i64; a State holds integers"
+    /// );
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The array is not of floats; out of memory.
@@ -82,6 +98,20 @@ impl Parameter {
 
     /// The value. It shares the parameter's memory: later steps show in it; [`Array::copy`] keeps
     /// the value of now.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let bias = init.parameter("bias", [2], Distribution::Zeros)?;
+    /// let (shared, kept) = (bias.value(), bias.value().copy()?);
+    /// bias.update(|array| device.backend().fill(array, 0.5))?;
+    /// assert_eq!(shared.to_vec::<f32>()?, [0.5, 0.5]);
+    /// assert_eq!(kept.to_vec::<f32>()?, [0.0, 0.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn value(&self) -> Array {
         self.0.cell.value()
@@ -151,6 +181,19 @@ impl Parameter {
     }
 
     /// Whether a pass tracks it. A frozen parameter gets no gradient, and so no step.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let weight = init.parameter("weight", [2], Distribution::Ones)?;
+    /// let tied = weight.clone();
+    /// weight.set_trainable(false);
+    /// assert!(!tied.is_trainable(), "all handles are one parameter");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn is_trainable(&self) -> bool {
         self.0.trainable.load(Ordering::Relaxed)
@@ -174,6 +217,20 @@ impl Parameter {
     }
 
     /// The value in another float type, converted once for each state of the value.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let weight = init.parameter("weight", [1], Distribution::Constant(1.001))?;
+    /// // BF16 keeps 8 binary digits: 1 + 1/128 is the next number after 1.
+    /// assert_eq!(weight.cast(DType::BF16)?.item()?, 1.0);
+    /// assert_eq!(weight.cast(DType::BF16)?.buffer().id(), weight.cast(DType::BF16)?.buffer().id());
+    /// assert_eq!(weight.dtype(), DType::F32, "the parameter itself stays");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory.

@@ -17,6 +17,21 @@ use weights::Weights;
 
 /// Whether layers behave as in training or as in use: dropout drops, batch norm takes the batch's
 /// own statistics.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Dropout, DropoutConfig, Init, Layer, Mode, Pass};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let dropout = Dropout::new(&init, DropoutConfig { p: 1.0 })?;
+/// let x = Array::full(&device, DType::F32, [3], 1.0)?.into();
+/// for (mode, expected) in [(Mode::Train, [0.0; 3]), (Mode::Eval, [1.0; 3])] {
+///     let cx = Pass::train(&device, Rng::new(1)).mode_for("*", mode);
+///     assert_eq!(dropout.forward(&cx, &x)?.to_vec::<f32>()?, expected);
+/// }
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// As in training.
@@ -50,6 +65,8 @@ pub enum Mode {
 /// let loss = fc.forward(&cx, &x)?.square()?.mean_all()?;
 /// let gradients = loss.backward()?;
 /// assert_eq!(gradients.of(&fc.weight)?.shape().dims(), [2, 3]);
+/// assert!(cx.tracks() && !cx.is_traced() && cx.has_effects());
+/// assert_eq!((cx.device(), cx.autocast_dtype()), (&device, None));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug)]
@@ -154,6 +171,23 @@ impl Pass {
     }
 
     /// The same pass without gradients.
+    ///
+    /// In training mode this is how statistics are taken anew, as after averaging weights.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNorm2d, BatchNormConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let bn = BatchNorm2d::new(&init, BatchNormConfig::new(1))?;
+    /// let x = Array::full(&device, DType::F32, [1, 1, 2, 2], 5.0)?.into();
+    /// let cx = Pass::train(&device, Rng::new(1)).without_grad();
+    /// assert!(!bn.forward(&cx, &x)?.is_tracked() && cx.tape().is_empty());
+    /// let mean = bn.running.as_ref().map(|running| running.mean.value().item()).transpose()?;
+    /// assert_eq!(mean, Some(0.5));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn without_grad(mut self) -> Self {
         self.grad = false;
@@ -225,6 +259,21 @@ impl Pass {
     }
 
     /// The same pass with another random key.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Pass, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::full(&device, DType::F32, [64], 1.0)?);
+    /// let layer = Path::new("dropout");
+    /// let draw = |cx: Pass| x.dropout(0.5, cx.rng(&layer))?.to_vec::<f32>();
+    /// let one = draw(Pass::train(&device, Rng::new(1)))?;
+    /// assert_ne!(one, draw(Pass::train(&device, Rng::new(2)))?);
+    /// assert_eq!(one, draw(Pass::train(&device, Rng::new(2)).with_rng(Rng::new(1)))?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn with_rng(mut self, rng: Rng) -> Self {
         self.rng = rng;
@@ -233,6 +282,20 @@ impl Pass {
 
     /// The same pass leaving states (running statistics) as they are: for gradient checks and for
     /// computing a pass a second time.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNorm2d, BatchNormConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let bn = BatchNorm2d::new(&init, BatchNormConfig::new(1))?;
+    /// let x = Array::full(&device, DType::F32, [1, 1, 2, 2], 5.0)?.into();
+    /// bn.forward(&Pass::train(&device, Rng::new(1)).without_effects(), &x)?;
+    /// let mean = bn.running.as_ref().map(|running| running.mean.value().item()).transpose()?;
+    /// assert_eq!(mean, Some(0.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn without_effects(mut self) -> Self {
         self.effects = false;
@@ -261,6 +324,16 @@ impl Pass {
     }
 
     /// The mode of the layer at this path.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Mode, Pass, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let cx = Pass::train(&device, Rng::new(1)).mode_for("body.*", Mode::Eval);
+    /// assert_eq!(cx.mode(&Path::new("body.bn1")), Mode::Eval);
+    /// assert_eq!(cx.mode(&Path::new("fc")), Mode::Train);
+    /// ```
     #[must_use]
     pub fn mode(&self, path: &Path) -> Mode {
         let fits = |(pattern, _): &&(String, Mode)| path.matches(pattern);
@@ -268,6 +341,15 @@ impl Pass {
     }
 
     /// Whether the layer at this path is in training mode.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, reference::Reference};
+    /// use ferrotape_nn::{Mode, Pass, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let cx = Pass::eval(&device).mode_for("dropout", Mode::Train);
+    /// assert!(cx.is_training(&Path::new("dropout")) && !cx.is_training(&Path::new("bn")));
+    /// ```
     #[must_use]
     pub fn is_training(&self, path: &Path) -> bool {
         self.mode(path) == Mode::Train
@@ -287,6 +369,15 @@ impl Pass {
 
     /// The type that convolutions, linear layers and matrix products compute in, if it is not that
     /// of their parameters.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, reference::Reference};
+    /// use ferrotape_nn::Pass;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// assert_eq!(Pass::eval(&device).autocast_dtype(), None);
+    /// assert_eq!(Pass::eval(&device).autocast(DType::F16).autocast_dtype(), Some(DType::F16));
+    /// ```
     #[must_use]
     pub fn autocast_dtype(&self) -> Option<DType> {
         self.autocast
@@ -299,6 +390,22 @@ impl Pass {
     }
 
     /// What was recorded. Empty unless gradients are tracked or the pass is traced.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init.at("fc"), LinearConfig::new(3, 2))?;
+    /// let x = Array::zeros(&device, DType::F32, [4, 3])?.into();
+    /// let cx = Pass::train(&device, Rng::new(1));
+    /// assert!(cx.tape().is_empty());
+    /// fc.forward(&cx, &x)?;
+    /// let nodes = cx.tape().nodes();
+    /// assert_eq!(nodes.last().and_then(|node| node.path.as_deref()), Some("fc"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn tape(&self) -> &Tape {
         &self.tape
@@ -306,6 +413,20 @@ impl Pass {
 
     /// The key of the next random draw of the layer at this path: it depends on the pass's key,
     /// the path, and how often this path asked before.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Pass, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let draws = || {
+    ///     let cx = Pass::train(&device, Rng::new(7));
+    ///     ["a", "a", "b"].map(|path| cx.rng(&Path::new(path)))
+    /// };
+    /// let [first, second, other] = draws();
+    /// assert!(first != second && first != other);
+    /// assert_eq!(draws(), [first, second, other], "another pass with this key draws the same");
+    /// ```
     #[must_use]
     pub fn rng(&self, path: &Path) -> Rng {
         let mut inner = self.inner();
@@ -317,6 +438,19 @@ impl Pass {
 
     /// Data to compute on. An array has no gradient (but is on the tape of a traced pass); a
     /// tensor stays what it is.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, ErrorKind, reference::Reference};
+    /// use ferrotape_nn::Pass;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let elsewhere = Device::new(Reference::new());
+    /// let cx = Pass::eval(&device);
+    /// assert!(!cx.input(Array::zeros(&device, DType::F32, [2])?)?.is_tracked());
+    /// let error = cx.input(Array::zeros(&elsewhere, DType::F32, [2])?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::DeviceMismatch);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// It is on another device.

@@ -21,6 +21,14 @@ pub struct Path(Arc<str>);
 
 impl Path {
     /// The path of a whole model.
+    ///
+    /// ```
+    /// use ferrotape_nn::Path;
+    ///
+    /// let root = Path::root();
+    /// assert!(root.is_root() && root.as_str().is_empty());
+    /// assert_eq!(root.join("conv1").as_str(), "conv1");
+    /// ```
     #[must_use]
     pub fn root() -> Self {
         Path(Arc::from(""))

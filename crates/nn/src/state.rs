@@ -22,6 +22,8 @@ use crate::{Module, Path, Ties, Visitor};
 /// let seen = State::new(Path::new("bn.num_batches_tracked"), Array::zeros(&device, DType::I64, [])?)?;
 /// seen.set(Array::from_slice(&device, &[7i64], [])?)?;
 /// assert_eq!(seen.value().item()?, 7.0);
+/// assert_eq!(seen.path().name(), "num_batches_tracked");
+/// assert_eq!((seen.shape().rank(), seen.dtype()), (0, DType::I64));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Clone)]
@@ -35,6 +37,16 @@ struct Inner {
 impl State {
     /// A state with this value, of any data type. The array is taken over, or copied if anything
     /// else shares its memory.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    /// use ferrotape_nn::{Path, State};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let mean = State::new(Path::new("bn.running_mean"), Array::zeros(&device, DType::F32, [3])?)?;
+    /// assert_eq!(format!("{mean:?}"), "State(bn.running_mean f32 [3])");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory.
@@ -50,6 +62,19 @@ impl State {
     }
 
     /// The value; it shares the state's memory.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let mean = init.state("mean", [1], 1.0)?;
+    /// let before = mean.value().copy()?;
+    /// mean.set(Array::full(&device, DType::F32, [1], 2.0)?)?;
+    /// assert_eq!((before.item()?, mean.value().item()?), (1.0, 2.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn value(&self) -> Array {
         self.0.cell.value()
@@ -69,6 +94,18 @@ impl State {
 
     /// Replaces the value.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let mean = init.state("bn.mean", [2], 0.0)?;
+    /// let error = mean.set(Array::zeros(&device, DType::F32, [3])?).unwrap_err().to_string();
+    /// assert!(error.starts_with("bn.mean: "), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Another shape, data type or device than the state's.
     pub fn set(&self, array: Array) -> Result<()> {
@@ -76,6 +113,18 @@ impl State {
     }
 
     /// Changes the value in place.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Init;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let mean = init.state("mean", [2], 0.0)?;
+    /// mean.update(|array| device.backend().fill(array, 0.5))?;
+    /// assert_eq!(mean.value().to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the closure says; an array that the closure put there and that does not fit.

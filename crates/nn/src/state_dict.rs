@@ -31,6 +31,8 @@ use ferrotape_backend::{Array, Context, Device, Error, Result};
 /// let bytes = dict.to_bytes()?;
 /// let read = StateDict::from_bytes(&device, &bytes)?;
 /// assert_eq!(read.get("fc.bias").map(|a| a.to_vec::<f32>()).transpose()?, Some(vec![1.0, 2.0]));
+/// assert_eq!(read.names().collect::<Vec<_>>(), ["fc.bias"]);
+/// assert_eq!((read.len(), read.is_empty(), StateDict::new().is_empty()), (1, false, true));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -47,6 +49,20 @@ impl StateDict {
     }
 
     /// Puts an array at the end, or in the place of the one of that name.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    /// use ferrotape_nn::StateDict;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let mut dict = StateDict::new();
+    /// for (name, value) in [("a", 1.0), ("b", 2.0), ("a", 3.0)] {
+    ///     dict.insert(name, Array::full(&device, DType::F32, [1], value)?);
+    /// }
+    /// assert_eq!(dict.names().collect::<Vec<_>>(), ["a", "b"]);
+    /// assert_eq!(dict.get("a").map(|a| a.item()).transpose()?, Some(3.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn insert(&mut self, name: impl Into<String>, array: Array) {
         let name = name.into();
         match self.index.get(&name) {
@@ -59,6 +75,19 @@ impl StateDict {
     }
 
     /// The array of that name.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Error, reference::Reference};
+    /// use ferrotape_nn::StateDict;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let mut dict = StateDict::new();
+    /// dict.insert("fc.weight", Array::zeros(&device, DType::F32, [10, 84])?);
+    /// let weight = dict.get("fc.weight").ok_or(Error::state("it was put there"))?;
+    /// assert_eq!(weight.shape().dims(), [10, 84]);
+    /// assert!(dict.get("fc.bias").is_none());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Array> {
         self.index.get(name).map(|&at| &self.entries[at].1)
@@ -70,6 +99,19 @@ impl StateDict {
     }
 
     /// Names and arrays, in order.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init, LinearConfig::new(3, 2))?;
+    /// let dict = fc.state_dict()?;
+    /// let sizes: Vec<_> = dict.iter().map(|(name, array)| (name, array.shape().numel())).collect();
+    /// assert_eq!(sizes, [("weight", 6), ("bias", 2)]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Array)> {
         self.entries.iter().map(|(name, array)| (name.as_str(), array))
     }
@@ -88,6 +130,18 @@ impl StateDict {
 
     /// The arrays in the safetensors format: little-endian, row-major (a convolution's weight is
     /// OIHW), sorted by data type and name.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    /// use ferrotape_nn::StateDict;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let array = Array::from_slice(&device, &[1.0f32, 2.0], [2])?;
+    /// let dict: StateDict = [("b", array.clone()), ("a", array.clone())].into_iter().collect();
+    /// let turned: StateDict = [("a", array.clone()), ("b", array)].into_iter().collect();
+    /// assert_eq!(dict.to_bytes()?, turned.to_bytes()?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The device failed; more names than the format's header holds.
@@ -117,6 +171,14 @@ impl StateDict {
 
     /// The text that [`StateDict::to_bytes_with_note`] put into the header, if it did.
     ///
+    /// ```
+    /// use ferrotape_nn::StateDict;
+    ///
+    /// assert_eq!(StateDict::note(&StateDict::new().to_bytes()?)?, None);
+    /// assert!(StateDict::note(b"PK, but no archive").is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not the safetensors format.
     pub fn note(bytes: &[u8]) -> Result<Option<String>> {
@@ -131,6 +193,21 @@ impl StateDict {
     /// name such as `state_dict` or `model`. Tensors may be views of shared memory with any strides;
     /// each becomes an array of its own, in the order of the file. The types f32, f64, bf16, f16,
     /// i64 and u8 stay; i32, i16 and i8 become i64, and bool u8.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    /// use ferrotape_nn::StateDict;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let error = StateDict::from_bytes(&device, b"<!DOCTYPE html>").unwrap_err().to_string();
+    /// assert!(error.contains("no safetensors file"), "{error}");
+    ///
+    /// let mut dict = StateDict::new();
+    /// dict.insert("weight", Array::zeros(&device, DType::BF16, [2, 3])?);
+    /// let read = StateDict::from_bytes(&device, &dict.to_bytes()?)?;
+    /// assert_eq!(read.get("weight").map(|a| a.dtype()), Some(DType::BF16));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Neither format, truncated or damaged, or a data type that arrays do not have; a pickle that

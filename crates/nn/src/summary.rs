@@ -10,6 +10,21 @@ use crate::pass::{Call, Window};
 use crate::{Item, Layer, Pass, Path, Visitor};
 
 /// One line of a [`Summary`]: a layer, or an operation that a model does between its layers.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Conv2dConfig, Init, Row, Sequential, Summary};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let model = Sequential::new(&init).named("conv", Conv2dConfig::new(1, 2, 3))?;
+/// let summary = Summary::of(&model, Array::zeros(&device, DType::F32, [1, 1, 5, 5])?)?;
+/// let Row { path, kind, shape, parameters, activation_bytes, .. } = &summary.rows[0];
+/// assert_eq!((path.as_str(), *kind), ("conv", "Conv2d"));
+/// // 2 kernels of 3x3 and 2 biases; 2 channels of 3x3 pixels of 4 bytes.
+/// assert_eq!((shape.dims(), *parameters, *activation_bytes), (&[1, 2, 3, 3][..], 20, 72));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The path of the layer; for an operation, of the layer that does it.
@@ -179,12 +194,37 @@ impl Summary {
     }
 
     /// Multiply-adds of all rows.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Sequential, Summary};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).add(LinearConfig::new(4, 3))?.add(LinearConfig::new(3, 2))?;
+    /// let summary = Summary::of(&model, Array::zeros(&device, DType::F32, [5, 4])?)?;
+    /// assert_eq!(summary.multiply_adds(), 5 * (4 * 3 + 3 * 2));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn multiply_adds(&self) -> u64 {
         total(self.rows.iter().map(|row| row.multiply_adds))
     }
 
     /// Bytes of all rows' outputs.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Sequential, Summary};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).add(LinearConfig::new(4, 3))?.add(LinearConfig::new(3, 2))?;
+    /// let summary = Summary::of(&model, Array::zeros(&device, DType::F32, [5, 4])?)?;
+    /// // The bias is added within the product, so that each layer has one output.
+    /// assert_eq!(summary.activation_bytes(), 5 * (3 + 2) * 4);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn activation_bytes(&self) -> usize {
         self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.activation_bytes))

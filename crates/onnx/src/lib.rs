@@ -75,6 +75,19 @@ pub struct Exporter {
 
 impl Exporter {
     /// Of a network on a device, for inputs whose sizes, behind the batch, are `sample`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, LinearConfig, Sequential};
+    /// use ferrotape_onnx::Exporter;
+    ///
+    /// let init = Init::new(&Device::new(Reference::new()), Rng::new(1));
+    /// let network = Sequential::new(&init).add(LinearConfig::new(4, 2))?;
+    /// let model = Exporter::new(init.device(), [4]).export(&network, |cx, x| network.forward(cx, x))?;
+    /// let graph = model.graph.unwrap_or_default();
+    /// assert_eq!((graph.input[0].name.as_str(), graph.output[0].name.as_str()), ("input", "logits"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn new(device: &Device, sample: impl Into<Vec<usize>>) -> Self {
         Self {
             device: device.clone(),
@@ -86,12 +99,40 @@ impl Exporter {
     }
 
     /// Calls input and output so, in place of `input` and `logits`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, LinearConfig, Sequential};
+    /// use ferrotape_onnx::Exporter;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let network = Sequential::new(&init).add(LinearConfig::new(4, 2))?;
+    /// let exporter = Exporter::new(&device, [4]).names("features", "scores");
+    /// let model = exporter.export(&network, |cx, x| network.forward(cx, x))?;
+    /// assert_eq!(model.graph.unwrap_or_default().input[0].name, "features");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn names(self, input: impl Into<String>, output: impl Into<String>) -> Self {
         Self { input: input.into(), output: output.into(), ..self }
     }
 
     /// Writes something beside the graph that a user should know, such as how inputs are normalised.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, LinearConfig, Sequential};
+    /// use ferrotape_onnx::Exporter;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let network = Sequential::new(&init).add(LinearConfig::new(4, 2))?;
+    /// let exporter = Exporter::new(&device, [4]).metadata("mean", "0.1307").metadata("std", "0.3081");
+    /// let model = exporter.export(&network, |cx, x| network.forward(cx, x))?;
+    /// assert_eq!(model.metadata_props[1].key, "std");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.push((key.into(), value.into()));
@@ -100,6 +141,24 @@ impl Exporter {
 
     /// The model of a forward pass. Its weights are those of `module`; what `forward` reads besides becomes
     /// constants.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, LinearConfig, Sequential};
+    /// use ferrotape_onnx::Exporter;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let network = Sequential::new(&init).named("fc", LinearConfig::new(4, 2))?;
+    /// let model = Exporter::new(&device, [4]).export(&network, |cx, x| {
+    ///     // Probabilities, where the network gives scores.
+    ///     network.forward(cx, x)?.softmax(-1)
+    /// })?;
+    /// let graph = model.graph.unwrap_or_default();
+    /// assert_eq!(graph.node.last().map(|node| node.op_type.as_str()), Some("Softmax"));
+    /// assert!(graph.initializer.iter().any(|weight| weight.name == "fc.weight"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What `forward` says; an operator that ONNX has no form for, with its layer; operations that depend on
@@ -148,6 +207,13 @@ pub fn to_bytes(model: &proto::Model) -> Vec<u8> {
 }
 
 /// The model in the bytes of a `.onnx` file, as far as this crate writes it.
+///
+/// ```
+/// use ferrotape_onnx::from_bytes;
+///
+/// let error = from_bytes(b"<!DOCTYPE html>").unwrap_err().to_string();
+/// assert!(error.starts_with("this is no ONNX model"), "{error}");
+/// ```
 ///
 /// # Errors
 /// They are no model.

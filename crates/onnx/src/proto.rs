@@ -4,6 +4,19 @@
 use prost::{Message, Oneof};
 
 /// A model: the whole file.
+///
+/// ```
+/// use ferrotape_onnx::proto::{Model, OperatorSet};
+/// use ferrotape_onnx::{OPSET, from_bytes, to_bytes};
+///
+/// let model = Model {
+///     ir_version: 8,
+///     opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
+///     ..Model::default()
+/// };
+/// assert_eq!(from_bytes(&to_bytes(&model))?.opset_import[0].version, 17);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
     /// The version of the file format.
@@ -27,6 +40,14 @@ pub struct Model {
 }
 
 /// A set of operators.
+///
+/// ```
+/// use ferrotape_onnx::OPSET;
+/// use ferrotape_onnx::proto::OperatorSet;
+///
+/// let standard = OperatorSet { version: OPSET, ..OperatorSet::default() };
+/// assert_eq!((standard.domain.as_str(), standard.version), ("", 17));
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSet {
     /// Whose; the standard's where it is empty.
@@ -38,6 +59,20 @@ pub struct OperatorSet {
 }
 
 /// A key and its value.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, LinearConfig, Sequential};
+/// use ferrotape_onnx::Exporter;
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let network = Sequential::new(&init).add(LinearConfig::new(4, 2))?;
+/// let exporter = Exporter::new(&device, [4]).metadata("classes", "cat,dog");
+/// let model = exporter.export(&network, |cx, x| network.forward(cx, x))?;
+/// assert_eq!(model.metadata_props[0].value, "cat,dog");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Entry {
     /// The key.
@@ -49,6 +84,19 @@ pub struct Entry {
 }
 
 /// What is computed.
+///
+/// ```
+/// use ferrotape_onnx::proto::{Graph, Node};
+///
+/// let relu = Node {
+///     op_type: "Relu".into(),
+///     input: vec!["x".into()],
+///     output: vec!["y".into()],
+///     ..Node::default()
+/// };
+/// let graph = Graph { name: "activation".into(), node: vec![relu], ..Graph::default() };
+/// assert_eq!(graph.node[0].output, ["y"]);
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Graph {
     /// The nodes, each after those that it reads.
@@ -69,6 +117,22 @@ pub struct Graph {
 }
 
 /// One operation.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Conv2dConfig, Init, Layer, Sequential};
+/// use ferrotape_onnx::Exporter;
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let network = Sequential::new(&init).named("conv", Conv2dConfig::new(1, 2, 3).stride(2))?;
+/// let model = Exporter::new(&device, [1, 9, 9]).export(&network, |cx, x| network.forward(cx, x))?;
+/// let node = &model.graph.unwrap_or_default().node[0];
+/// assert_eq!((node.op_type.as_str(), node.input[1].as_str()), ("Conv", "conv.weight"));
+/// let strides = node.attribute.iter().find(|attribute| attribute.name == "strides");
+/// assert_eq!(strides.map(|strides| strides.ints.clone()), Some(vec![2, 2]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
     /// The names of what it reads.
@@ -89,6 +153,13 @@ pub struct Node {
 }
 
 /// An attribute of a node: one of the values, and which.
+///
+/// ```
+/// use ferrotape_onnx::proto::Attribute;
+///
+/// let axis = Attribute { name: "axis".into(), i: Some(-1), kind: 2, ..Attribute::default() };
+/// assert_eq!((axis.i, axis.f, axis.ints.len()), (Some(-1), None, 0));
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Attribute {
     /// What it is called.
@@ -109,6 +180,18 @@ pub struct Attribute {
 }
 
 /// An array.
+///
+/// ```
+/// use ferrotape_onnx::proto::Tensor;
+///
+/// let half = Tensor {
+///     name: "half".into(),
+///     dims: vec![1],
+///     data_type: 1, // f32
+///     raw_data: 0.5f32.to_le_bytes().to_vec(),
+/// };
+/// assert_eq!(half.raw_data, [0, 0, 0, 0x3f]);
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
     /// Its sizes.
@@ -126,6 +209,24 @@ pub struct Tensor {
 }
 
 /// What an input or output is.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, LinearConfig, Sequential};
+/// use ferrotape_onnx::Exporter;
+/// use ferrotape_onnx::proto::SizeValue;
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let network = Sequential::new(&init).add(LinearConfig::new(4, 2))?;
+/// let model = Exporter::new(&device, [4]).export(&network, |cx, x| network.forward(cx, x))?;
+/// let input = model.graph.unwrap_or_default().input.remove(0);
+/// let r#type = input.r#type.and_then(|r#type| r#type.tensor_type).unwrap_or_default();
+/// let sizes: Vec<_> = r#type.shape.unwrap_or_default().dim.into_iter().map(|dim| dim.value).collect();
+/// // The caller chooses the size of the batch.
+/// assert!(matches!(&sizes[..], [Some(SizeValue::Name(_)), Some(SizeValue::Number(4))]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Value {
     /// What it is called.
@@ -137,6 +238,14 @@ pub struct Value {
 }
 
 /// The type of a value.
+///
+/// ```
+/// use ferrotape_onnx::proto::{TensorType, Type};
+///
+/// let floats = TensorType { elem_type: 1, shape: None };
+/// let r#type = Type { tensor_type: Some(floats) };
+/// assert_eq!(r#type.tensor_type.map(|tensor| tensor.elem_type), Some(1));
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     /// Elements and sizes.
@@ -145,6 +254,14 @@ pub struct Type {
 }
 
 /// Elements and sizes.
+///
+/// ```
+/// use ferrotape_onnx::proto::{Sizes, TensorType};
+///
+/// // i64, of any sizes.
+/// let labels = TensorType { elem_type: 7, shape: None };
+/// assert_eq!(labels.shape.unwrap_or_default(), Sizes { dim: Vec::new() });
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorType {
     /// The code of the data type.
@@ -156,6 +273,14 @@ pub struct TensorType {
 }
 
 /// Sizes, of which some may have names.
+///
+/// ```
+/// use ferrotape_onnx::proto::{Size, SizeValue, Sizes};
+///
+/// let number = |number| Size { value: Some(SizeValue::Number(number)) };
+/// let image = Sizes { dim: [3, 224, 224].map(number).to_vec() };
+/// assert_eq!(image.dim.len(), 3);
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Sizes {
     /// Each of them.
@@ -164,6 +289,13 @@ pub struct Sizes {
 }
 
 /// A size.
+///
+/// ```
+/// use ferrotape_onnx::proto::{Size, SizeValue};
+///
+/// let batch = Size { value: Some(SizeValue::Name("batch".into())) };
+/// assert_ne!(batch, Size::default(), "which says nothing");
+/// ```
 #[derive(Clone, PartialEq, Message)]
 pub struct Size {
     /// A number or a name; unknown where it is neither.
@@ -172,6 +304,14 @@ pub struct Size {
 }
 
 /// A size that is known, or is called something.
+///
+/// ```
+/// use ferrotape_onnx::proto::{Size, SizeValue, Sizes};
+///
+/// let [batch, features] = [SizeValue::Name("batch".into()), SizeValue::Number(784)];
+/// let shape = Sizes { dim: [batch, features].map(|value| Size { value: Some(value) }).to_vec() };
+/// assert_eq!(shape.dim[1].value, Some(SizeValue::Number(784)));
+/// ```
 #[derive(Clone, PartialEq, Oneof)]
 pub enum SizeValue {
     /// The number.

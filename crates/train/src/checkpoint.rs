@@ -90,6 +90,19 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// As a file.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    /// use ferrotape_train::Checkpoint;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let mut checkpoint = Checkpoint::default();
+    /// checkpoint.position.step = 7;
+    /// checkpoint.arrays.insert("model.fc.bias", Array::full(&device, DType::F32, [2], 0.5)?);
+    /// let read = Checkpoint::from_bytes(&device, &checkpoint.to_bytes()?)?;
+    /// assert_eq!((read.position.step, read.arrays.len()), (7, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The device failed.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
@@ -99,6 +112,18 @@ impl Checkpoint {
     }
 
     /// From a file, with the arrays on a device.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, reference::Reference};
+    /// use ferrotape_nn::StateDict;
+    /// use ferrotape_train::Checkpoint;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let weights = StateDict::new().to_bytes()?;
+    /// let error = Checkpoint::from_bytes(&device, &weights).unwrap_err().to_string();
+    /// assert!(error.contains("a file of weights and no checkpoint"), "{error}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Not a checkpoint, a damaged one, or one of another version of this library.

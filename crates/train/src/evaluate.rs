@@ -208,6 +208,32 @@ impl Tally {
 }
 
 /// A model of an ensemble: how it computes, and the batches as it wants them normalised.
+///
+/// See [`evaluate_together`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::{InMemory, Normalise};
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+/// # use ferrotape_train::{RunConfig, RunData};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+/// # let data = RunData { train: images.clone(), test: images, normalise };
+/// # let device = Device::new(Reference::new());
+/// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+/// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+/// use ferrotape_train::{Member, evaluate_together, test_loader};
+///
+/// let loader = test_loader(&data, &config)?;
+/// let member = Member { model: &model, config: &config, loader: &loader };
+/// // Twice the same model is that model.
+/// let (one, two) = (evaluate_together(&[member], &device)?, evaluate_together(&[member; 2], &device)?);
+/// assert_eq!(one.accuracy(), two.accuracy());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Member<'a> {
     /// The model.

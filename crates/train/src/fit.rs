@@ -59,11 +59,47 @@ pub struct Model {
 impl Model {
     /// A model of this network: a `Sequential`, a network of the zoo, anything that is a [`Classifier`]. It
     /// computes on the device of its parameters.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::InMemory;
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let device = Device::new(Reference::new());
+    /// # let init = Init::new(&device, Rng::new(1));
+    /// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    /// use ferrotape_train::fit::Model;
+    ///
+    /// let model = Model::new(layers);
+    /// assert_eq!(model.summary([1, 1, 2])?.parameters, 2 * 2 + 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(network: impl Classifier) -> Self {
         Model { network: Box::new(network) }
     }
 
     /// The layers for one image `[C, H, W]`.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::InMemory;
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let device = Device::new(Reference::new());
+    /// # let init = Init::new(&device, Rng::new(1));
+    /// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    /// use ferrotape_train::fit::Model;
+    ///
+    /// let summary = Model::new(layers).summary([1, 1, 2])?;
+    /// assert_eq!((summary.rows[1].kind, summary.multiply_adds()), ("Linear", 2 * 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// An image that does not fit; a network without parameters.
@@ -74,6 +110,26 @@ impl Model {
     /// Says how the model is to be trained: the rule of an optimizer, such as
     /// [`AdamConfig`](ferrotape_nn::optim::AdamConfig), a loss, and what is measured beside it. What is wrong
     /// with the rule is said by the first [`CompiledModel::fit`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::InMemory;
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let device = Device::new(Reference::new());
+    /// # let init = Init::new(&device, Rng::new(1));
+    /// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    /// use ferrotape_train::{fit::Loss, fit::Metric, fit::Model};
+    ///
+    /// let mut model = Model::new(layers).compile(rule, Loss::default(), [Metric::Accuracy]);
+    /// let history = model.fit(&images, &images, 2)?;
+    /// let metrics: Vec<_> = history.epochs[1].train.metrics.iter().map(|(metric, _)| *metric).collect();
+    /// assert_eq!(metrics, [Metric::Accuracy]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compile<R: Rule + 'static>(
         self,
         rule: R,
@@ -95,6 +151,13 @@ impl Model {
 }
 
 /// How a [`CompiledModel`] goes through data.
+///
+/// ```
+/// use ferrotape_train::fit::FitOptions;
+///
+/// let options = FitOptions { batch_size: 128, early_stop: 3, ..FitOptions::default() };
+/// assert_eq!((options.seed, options.workers, options.verbose), (42, 0, false));
+/// ```
 #[derive(Clone)]
 pub struct FitOptions {
     /// Images a step. Default 32, as in Keras.
@@ -164,6 +227,27 @@ impl std::fmt::Debug for Stage {
 }
 
 /// A [`Model`] with optimizer, loss and metrics.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::InMemory;
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let device = Device::new(Reference::new());
+/// # let init = Init::new(&device, Rng::new(1));
+/// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+/// use ferrotape_train::{fit::Loss, fit::Metric, fit::Model};
+///
+/// let mut model = Model::new(layers).compile(rule, Loss::default(), [Metric::Accuracy]);
+/// model.fit(&images, &images, 20)?;
+/// assert_eq!(model.evaluate(&images)?.value(Metric::Accuracy), Some(1.0));
+/// let probabilities = model.predict(&images)?;
+/// assert!(probabilities[0][0] > 0.5 && probabilities[1][1] > 0.5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct CompiledModel {
     network: Box<dyn Classifier>,
@@ -176,6 +260,27 @@ pub struct CompiledModel {
 }
 
 /// What [`CompiledModel::fit`] saw.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::InMemory;
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let device = Device::new(Reference::new());
+/// # let init = Init::new(&device, Rng::new(1));
+/// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+/// use ferrotape_train::{fit::Loss, fit::Model};
+///
+/// let mut model = Model::new(layers).compile(rule, Loss::default(), []);
+/// let history = model.fit(&images, &images, 5)?;
+/// let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.train.loss).collect();
+/// assert!(losses[4] < losses[0]);
+/// assert_eq!(history.best, Some(4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     /// The epochs, in order.
@@ -185,6 +290,25 @@ pub struct History {
 }
 
 /// The figures of an epoch: those of training taken while the weights change, those of validation after it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ferrotape_backend::{Device, Rng, reference::Reference};
+/// # use ferrotape_data::InMemory;
+/// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+/// # let classes = InMemory::numbered_classes(2);
+/// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+/// # let device = Device::new(Reference::new());
+/// # let init = Init::new(&device, Rng::new(1));
+/// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+/// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+/// use ferrotape_train::{fit::EpochFigures, fit::Loss, fit::Model};
+///
+/// let mut model = Model::new(layers).compile(rule, Loss::default(), []);
+/// let EpochFigures { train, validation } = &model.fit_alone(&images, 1)?.epochs[0];
+/// assert!(train.loss > 0.0 && validation.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochFigures {
     /// Of the training images.
@@ -243,6 +367,25 @@ impl CompiledModel {
 
     /// [`CompiledModel::fit`] without validation.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::InMemory;
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let device = Device::new(Reference::new());
+    /// # let init = Init::new(&device, Rng::new(1));
+    /// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    /// use ferrotape_train::{fit::Loss, fit::Model};
+    ///
+    /// let mut model = Model::new(layers).compile(rule, Loss::default(), []);
+    /// let history = model.fit_alone(&images, 3)?;
+    /// assert_eq!((history.epochs.len(), history.best), (3, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn fit_alone<T>(&mut self, train: &T, epochs: usize) -> Result<History>
@@ -262,6 +405,26 @@ impl CompiledModel {
     }
 
     /// The probabilities of the classes of each image, in the order of the data.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::InMemory;
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential, optim::SgdConfig};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let device = Device::new(Reference::new());
+    /// # let init = Init::new(&device, Rng::new(1));
+    /// # let layers = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let rule = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+    /// use ferrotape_train::{fit::Loss, fit::Model};
+    ///
+    /// let model = Model::new(layers).compile(rule, Loss::default(), []);
+    /// let rows = model.predict(&images)?;
+    /// assert_eq!(rows.len(), 2);
+    /// assert!(rows.iter().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`CompiledModel::evaluate`].

@@ -140,6 +140,45 @@ impl Run<'_> {
     /// would have ended with had it not been interrupted. A run that is [finished](RunFolder::finished)
     /// has nothing to go on with.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::{Run, RunFolder, Stop, report::Environment};
+    /// use std::time::Instant;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let run = |stop| Run {
+    ///     model: &model,
+    ///     device: &device,
+    ///     config: &config,
+    ///     environment: Environment::default(),
+    ///     layers: Vec::new(),
+    ///     started: Instant::now(),
+    ///     stop,
+    /// };
+    /// let stop = Stop::default();
+    /// stop.ask();
+    /// let mut folder = RunFolder::create(Some(place.path()), "line")?;
+    /// assert!(run(stop).execute(&data, &mut folder, &mut ()).is_err());
+    /// drop(folder);
+    ///
+    /// let mut folder = RunFolder::resume(place.path())?;
+    /// let result = run(Stop::default()).resume(&data, &mut folder, &mut ())?;
+    /// assert_eq!(result.epochs, config.epochs);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Run::execute`]; a checkpoint that does not fit model or data.
     pub fn resume(
@@ -164,6 +203,40 @@ impl Run<'_> {
 
     /// The page of a finished run, drawn again from its folder: the figures are those that were written down, and
     /// the model, which gets the weights of the folder, is tested anew for the pictures beside them.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::{Run, RunFolder, Stop, report::Environment};
+    /// use std::time::Instant;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let run = || Run {
+    ///     model: &model,
+    ///     device: &device,
+    ///     config: &config,
+    ///     environment: Environment::default(),
+    ///     layers: Vec::new(),
+    ///     started: Instant::now(),
+    ///     stop: Stop::default(),
+    /// };
+    /// let mut folder = RunFolder::create(Some(place.path()), "line")?;
+    /// assert!(run().report(&data, &folder).is_err(), "it is not finished");
+    /// run().execute(&data, &mut folder, &mut ())?;
+    /// assert!(run().report(&data, &folder)?.contains("</html>"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// A run that is not finished; weights or data that do not fit the model.
@@ -342,6 +415,14 @@ pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Asks the run to stop after the step under way. Says whether somebody had asked before.
+    ///
+    /// ```
+    /// use ferrotape_train::Stop;
+    ///
+    /// let stop = Stop::default();
+    /// assert!(!stop.ask());
+    /// assert!(stop.ask(), "somebody asked before");
+    /// ```
     pub fn ask(&self) -> bool {
         self.0.swap(true, Ordering::Relaxed)
     }

@@ -46,6 +46,17 @@ impl EventFile {
     /// A new file in a folder, which is made if it is not there, of a run that has taken so many steps. What
     /// other files of the folder have for later steps is done again, and TensorBoard forgets it.
     ///
+    /// ```
+    /// use ferrotape_train::tensorboard::EventFile;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// // A run that goes on at step 100 writes a file beside the one that it wrote before.
+    /// EventFile::create(&place.path().join("events"), 0)?.flush()?;
+    /// EventFile::create(&place.path().join("events"), 100)?.flush()?;
+    /// assert_eq!(std::fs::read_dir(place.path().join("events"))?.count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The folder or the file cannot be made.
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
@@ -86,6 +97,19 @@ impl EventFile {
     }
 
     /// A picture as PNG, with its height, width and channels.
+    ///
+    /// ```
+    /// use ferrotape_train::{insight::Picture, tensorboard::EventFile};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut events = EventFile::create(place.path(), 0)?;
+    /// let grey = Picture::of(&[128; 4], [1, 2, 2])?;
+    /// events.picture("test/digit", 1, [2, 2, 3], &grey.png()?);
+    /// events.flush()?;
+    /// let file = std::fs::read_dir(place.path())?.next().expect("one file")?;
+    /// assert!(std::fs::read(file.path())?.windows(10).any(|bytes| bytes == b"test/digit"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn picture(
         &mut self,
         tag: &str,
@@ -103,6 +127,24 @@ impl EventFile {
     }
 
     /// The graph of a model, as [`graph`] makes it.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Sequential};
+    /// use ferrotape_train::tensorboard::EventFile;
+    /// use ferrotape_train::tensorboard::graph;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let place = tempfile::tempdir()?;
+    /// let model = Sequential::new(&init).named("fc", LinearConfig::new(4, 3))?;
+    /// let mut events = EventFile::create(place.path(), 0)?;
+    /// events.graph(&graph(&model, &device, Array::zeros(&device, DType::F32, [1, 4])?)?);
+    /// events.flush()?;
+    /// let file = std::fs::read_dir(place.path())?.next().expect("one file")?;
+    /// assert!(std::fs::read(file.path())?.windows(9).any(|bytes| bytes == b"fc/linear"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn graph(&mut self, graph: &[u8]) {
         let mut event = Message::default();
         event.double(1, wall_time()).bytes(4, graph);

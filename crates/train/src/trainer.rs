@@ -240,6 +240,32 @@ impl<'a> Trainer<'a> {
     /// [checkpoint](Trainer::checkpoint); its error ends the epoch, which can be gone on with. An epoch
     /// that is under way is.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::{Trainer, train_loader};
+    ///
+    /// let loader = train_loader(&data, &config)?;
+    /// let mut checkpoints = Vec::new();
+    /// Trainer::new(&model, &device, &config, 1)?.epoch_with(1, &loader, &mut (), &mut |trainer| {
+    ///     checkpoints.push(trainer.checkpoint()?);
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(checkpoints[0].position.step, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Trainer::epoch`]; what `after` says.
     pub fn epoch_with(

@@ -33,6 +33,18 @@ use crate::residual::{BlockConfig, BlockKind, Shortcut, StrideIn, convolution, n
 /// | 44 | 7 | 658,586 | 0.66M | 7.17 % |
 /// | 56 | 9 | 853,018 | 0.85M | 6.97 % |
 /// | 110 | 18 | 1,727,962 | 1.7M | 6.43 % |
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Layer, Pass};
+///
+/// let device = Device::new(Meta::new());
+/// let model = ferrotape_zoo::cifar_resnet20(&Init::new(&device, Rng::new(42)), 10)?;
+/// let cx = Pass::eval(&device);
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 3, 32, 32])?)?;
+/// assert_eq!(model.forward(&cx, &x)?.shape().dims(), [2, 10]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Module)]
 pub struct CifarResNet {
     conv1: Conv2d,

@@ -49,6 +49,17 @@ pub struct GoogLeNetConfig {
 
 impl GoogLeNetConfig {
     /// torchvision's: auxiliary heads, images as they are, dropout 0.2 and 0.7.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    /// use ferrotape_zoo::{GoogLeNet, GoogLeNetConfig};
+    ///
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+    /// let plain = GoogLeNetConfig { aux_logits: false, ..GoogLeNetConfig::new(1000) };
+    /// assert_eq!(GoogLeNet::new(&init, plain)?.count_parameters(), 6_624_904);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn new(classes: usize) -> Self {
         GoogLeNetConfig {
@@ -62,6 +73,18 @@ impl GoogLeNetConfig {
     }
 
     /// The paper's: auxiliary heads, dropout 0.4 and 0.7.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    /// use ferrotape_zoo::{GoogLeNet, GoogLeNetConfig};
+    ///
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+    /// let plain = GoogLeNetConfig { aux_logits: false, ..GoogLeNetConfig::paper(1000) };
+    /// assert_eq!(plain.dropout, 0.4);
+    /// assert_eq!(GoogLeNet::new(&init, plain)?.count_parameters(), 6_998_552);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn paper(classes: usize) -> Self {
         GoogLeNetConfig { paper: true, dropout: 0.4, ..Self::new(classes) }
@@ -180,6 +203,15 @@ pub fn googlenet(init: &Init, classes: usize) -> Result<GoogLeNet> {
 /// began nor how it normalized; here it begins as Glorot and Bengio 2010 have it, uniform, with
 /// biases 0, and normalizes as Krizhevsky et al. 2012 do.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// assert_eq!(ferrotape_zoo::googlenet_2014(&init, 1000)?.count_parameters(), 13_378_280);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn googlenet_2014(init: &Init, classes: usize) -> Result<GoogLeNet> {
@@ -188,6 +220,21 @@ pub fn googlenet_2014(init: &Init, classes: usize) -> Result<GoogLeNet> {
 
 impl GoogLeNet {
     /// A network with new parameters; see [`googlenet`] and [`googlenet_2014`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    /// use ferrotape_zoo::{GoogLeNet, GoogLeNetConfig};
+    ///
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+    /// let model = GoogLeNet::new(&init, GoogLeNetConfig::new(10))?;
+    /// let names: Vec<String> = model.named_parameters().into_iter().map(|(name, _)| name).collect();
+    /// assert!(names.contains(&"inception3a.branch2.1.conv.weight".into()));
+    /// let wrong = GoogLeNetConfig { dropout: 1.5, ..GoogLeNetConfig::new(10) };
+    /// let error = GoogLeNet::new(&init, wrong).unwrap_err().to_string();
+    /// assert!(error.starts_with("dropout: the dropout probability is 1.5"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No classes, a dropout that is no probability; out of memory.

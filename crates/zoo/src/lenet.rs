@@ -23,6 +23,21 @@ use ferrotape_nn::{
 /// | fc3 | 10 | 850 |
 ///
 /// The paper pads the digits to 32 x 32 beforehand; here the first convolution does.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, Module, Pass};
+/// use ferrotape_zoo::LeNet5;
+///
+/// let init = Init::new(&Device::new(Reference::new()), Rng::new(42));
+/// let model: LeNet5 = ferrotape_zoo::lenet5(&init, 10)?;
+/// assert_eq!(model.count_parameters(), 61_706);
+/// // The best of ten classes for each of two digits.
+/// let digits = init.normal([2, 1, 28, 28], 0.0, 1.0)?.into();
+/// let scores = model.forward(&Pass::eval(init.device()), &digits)?;
+/// assert_eq!(scores.argmax(1, false)?.shape().dims(), [2]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Module)]
 pub struct LeNet5 {
     conv1: Conv2d,

@@ -66,6 +66,22 @@ pub struct LeNet1998 {
 
 /// What a [`LeNet1998`] is trained to make small, with `y_i` the distance to the bitmap of class i
 /// and `D` the right class, averaged over the batch.
+///
+/// ```
+/// use ferrotape_backend::{Array, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Classifier, Init, Pass};
+/// use ferrotape_zoo::{LeNet1998, LeNet1998Loss};
+///
+/// let init = Init::new(&Device::new(Reference::new()), Rng::new(42));
+/// let x = init.normal([2, 1, 28, 28], 0.0, 1.0)?.into();
+/// let labels = Array::from_slice(init.device(), &[3i64, 8], [2])?;
+/// let cx = Pass::eval(init.device());
+/// let loss = |kind| LeNet1998::new(&init, kind)?.loss(&cx, &x, &labels)?.loss.item();
+/// // The second adds the logarithm of a sum that contains e^-y_D.
+/// let likelihood = loss(LeNet1998Loss::Likelihood)?;
+/// assert!(likelihood > 0.0 && loss(LeNet1998Loss::default())? < likelihood);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LeNet1998Loss {
     /// `y_D`: the paper's equation 8, maximum likelihood.
@@ -111,6 +127,19 @@ pub fn lenet5_1998(init: &Init, classes: usize) -> Result<LeNet1998> {
 
 impl LeNet1998 {
     /// A network with new parameters and a loss of choice.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    /// use ferrotape_zoo::{LeNet1998, LeNet1998Loss};
+    ///
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+    /// let model = LeNet1998::new(&init, LeNet1998Loss::Likelihood)?;
+    /// assert_eq!(model.named_states()[0].1.shape().dims(), [10, 84]);
+    /// let error = LeNet1998::new(&init, LeNet1998Loss::Discriminative { j: 0.0 }).unwrap_err();
+    /// assert_eq!(error.to_string(), "j is 0, it must be a number above 0");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A `j` that is not above 0; out of memory.

@@ -9,6 +9,20 @@ use ferrotape_nn::{
 };
 
 /// What a stage of a residual network is made of (the paper's figure 5).
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+/// use ferrotape_zoo::{BlockKind, ResNet, ResNetConfig};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// for (kind, features) in [(BlockKind::Basic, 512), (BlockKind::Bottleneck, 2048)] {
+///     let model = ResNet::new(&init, &ResNetConfig::new(kind, [1, 1, 1, 1]), 10)?;
+///     let last = model.parameters();
+///     assert_eq!(last[last.len() - 2].shape().dims(), [10, features]);
+/// }
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockKind {
     /// Two 3x3 convolutions.
@@ -28,6 +42,23 @@ impl BlockKind {
 }
 
 /// What leads around a block: the paper's options A, B and C (section 3.3 and table 3).
+///
+/// ```
+/// use ferrotape_backend::{Device, Error, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+/// use ferrotape_zoo::{ResNet, ResNetConfig, Shortcut};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// let count = |shortcut| {
+///     let config = ResNetConfig { shortcut, ..ResNetConfig::resnet18() };
+///     Ok::<_, Error>(ResNet::new(&init, &config, 1000)?.count_parameters())
+/// };
+/// // B has a 1x1 convolution and a norm at each of the three changes of size.
+/// let projections = [(64, 128), (128, 256), (256, 512)].map(|(from, to)| from * to + 2 * to);
+/// let more = count(Shortcut::Projection)? - count(Shortcut::Identity)?;
+/// assert_eq!(more, projections.iter().sum::<usize>());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Shortcut {
     /// A: the input itself, without parameters. Where the size changes it is sliced by the stride,
@@ -41,6 +72,20 @@ pub enum Shortcut {
 }
 
 /// Which convolution of a bottleneck has the stride.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+/// use ferrotape_zoo::{ResNet, ResNetConfig, StrideIn};
+///
+/// // Neither has other parameters than the other, so that weights fit both.
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+/// let [paper, torchvision] = [StrideIn::First, StrideIn::Middle].map(|stride_in| {
+///     ResNet::new(&init, &ResNetConfig { stride_in, ..ResNetConfig::resnet50() }, 10)
+/// });
+/// paper?.load_state_dict(&torchvision?.state_dict()?, true)?;
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StrideIn {
     /// The first 1x1, as in the paper.

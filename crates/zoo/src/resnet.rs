@@ -42,36 +42,85 @@ pub struct ResNetConfig {
 
 impl ResNetConfig {
     /// Projections where the size changes, and the stride in the 3x3 convolution: torchvision's form.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, meta::Meta};
+    /// use ferrotape_nn::{Init, Module};
+    /// use ferrotape_zoo::{BlockKind, ResNet, ResNetConfig, Shortcut, StrideIn};
+    ///
+    /// // A ResNet-26 of bottlenecks.
+    /// let config = ResNetConfig::new(BlockKind::Bottleneck, [2, 2, 2, 2]);
+    /// let init = Init::new(&Device::new(Meta::new()), Rng::new(42));
+    /// let model = ResNet::new(&init, &config, 10)?;
+    /// assert_eq!(model.named_parameters()[3].1.shape().dims(), [64, 64, 1, 1]);
+    /// assert_eq!((config.shortcut, config.stride_in), (Shortcut::Projection, StrideIn::Middle));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn new(block: BlockKind, blocks: [usize; 4]) -> Self {
         ResNetConfig { block, blocks, shortcut: Shortcut::Projection, stride_in: StrideIn::Middle }
     }
 
     /// ResNet-18.
+    ///
+    /// ```
+    /// use ferrotape_zoo::ResNetConfig;
+    ///
+    /// // Two convolutions a block, the first one and the last layer.
+    /// let config = ResNetConfig::resnet18();
+    /// assert_eq!(config.blocks.iter().sum::<usize>() * 2 + 2, 18);
+    /// ```
     #[must_use]
     pub const fn resnet18() -> Self {
         Self::new(BlockKind::Basic, [2, 2, 2, 2])
     }
 
     /// ResNet-34.
+    ///
+    /// ```
+    /// use ferrotape_zoo::ResNetConfig;
+    ///
+    /// assert_eq!(ResNetConfig::resnet34().blocks.iter().sum::<usize>() * 2 + 2, 34);
+    /// ```
     #[must_use]
     pub const fn resnet34() -> Self {
         Self::new(BlockKind::Basic, [3, 4, 6, 3])
     }
 
     /// ResNet-50.
+    ///
+    /// ```
+    /// use ferrotape_zoo::{BlockKind, ResNetConfig};
+    ///
+    /// // Three convolutions a block.
+    /// let config = ResNetConfig::resnet50();
+    /// assert_eq!(config.block, BlockKind::Bottleneck);
+    /// assert_eq!(config.blocks.iter().sum::<usize>() * 3 + 2, 50);
+    /// ```
     #[must_use]
     pub const fn resnet50() -> Self {
         Self::new(BlockKind::Bottleneck, [3, 4, 6, 3])
     }
 
     /// ResNet-101.
+    ///
+    /// ```
+    /// use ferrotape_zoo::ResNetConfig;
+    ///
+    /// assert_eq!(ResNetConfig::resnet101().blocks.iter().sum::<usize>() * 3 + 2, 101);
+    /// ```
     #[must_use]
     pub const fn resnet101() -> Self {
         Self::new(BlockKind::Bottleneck, [3, 4, 23, 3])
     }
 
     /// ResNet-152.
+    ///
+    /// ```
+    /// use ferrotape_zoo::ResNetConfig;
+    ///
+    /// assert_eq!(ResNetConfig::resnet152().blocks.iter().sum::<usize>() * 3 + 2, 152);
+    /// ```
     #[must_use]
     pub const fn resnet152() -> Self {
         Self::new(BlockKind::Bottleneck, [3, 8, 36, 3])
@@ -96,6 +145,18 @@ impl ResNetConfig {
 ///
 /// [`ResNetConfig`] chooses among the paper's forms. Convolutions begin with He's normal
 /// distribution over the fan out, norms with weight 1 and bias 0, as in torchvision.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Layer, Pass};
+///
+/// let device = Device::new(Meta::new());
+/// let model = ferrotape_zoo::resnet18(&Init::new(&device, Rng::new(42)), 1000)?;
+/// let cx = Pass::eval(&device);
+/// let x = cx.input(Array::zeros(&device, DType::F32, [2, 3, 224, 224])?)?;
+/// assert_eq!(model.forward(&cx, &x)?.shape().dims(), [2, 1000]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Module)]
 pub struct ResNet {
     conv1: Conv2d,

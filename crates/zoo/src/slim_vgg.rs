@@ -46,6 +46,17 @@ const HIDDEN: usize = 256;
 
 /// A [`SlimVgg`] with new parameters.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+///
+/// let model = ferrotape_zoo::slim_vgg_bn(&Init::new(&Device::new(Meta::new()), Rng::new(42)), 10)?;
+/// let names: Vec<String> = model.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names[0], "features.0.weight");
+/// assert_eq!(names.last().map(String::as_str), Some("classifier.4.bias"));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// No classes; out of memory.
 pub fn slim_vgg_bn(init: &Init, classes: usize) -> Result<SlimVgg> {

@@ -360,6 +360,20 @@ impl Tensor {
     /// [`Tensor::batch_norm_eval`] by the statistics `[mean, var]`, with what follows it in a residual
     /// block, as [`Tensor::batch_norm_act_train`] has it.
     ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let array = |values: &[f64], shape: &[usize]| Array::from_slice(&device, values, shape);
+    /// let (x, mean, var) = (array(&[1.0, 5.0], &[2, 1])?, array(&[3.0], &[1])?, array(&[4.0], &[1])?);
+    /// let residual = Tensor::from(array(&[0.5, 0.5], &[2, 1])?);
+    /// // ((1, 5) - 3) / 2 + 0.5, then ReLU.
+    /// let y = Tensor::from(x).batch_norm_act_eval([&mean, &var], None, 0.0, Some(&residual), true)?;
+    /// assert_eq!(y.to_vec::<f64>()?, [0.0, 1.5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn batch_norm_act_eval(

@@ -7,6 +7,18 @@ use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
 /// Rounds to another float type. The gradient is rounded to the input's type.
+///
+/// ```
+/// use ferrotape_autograd::{Tape, Tensor, ops::Cast};
+/// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tape::new().variable(Array::from_slice(&device, &[1.001f32], [])?)?;
+/// let y = Tensor::apply(Cast { to: DType::BF16 }, &[&x])?;
+/// assert_eq!(y.item()?, 1.0);
+/// assert_eq!(y.backward()?.of(&x)?.dtype(), DType::F32);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Cast {
     /// The type to round to.

@@ -58,6 +58,22 @@ impl ConvTranspose2d {
     /// Checks that input `[N, C, H, W]` and weight `[C, O / groups, KH, KW]` fit and gives the
     /// output's sizes `[N, O, OH, OW]`.
     ///
+    /// ```
+    /// use ferrotape_autograd::ops::ConvTranspose2d;
+    ///
+    /// // (7 - 1) 2 - 2 * 1 + (3 - 1) + 1 + 1 = 14
+    /// let double = ConvTranspose2d {
+    ///     stride: [2, 2],
+    ///     padding: [1, 1],
+    ///     output_padding: [1, 1],
+    ///     ..ConvTranspose2d::default()
+    /// };
+    /// assert_eq!(double.output_shape([1, 8, 7, 7], [8, 4, 3, 3])?, [1, 4, 14, 14]);
+    /// let error = double.output_shape([1, 6, 7, 7], [8, 4, 3, 3]).unwrap_err().to_string();
+    /// assert!(error.starts_with("the input has 6 channels"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What does not fit, with what would.
     pub fn output_shape(&self, input: [usize; 4], weight: [usize; 4]) -> Result<[usize; 4]> {
@@ -252,6 +268,18 @@ impl Tensor {
 
     /// Transposed convolution of sequences `[N, C, L]` with `weight [C, O / groups, K]` and
     /// `bias [O]`, to `[N, O, OL]` (`torch.nn.functional.conv_transpose1d`).
+    ///
+    /// ```
+    /// use ferrotape_autograd::{Tensor, ops::ConvTranspose1d};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [1, 1, 2])?);
+    /// let w = Tensor::from(Array::from_slice(&device, &[1.0f64, 10.0], [1, 1, 2])?);
+    /// let double = ConvTranspose1d { stride: 2, ..ConvTranspose1d::default() };
+    /// assert_eq!(x.conv_transpose1d(&w, None, &double)?.to_vec::<f64>()?, [1.0, 10.0, 2.0, 20.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Tensor::conv_transpose2d`].

@@ -8,6 +8,20 @@ use crate::op::{Backward, Forward, InputGrads, Op};
 use crate::tensor::Tensor;
 
 /// What [`Tensor::pad`] puts around an array.
+///
+/// ```
+/// use ferrotape_autograd::{Tensor, ops::Padding};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0], [3])?);
+/// let pad = |mode| x.pad(&[2, 1], mode)?.to_vec::<f64>();
+/// assert_eq!(pad(Padding::Constant(0.0))?, [0.0, 0.0, 1.0, 2.0, 3.0, 0.0]);
+/// assert_eq!(pad(Padding::Reflect)?, [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
+/// assert_eq!(pad(Padding::Replicate)?, [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
+/// assert_eq!(pad(Padding::Circular)?, [2.0, 3.0, 1.0, 2.0, 3.0, 1.0]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Padding {
     /// This number.

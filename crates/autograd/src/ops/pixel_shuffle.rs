@@ -43,6 +43,18 @@ impl Tensor {
     /// [`Tensor::pixel_shuffle`], from `[.., C, H r, W r]` to `[.., C r r, H, W]`
     /// (`torch.nn.functional.pixel_unshuffle`).
     ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0], [1, 2, 2])?);
+    /// let y = x.pixel_unshuffle(2)?;
+    /// assert_eq!((y.shape().dims(), y.to_vec::<f64>()?), (&[4, 1, 1][..], vec![1.0, 2.0, 3.0, 4.0]));
+    /// assert!(x.pixel_unshuffle(3).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Fewer than three dimensions; a factor of 0, or that does not divide height and width.
     pub fn pixel_unshuffle(&self, factor: usize) -> Result<Tensor> {

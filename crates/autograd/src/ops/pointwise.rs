@@ -67,17 +67,54 @@ enum Operand {
 
 impl PointwiseFn {
     /// A function of `arity` inputs.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{PointwiseFn, Tensor};
+    /// use ferrotape_backend::{Array, Device, pointwise::Expr, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// // The first run-time scalar times the product of three.
+    /// let product = Expr::input(0) * Expr::input(1) * Expr::input(2) * Expr::scalar(0);
+    /// let product = PointwiseFn::new("scaled_product", 3, product);
+    /// let x = Tensor::from(Array::from_slice(&device, &[2.0f64], [1])?);
+    /// assert_eq!(product.apply(&[&x, &x, &x], &[0.5])?.to_vec::<f64>()?, [4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn new(name: &'static str, arity: usize, expr: Expr) -> Arc<Self> {
         Self::with_slope(name, arity, expr, Slope::Symbolic)
     }
 
     /// A function of one input.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{PointwiseFn, Tape};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let square_plus_one = PointwiseFn::unary("square_plus_one", |x| x * x + 1.0);
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[3.0f64], [])?)?;
+    /// let y = square_plus_one.apply(&[&x], &[])?;
+    /// assert_eq!((y.item()?, y.backward()?.of(&x)?.item()?), (10.0, 6.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn unary(name: &'static str, f: impl FnOnce(&Expr) -> Expr) -> Arc<Self> {
         Self::new(name, 1, f(&Expr::input(0)))
     }
 
     /// A function of one input whose derivative is stated as an expression of the output, which is
     /// then what is kept for the backward pass: for activations the next layer keeps it anyway.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{PointwiseFn, Tape};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// // tanh' = 1 - tanh²
+    /// let tanh = PointwiseFn::unary_by_output("tanh", |x| x.tanh(), |y| 1.0 - y * y);
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[0.0f64], [])?)?;
+    /// assert_eq!(tanh.apply(&[&x], &[])?.backward()?.of(&x)?.item()?, 1.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn unary_by_output(
         name: &'static str,
         f: impl FnOnce(&Expr) -> Expr,
@@ -89,6 +126,23 @@ impl PointwiseFn {
 
     /// A function of one input whose derivative is stated as an expression of the input: where the
     /// symbolic one loses digits, or is not the one that is wanted.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{PointwiseFn, Tape};
+    /// use ferrotape_backend::{Array, Device, pointwise::Expr, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// // Rounds up to 0 or more, but lets every gradient through.
+    /// let straight = PointwiseFn::unary_by_input(
+    ///     "straight_through",
+    ///     |x| x.maximum(&Expr::constant(0.0)),
+    ///     |_| Expr::constant(1.0),
+    /// );
+    /// let x = Tape::new().variable(Array::from_slice(&device, &[-3.0f64], [])?)?;
+    /// let y = straight.apply(&[&x], &[])?;
+    /// assert_eq!((y.item()?, y.backward()?.of(&x)?.item()?), (0.0, 1.0));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn unary_by_input(
         name: &'static str,
         f: impl FnOnce(&Expr) -> Expr,
@@ -99,6 +153,18 @@ impl PointwiseFn {
     }
 
     /// A function of two inputs.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{PointwiseFn, Tensor};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let squared_distance = PointwiseFn::binary("squared_distance", |x, y| (x - y) * (x - y));
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 5.0], [2])?);
+    /// let y = Tensor::from(Array::from_slice(&device, &[3.0f64], [1])?);
+    /// assert_eq!(squared_distance.apply(&[&x, &y], &[])?.to_vec::<f64>()?, [4.0, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn binary(name: &'static str, f: impl FnOnce(&Expr, &Expr) -> Expr) -> Arc<Self> {
         Self::new(name, 2, f(&Expr::input(0), &Expr::input(1)))
     }
@@ -114,11 +180,35 @@ impl PointwiseFn {
     }
 
     /// The expression.
+    ///
+    /// ```
+    /// use ferrotape_autograd::PointwiseFn;
+    ///
+    /// let double = PointwiseFn::unary("double", |x| x * 2.0);
+    /// assert_eq!(double.name(), "double");
+    /// assert_eq!(double.expr().eval(&[4.0], &[], &[]), 8.0);
+    /// ```
     pub fn expr(&self) -> &Expr {
         &self.program.exprs()[0]
     }
 
     /// The values at the inputs, broadcast to one shape.
+    ///
+    /// ```
+    /// use ferrotape_autograd::{PointwiseFn, Tensor};
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let product = PointwiseFn::binary("product", |x, y| x * y);
+    /// let x = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0], [2])?);
+    /// let column = Tensor::from(Array::from_slice(&device, &[3.0f64, 4.0], [2, 1])?);
+    /// assert_eq!(product.apply(&[&x, &column], &[])?.to_vec::<f64>()?, [3.0, 6.0, 4.0, 8.0]);
+    /// assert_eq!(
+    ///     product.apply(&[&x], &[]).unwrap_err().to_string(),
+    ///     "product wants 2 inputs and 0 scalars, got 1 and 0"
+    /// );
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A number of inputs or scalars that the function does not have; shapes that do not broadcast;

@@ -320,6 +320,18 @@ impl Tensor {
 
     /// Sums over what a broadcast from `shape` to this shape repeated.
     ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Array, Device, Shape, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let grad = Tensor::from(Array::from_slice(&device, &[1.0f64, 2.0, 3.0, 4.0], [2, 2])?);
+    /// // The gradient of a bias [2] that was added to both rows.
+    /// assert_eq!(grad.sum_to(Shape::new(&[2])?)?.to_vec::<f64>()?, [4.0, 6.0]);
+    /// assert!(grad.sum_to(Shape::new(&[3])?).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `shape` does not broadcast to this shape.
     pub fn sum_to(&self, shape: Shape) -> Result<Tensor> {

@@ -8,6 +8,18 @@ use crate::tensor::Tensor;
 
 /// The windows that [`Tensor::unfold`] and [`Tensor::fold`] slide over images; each pair is for
 /// height and width.
+///
+/// ```
+/// use ferrotape_autograd::{Tensor, ops::Unfold};
+/// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tensor::from(Array::zeros(&device, DType::F64, [1, 3, 8, 8])?);
+/// let windows = Unfold { stride: [2, 2], padding: [1, 1], ..Unfold::new([4, 4]) };
+/// // (8 + 2 - 4) / 2 + 1 = 4 windows each way, of 3 channels of 4x4 pixels.
+/// assert_eq!(x.unfold(&windows)?.shape().dims(), [1, 3 * 4 * 4, 4 * 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unfold {
     /// The window's size.
@@ -22,6 +34,13 @@ pub struct Unfold {
 
 impl Unfold {
     /// Windows of this size, at every position.
+    ///
+    /// ```
+    /// use ferrotape_autograd::ops::Unfold;
+    ///
+    /// let windows = Unfold::new([3, 3]);
+    /// assert_eq!((windows.stride, windows.padding, windows.dilation), ([1, 1], [0, 0], [1, 1]));
+    /// ```
     #[must_use]
     pub fn new(kernel: [usize; 2]) -> Self {
         Unfold { kernel, stride: [1, 1], padding: [0, 0], dilation: [1, 1] }

@@ -8,6 +8,17 @@ use crate::{Array, DType, Error, ErrorKind, Reduce, Result, Shape};
 
 /// Checks the operands of [`Backend::upload`](crate::Backend::upload).
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::F32, [2, 3])?;
+/// check::upload(&[0; 24], &x)?;
+/// let error = check::upload(&[0; 6], &x).unwrap_err().to_string();
+/// assert!(error.ends_with("the array has 24 bytes, the host's memory 6"), "{error}");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `Shape` if the number of bytes differs, `Argument` if `dst` is not contiguous.
 pub fn upload(src: &[u8], dst: &Array) -> Result<()> {
@@ -15,6 +26,16 @@ pub fn upload(src: &[u8], dst: &Array) -> Result<()> {
 }
 
 /// Checks the operands of [`Backend::download`](crate::Backend::download).
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, ErrorKind, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let turned = Array::zeros(&device, DType::F32, [2, 3])?.permute(&[1, 0])?;
+/// let error = check::download(&turned, &[0; 24]).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Argument, "it is not contiguous");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`upload`].
@@ -39,6 +60,16 @@ fn transfer(bytes: usize, array: &Array) -> Result<()> {
 
 /// Checks the operands of [`Backend::copy`](crate::Backend::copy).
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, ErrorKind, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::F32, [4])?;
+/// let error = check::copy(&x.narrow(0, 0, 2)?, &x.narrow(0, 2, 2)?).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Overlap, "both are of one buffer");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, and `Shape` if the shapes differ.
 pub fn copy(src: &Array, dst: &Array) -> Result<()> {
@@ -46,6 +77,16 @@ pub fn copy(src: &Array, dst: &Array) -> Result<()> {
 }
 
 /// Checks the operands of [`Backend::fill`](crate::Backend::fill).
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, ErrorKind, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let row = Array::zeros(&device, DType::F32, [1, 3])?;
+/// check::fill(&row)?;
+/// assert_eq!(check::fill(&row.broadcast_to([2, 3])?).unwrap_err().kind(), ErrorKind::Overlap);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// `Overlap` if the array overlaps with itself.
@@ -55,6 +96,22 @@ pub fn fill(dst: &Array) -> Result<()> {
 
 /// Checks the operands of [`Backend::pointwise`](crate::Backend::pointwise) and gives the shape of
 /// the outputs.
+///
+/// ```
+/// use ferrotape_backend::{
+///     Array, DType, Device, check, pointwise::Expr, pointwise::Program,
+///     reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let sum = Program::new(&[Expr::input(0) + Expr::input(1)]);
+/// let (x, bias) = (Array::zeros(&device, DType::F32, [2, 3])?, Array::zeros(&device, DType::F32, [3])?);
+/// let mut y = Array::zeros(&device, DType::F32, [2, 3])?;
+/// assert_eq!(check::pointwise(&sum, &[], &[&x, &bias], &[&mut y])?, [2, 3]);
+/// let error = check::pointwise(&sum, &[], &[&x], &[&mut y]).unwrap_err().to_string();
+/// assert!(error.ends_with("the program has 2 inputs, got 1"), "{error}");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`; `Argument` for a number of operands or scalars that the program
@@ -106,6 +163,20 @@ pub fn pointwise(
 /// Checks the operands of [`Backend::pointwise_each`](crate::Backend::pointwise_each) and gives the shape
 /// of each call's outputs.
 ///
+/// ```
+/// use ferrotape_backend::{
+///     Array, DType, Device, check, pointwise::Expr, pointwise::Program,
+///     reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let double = Program::new(&[Expr::input(0) * 2.0]);
+/// let x = Array::zeros(&device, DType::F32, [3])?;
+/// let error = check::pointwise_each(&double, &[], &[&[&x], &[&x]], &[]).unwrap_err().to_string();
+/// assert!(error.contains("2 lists of inputs and 0 of outputs"), "{error}");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`pointwise`]; `Argument` for other than one list of inputs to each of outputs, `Overlap` for an
 /// output that shares memory with an operand of any call, because calls may run at once.
@@ -144,6 +215,19 @@ pub fn pointwise_each(
 /// Checks the operands of [`Backend::reduce`](crate::Backend::reduce). Floats only; `dst` is of
 /// the type of `src` or of its accumulator type.
 ///
+/// ```
+/// use ferrotape_backend::{
+///     Array, DType, Device, ErrorKind, Reduce, check, reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let [x, y, z] = [[2, 3], [2, 1], [1, 2]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let (x, y, z) = (x?, y?, z?);
+/// check::reduce(Reduce::Sum, &x, &y, None)?;
+/// assert_eq!(check::reduce(Reduce::Sum, &x, &z, None).unwrap_err().kind(), ErrorKind::Shape);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`; `Shape` for shapes that do not fit, and for the maximum or
 /// minimum of nothing; `Argument` for a sum with an index.
@@ -181,6 +265,18 @@ pub fn reduce(kind: Reduce, src: &Array, dst: &Array, index: Option<&Array>) -> 
 /// Checks the operands of [`Backend::gather`](crate::Backend::gather). `src` and `dst` may be of
 /// any data type, the same for both.
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, ErrorKind, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let table = Array::zeros(&device, DType::U8, [10, 4])?;
+/// let index = Array::zeros(&device, DType::I64, [20, 4])?;
+/// check::gather(&table, 0, &index, &Array::zeros(&device, DType::U8, [20, 4])?)?;
+/// let wrong = check::gather(&table, 1, &index, &Array::zeros(&device, DType::U8, [20, 4])?);
+/// assert_eq!(wrong.unwrap_err().kind(), ErrorKind::Shape);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` if there is no such dimension, or
 /// nothing in it for an index to mean.
@@ -194,6 +290,16 @@ pub fn gather(src: &Array, dim: usize, index: &Array, dst: &Array) -> Result<()>
 }
 
 /// Checks the operands of [`Backend::scatter_add`](crate::Backend::scatter_add). Floats only.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [gy, table] = [[20, 4], [10, 4]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let index = Array::zeros(&device, DType::I64, [20, 4])?;
+/// check::scatter_add(&gy?, 0, &index, &table?)?;
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`gather`].
@@ -234,6 +340,16 @@ fn picks(name: &str, table: &Array, dim: usize, index: &Array) -> Result<()> {
 }
 
 /// Checks the operands of [`Backend::random`](crate::Backend::random).
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, ErrorKind, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// check::random(&Array::zeros(&device, DType::BF16, [4])?)?;
+/// let error = check::random(&Array::zeros(&device, DType::I64, [4])?).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::DType);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// `DType` if the array does not hold floats, `Overlap` if it overlaps with itself.

@@ -22,6 +22,16 @@ fn not_negative(eps: f64) -> Result<()> {
 /// Checks the operands of [`Backend::channel_moments`](crate::Backend::channel_moments) and gives
 /// `[N, C, H, W]`.
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::BF16, [2, 3, 4, 4])?;
+/// let [mean, var] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [3]));
+/// assert_eq!(check::channel_moments(&x, &mean?, &var?)?, [2, 3, 4, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`; `Shape`, also for channels without elements.
 pub fn channel_moments(x: &Array, mean: &Array, var: &Array) -> Result<[usize; 4]> {
@@ -39,6 +49,19 @@ pub fn channel_moments(x: &Array, mean: &Array, var: &Array) -> Result<[usize; 4
 
 /// Checks the operands of [`Backend::batch_norm`](crate::Backend::batch_norm) and gives
 /// `[N, C, H, W]`.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, ErrorKind, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [x, y] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [2, 3, 4, 4]));
+/// let [mean, var] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [3]));
+/// let (x, y, mean, var) = (x?, y?, mean?, var?);
+/// assert_eq!(check::batch_norm(&x, [&mean, &var], None, 1e-5, &y)?, [2, 3, 4, 4]);
+/// let error = check::batch_norm(&x, [&mean, &var], None, -1.0, &y).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Argument);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` for a negative `eps`.
@@ -66,6 +89,18 @@ pub fn batch_norm(
 
 /// Checks the operands of [`Backend::batch_norm_grad`](crate::Backend::batch_norm_grad) and gives
 /// `[N, C, H, W]`.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [gy, x, gx] = [(); 3].map(|()| Array::zeros(&device, DType::F32, [2, 3, 4, 4]));
+/// let [mean, var, gw, gb] = [(); 4].map(|()| Array::zeros(&device, DType::F32, [3]));
+/// let stats = [&mean?, &var?];
+/// let sizes = check::batch_norm_grad(&gy?, &x?, stats, None, 1e-5, &gx?, &gw?, &gb?)?;
+/// assert_eq!(sizes, [2, 3, 4, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`batch_norm`].
@@ -100,6 +135,21 @@ pub fn batch_norm_grad(
 /// Checks the operands of [`Backend::batch_norm_act`](crate::Backend::batch_norm_act) and gives
 /// `[N, C, H, W]`.
 ///
+/// ```
+/// use ferrotape_backend::{
+///     Array, DType, Device, Epilogue, ErrorKind, check, reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let [x, y] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [2, 3, 4, 4]));
+/// let [mean, var] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [3]));
+/// let (x, y, mean, var) = (x?, y?, mean?, var?);
+/// let epilogue = Epilogue { residual: Some(&y), relu: true };
+/// let error = check::batch_norm_act(&x, [&mean, &var], None, 1e-5, epilogue, &y).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Overlap, "the residual is the output");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`batch_norm`].
 pub fn batch_norm_act(
@@ -126,6 +176,19 @@ pub(super) fn residual(op: &str, epilogue: Epilogue<'_>, y: &Array) -> Result<()
 
 /// Checks the operands of [`Backend::batch_norm_act_grad`](crate::Backend::batch_norm_act_grad) and
 /// gives `[N, C, H, W]`.
+///
+/// ```
+/// use ferrotape_backend::{Array, BatchNormGrads, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [gy, x, gx] = [(); 3].map(|()| Array::zeros(&device, DType::F32, [2, 3, 4, 4]));
+/// let [mean, var, gw, gb] = [(); 4].map(|()| Array::zeros(&device, DType::F32, [3]));
+/// let (mut gx, mut gw, mut gb) = (gx?, gw?, gb?);
+/// let grads = BatchNormGrads { x: &mut gx, weight: &mut gw, bias: &mut gb, residual: None };
+/// let stats = [&mean?, &var?];
+/// assert_eq!(check::batch_norm_act_grad(&gy?, &x?, None, stats, None, 1e-5, &grads)?[1], 3);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`batch_norm`].
@@ -157,6 +220,15 @@ pub fn batch_norm_act_grad(
 /// Checks the operands of [`Backend::softmax`](crate::Backend::softmax) and gives the sizes before,
 /// along and after `dim`.
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [x, y] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [2, 3, 5]));
+/// assert_eq!(check::softmax(&x?, &y?, 1)?, [2, 3, 5]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` if there is no such dimension.
 pub fn softmax(x: &Array, y: &Array, dim: usize) -> Result<[usize; 3]> {
@@ -169,6 +241,15 @@ pub fn softmax(x: &Array, y: &Array, dim: usize) -> Result<[usize; 3]> {
 
 /// Checks the operands of [`Backend::softmax_grad`](crate::Backend::softmax_grad) and gives the
 /// sizes before, along and after `dim`.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [gy, y, gx] = [(); 3].map(|()| Array::zeros(&device, DType::F32, [4, 10]));
+/// assert_eq!(check::softmax_grad(&gy?, &y?, &gx?, 1)?, [4, 10, 1]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`softmax`].
@@ -190,6 +271,20 @@ fn around(array: &Array, dim: usize) -> Result<[usize; 3]> {
 /// Checks the operands of [`Backend::cross_entropy`](crate::Backend::cross_entropy) and gives
 /// `[N, K]`.
 ///
+/// ```
+/// use ferrotape_backend::{Array, CrossEntropy, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let logits = Array::zeros(&device, DType::F32, [4, 10])?;
+/// let targets = Array::zeros(&device, DType::I64, [4])?;
+/// let loss = Array::zeros(&device, DType::F32, [4])?;
+/// let check = |params| check::cross_entropy(&logits, &targets, &loss, &params);
+/// assert_eq!(check(CrossEntropy::default())?, [4, 10]);
+/// let error = check(CrossEntropy { label_smoothing: 2.0, ..Default::default() }).unwrap_err();
+/// assert!(error.to_string().ends_with("label smoothing is 2, it must lie between 0 and 1"));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` for a label smoothing outside of 0 to 1.
 pub fn cross_entropy(
@@ -205,6 +300,18 @@ pub fn cross_entropy(
 
 /// Checks the operands of [`Backend::cross_entropy_grad`](crate::Backend::cross_entropy_grad) and
 /// gives `[N, K]`.
+///
+/// ```
+/// use ferrotape_backend::{Array, CrossEntropy, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [logits, gx] = [(); 2].map(|()| Array::zeros(&device, DType::F32, [4, 10]));
+/// let targets = Array::zeros(&device, DType::I64, [4])?;
+/// let gloss = Array::zeros(&device, DType::F32, [4])?;
+/// let params = CrossEntropy::default();
+/// assert_eq!(check::cross_entropy_grad(&gloss, &logits?, &targets, &gx?, &params)?, [4, 10]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`cross_entropy`].

@@ -4,6 +4,16 @@ use super::{nchw, of_shape, of_type, operands, same_float};
 use crate::{Array, DType, Error, Pool2d, Result};
 
 /// The sizes of a pooling's operands.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Pool2d, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [x, y] = [[1, 2, 4, 4], [1, 2, 2, 2]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let shapes = check::avg_pool2d(&x?, &y?, &Pool2d::new([2, 2]))?;
+/// assert_eq!(shapes, check::PoolShapes { x: [1, 2, 4, 4], y: [1, 2, 2, 2] });
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolShapes {
     /// Input `[N, C, H, W]`.
@@ -41,6 +51,18 @@ fn window_has_element(params: &Pool2d, axis: usize, index: usize, size: usize) -
 
 /// Checks the operands of [`Backend::max_pool2d`](crate::Backend::max_pool2d).
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Pool2d, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::F32, [1, 2, 4, 4])?;
+/// let y = Array::zeros(&device, DType::F32, [1, 2, 2, 2])?;
+/// let index = Array::zeros(&device, DType::I64, [1, 2, 2, 2])?;
+/// assert_eq!(check::max_pool2d(&x, &y, &index, &Pool2d::new([2, 2]))?.y, [1, 2, 2, 2]);
+/// assert!(check::max_pool2d(&x, &y, &y, &Pool2d::new([2, 2])).is_err(), "an index is of i64");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`; `Shape` for shapes that do not fit and for a window
 /// without any element of the input; `Argument`, see [`Pool2d::output_size`].
@@ -56,6 +78,17 @@ pub fn max_pool2d(x: &Array, y: &Array, index: &Array, params: &Pool2d) -> Resul
 
 /// Checks the operands of [`Backend::max_pool2d_grad`](crate::Backend::max_pool2d_grad).
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let gy = Array::zeros(&device, DType::F32, [1, 2, 2, 2])?;
+/// let index = Array::zeros(&device, DType::I64, [1, 2, 2, 2])?;
+/// let gx = Array::zeros(&device, DType::F32, [1, 2, 4, 4])?;
+/// assert_eq!(check::max_pool2d_grad(&gy, &index, &gx)?.x, [1, 2, 4, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`.
 pub fn max_pool2d_grad(gy: &Array, index: &Array, gx: &Array) -> Result<PoolShapes> {
@@ -64,6 +97,21 @@ pub fn max_pool2d_grad(gy: &Array, index: &Array, gx: &Array) -> Result<PoolShap
 
 /// Checks the operands of
 /// [`Backend::max_pool2d_window_grad`](crate::Backend::max_pool2d_window_grad).
+///
+/// ```
+/// use ferrotape_backend::{
+///     Array, DType, Device, ErrorKind, Pool2d, check, reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let gy = Array::zeros(&device, DType::F32, [1, 2, 2, 2])?;
+/// let index = Array::zeros(&device, DType::I64, [1, 2, 2, 2])?;
+/// let gx = Array::zeros(&device, DType::F32, [1, 2, 4, 4])?;
+/// let check = |kernel| check::max_pool2d_window_grad(&gy, &index, &gx, &Pool2d::new([kernel; 2]));
+/// assert!(check(2).is_ok());
+/// assert_eq!(check(4).unwrap_err().kind(), ErrorKind::Shape);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`max_pool2d`] and [`max_pool2d_grad`].
@@ -78,6 +126,18 @@ pub fn max_pool2d_window_grad(
 }
 
 /// Checks the operands of [`Backend::max_pool2d_pick`](crate::Backend::max_pool2d_pick).
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::F32, [1, 2, 4, 4])?;
+/// let index = Array::zeros(&device, DType::I64, [1, 3, 2, 2])?;
+/// let y = Array::zeros(&device, DType::F32, [1, 3, 2, 2])?;
+/// let error = check::max_pool2d_pick(&x, &index, &y).unwrap_err().to_string();
+/// assert!(error.ends_with("differ in images or channels"), "{error}");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`max_pool2d_grad`].
@@ -104,6 +164,20 @@ fn planes(names: [&str; 2], x: &Array, y: &Array, index: &Array) -> Result<PoolS
 
 /// Checks the operands of [`Backend::avg_pool2d`](crate::Backend::avg_pool2d).
 ///
+/// ```
+/// use ferrotape_backend::{
+///     Array, DType, Device, ErrorKind, Pool2d, check, reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let [x, y] = [[1, 2, 5, 5], [1, 2, 3, 3]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let (x, y, window) = (x?, y?, Pool2d { stride: [1, 1], ..Pool2d::new([3, 3]) });
+/// assert_eq!(check::avg_pool2d(&x, &y, &window)?.y, [1, 2, 3, 3]);
+/// let dilated = Pool2d { dilation: [2, 2], ..Pool2d::new([2, 2]) };
+/// assert_eq!(check::avg_pool2d(&x, &y, &dilated).unwrap_err().kind(), ErrorKind::Argument);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`max_pool2d`]; `Argument` for a dilation other than 1.
 pub fn avg_pool2d(x: &Array, y: &Array, params: &Pool2d) -> Result<PoolShapes> {
@@ -111,6 +185,15 @@ pub fn avg_pool2d(x: &Array, y: &Array, params: &Pool2d) -> Result<PoolShapes> {
 }
 
 /// Checks the operands of [`Backend::avg_pool2d_grad`](crate::Backend::avg_pool2d_grad).
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Pool2d, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [gy, gx] = [[1, 2, 2, 2], [1, 2, 4, 4]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// assert_eq!(check::avg_pool2d_grad(&gy?, &gx?, &Pool2d::new([2, 2]))?.x, [1, 2, 4, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`avg_pool2d`].

@@ -5,6 +5,16 @@ use crate::{Array, Conv2d, Epilogue, Error, Result};
 
 /// Checks the operands of [`Backend::gemm`](crate::Backend::gemm) and gives `[B, M, K, N]`.
 ///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [a, b, c] = [[2, 3, 4], [1, 4, 5], [2, 3, 5]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// // One matrix b serves both products.
+/// assert_eq!(check::gemm(&a?, &b?, &c?)?, [2, 3, 4, 5]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`.
 pub fn gemm(a: &Array, b: &Array, c: &Array) -> Result<[usize; 4]> {
@@ -28,6 +38,17 @@ pub fn gemm(a: &Array, b: &Array, c: &Array) -> Result<[usize; 4]> {
 }
 
 /// The sizes of a convolution's operands.
+///
+/// ```
+/// use ferrotape_backend::{Array, Conv2d, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [x, w, y] =
+///     [[1, 3, 5, 5], [8, 3, 3, 3], [1, 8, 3, 3]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let shapes = check::conv2d(&x?, &w?, None, &y?, &Conv2d::default())?;
+/// assert_eq!(shapes.y, [1, 8, 3, 3]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvShapes {
     /// Input `[N, C, H, W]`.
@@ -53,6 +74,22 @@ fn shapes(
 }
 
 /// Checks the operands of [`Backend::conv2d`](crate::Backend::conv2d): all of one float type.
+///
+/// ```
+/// use ferrotape_backend::{
+///     Array, Conv2d, DType, Device, ErrorKind, check, reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let [x, w, y] =
+///     [[1, 3, 5, 5], [8, 3, 3, 3], [1, 8, 3, 3]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let (x, w, y, params) = (x?, w?, y?, Conv2d::default());
+/// let bias = Array::zeros(&device, DType::F32, [8])?;
+/// assert_eq!(check::conv2d(&x, &w, Some(&bias), &y, &params)?.w, [8, 3, 3, 3]);
+/// let same = Conv2d { padding: [1, 1], ..params };
+/// assert_eq!(check::conv2d(&x, &w, None, &y, &same).unwrap_err().kind(), ErrorKind::Shape);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// `DeviceMismatch`, `Overlap`, `DType`, `Shape`; `Argument` for a stride, dilation, kernel or
@@ -81,6 +118,21 @@ pub fn conv2d(
 
 /// Checks the operands of [`Backend::conv2d_act`](crate::Backend::conv2d_act).
 ///
+/// ```
+/// use ferrotape_backend::{
+///     Array, Conv2d, DType, Device, Epilogue, ErrorKind, check, reference::Reference,
+/// };
+///
+/// let device = Device::new(Reference::new());
+/// let [x, w, y] =
+///     [[1, 3, 5, 5], [8, 3, 3, 3], [1, 8, 3, 3]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// let (x, w, y, params) = (x?, w?, y?, Conv2d::default());
+/// let epilogue = Epilogue { residual: Some(&x), relu: true };
+/// let error = check::conv2d_act(&x, &w, None, epilogue, &y, &params).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Shape, "the residual has the input's shape");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`conv2d`].
 pub fn conv2d_act(
@@ -98,6 +150,16 @@ pub fn conv2d_act(
 
 /// Checks the operands of [`Backend::conv2d_input_grad`](crate::Backend::conv2d_input_grad).
 ///
+/// ```
+/// use ferrotape_backend::{Array, Conv2d, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [gy, w, gx] =
+///     [[1, 8, 3, 3], [8, 3, 3, 3], [1, 3, 5, 5]].map(|shape| Array::zeros(&device, DType::F32, shape));
+/// assert_eq!(check::conv2d_input_grad(&gy?, &w?, &gx?, &Conv2d::default())?.x, [1, 3, 5, 5]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`conv2d`].
 pub fn conv2d_input_grad(gy: &Array, w: &Array, gx: &Array, params: &Conv2d) -> Result<ConvShapes> {
@@ -108,6 +170,17 @@ pub fn conv2d_input_grad(gy: &Array, w: &Array, gx: &Array, params: &Conv2d) -> 
 }
 
 /// Checks the operands of [`Backend::conv2d_weight_grad`](crate::Backend::conv2d_weight_grad).
+///
+/// ```
+/// use ferrotape_backend::{Array, Conv2d, DType, Device, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let [x, gy] = [[1, 3, 5, 5], [1, 8, 3, 3]].map(|shape| Array::zeros(&device, DType::BF16, shape));
+/// // It may be summed in the accumulator's type.
+/// let gw = Array::zeros(&device, DType::F32, [8, 3, 3, 3])?;
+/// assert_eq!(check::conv2d_weight_grad(&x?, &gy?, &gw, &Conv2d::default())?.w, [8, 3, 3, 3]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`conv2d`].

@@ -10,6 +10,15 @@ use crate::{Conv2d, DType, Device, Epilogue, ErrorKind};
 
 /// Checks [`Backend::conv2d`](crate::Backend::conv2d).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::conv2d(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("conv2d", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn conv2d(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -19,6 +28,15 @@ pub fn conv2d(device: &Device, options: &Options) -> Result<VerbReport, Failure>
 }
 
 /// Checks [`Backend::conv2d_act`](crate::Backend::conv2d_act).
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::conv2d_act(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("conv2d_act", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.
@@ -38,6 +56,15 @@ pub fn conv2d_act(device: &Device, options: &Options) -> Result<VerbReport, Fail
 
 /// Checks [`Backend::conv2d_input_grad`](crate::Backend::conv2d_input_grad).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::conv2d_input_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("conv2d_input_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn conv2d_input_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -46,6 +73,15 @@ pub fn conv2d_input_grad(device: &Device, options: &Options) -> Result<VerbRepor
 }
 
 /// Checks [`Backend::conv2d_weight_grad`](crate::Backend::conv2d_weight_grad).
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::conv2d_weight_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("conv2d_weight_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

@@ -11,6 +11,15 @@ use crate::{DType, Device, ErrorKind, Random, Reduce, Rng};
 
 /// Checks [`Backend::copy`](crate::Backend::copy) between all layouts and data types.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::copy(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("copy", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn copy(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -45,6 +54,15 @@ fn copy_call(mut maker: Maker, shape: &[usize], dtypes: [DType; 2], values: Valu
 
 /// Checks [`Backend::fill`](crate::Backend::fill).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::fill(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("fill", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn fill(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -61,6 +79,15 @@ pub fn fill(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
 }
 
 /// Checks [`Backend::reduce`](crate::Backend::reduce), with ties, infinities and NaN.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::reduce(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("reduce", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.
@@ -147,6 +174,15 @@ fn refused_reductions() -> Vec<Mistake> {
 
 /// Checks [`Backend::random`](crate::Backend::random): uniform and Bernoulli draws bit by bit,
 /// normal ones within 1e-12.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::random(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("random", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

@@ -9,6 +9,15 @@ use crate::{DType, Device, ErrorKind};
 
 /// Checks [`Backend::gather`](crate::Backend::gather).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::gather(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("gather", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn gather(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -19,6 +28,15 @@ pub fn gather(device: &Device, options: &Options) -> Result<VerbReport, Failure>
 }
 
 /// Checks [`Backend::scatter_add`](crate::Backend::scatter_add).
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::scatter_add(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("scatter_add", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

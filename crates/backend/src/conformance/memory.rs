@@ -8,6 +8,15 @@ use crate::{Array, DType, Device, Error, ErrorKind, Result, Rng};
 /// Checks [`Backend::allocate`](crate::Backend::allocate): that live bytes follow the buffers, that
 /// an impossible size is an error and not an abort.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::allocate(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("allocate", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The first that is wrong.
 pub fn allocate(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -60,6 +69,15 @@ pub fn allocate(device: &Device, options: &Options) -> Result<VerbReport, Failur
 /// Checks [`Backend::upload`](crate::Backend::upload) and
 /// [`Backend::download`](crate::Backend::download): that what went up comes down bit by bit, in
 /// parts of buffers too, and that transfers of a wrong size or layout are refused.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::transfer(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("transfer", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The first that is wrong.

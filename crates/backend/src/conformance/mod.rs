@@ -60,6 +60,15 @@ pub use resample::resample2d;
 pub use softmax::{cross_entropy, cross_entropy_grad, softmax, softmax_grad};
 
 /// How much is checked.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, meta::Meta};
+///
+/// // A device that has shapes only is held to everything but values.
+/// let options = conformance::Options { cases: 2, values: false, ..Default::default() };
+/// conformance::gemm(&Device::new(Meta::new()), &options)?;
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Generated cases for each verb.
@@ -80,6 +89,15 @@ impl Default for Options {
 }
 
 /// A verb that passed.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 3, ..Default::default() };
+/// let report: conformance::VerbReport = conformance::fill(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("fill", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerbReport {
     /// The verb.
@@ -91,6 +109,14 @@ pub struct VerbReport {
 }
 
 /// All verbs passed.
+///
+/// ```
+/// use ferrotape_backend::conformance::{Report, VerbReport};
+///
+/// let verbs = vec![VerbReport { verb: "gemm", cases: 256, unsupported: 32 }];
+/// let line = Report { verbs }.to_string();
+/// assert!(line.starts_with("gemm ") && line.contains("256 cases, 32 of them unsupported"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// One entry a verb, in the order of [`list`].
@@ -107,6 +133,16 @@ impl fmt::Display for Report {
 }
 
 /// The simplest case found that a device gets wrong, and how.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, meta::Meta};
+///
+/// // Where values are looked at, a device that has shapes only fails.
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let failure = conformance::fill(&Device::new(Meta::new()), &options).unwrap_err();
+/// assert_eq!(failure.verb, "fill");
+/// assert!(failure.to_string().starts_with("fill: "), "{failure}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The verb.
@@ -126,6 +162,13 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// One entry of [`list`].
+///
+/// ```
+/// use ferrotape_backend::conformance;
+///
+/// let names: Vec<&str> = conformance::list().iter().map(|verb| verb.name()).collect();
+/// assert!(names.contains(&"conv2d_weight_grad"));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Verb {
     name: &'static str,
@@ -139,6 +182,16 @@ impl Verb {
     }
 
     /// Checks the verb.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, conformance, reference::Reference};
+    ///
+    /// let options = conformance::Options { cases: 2, seed: 7, ..Default::default() };
+    /// for verb in conformance::list().iter().filter(|verb| verb.name().starts_with("softmax")) {
+    ///     verb.check(&Device::new(Reference::new()), &options)?;
+    /// }
+    /// # Ok::<(), conformance::Failure>(())
+    /// ```
     ///
     /// # Errors
     /// The simplest case that fails.
@@ -154,6 +207,12 @@ macro_rules! verbs {
 }
 
 /// Every verb, in an order in which each relies on those before it only.
+///
+/// ```
+/// use ferrotape_backend::conformance;
+///
+/// assert_eq!(conformance::list()[0].name(), "allocate");
+/// ```
 pub fn list() -> &'static [Verb] {
     verbs![
         allocate,
@@ -191,6 +250,15 @@ pub fn list() -> &'static [Verb] {
 }
 
 /// Checks all verbs. Nothing else may use the device meanwhile, for its live bytes are watched.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 1, ..Default::default() };
+/// let report = conformance::check(&Device::new(Reference::new()), &options)?;
+/// assert_eq!(report.verbs.len(), conformance::list().len());
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails of the first verb that does; to see more, go through [`list`].

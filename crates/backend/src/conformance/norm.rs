@@ -11,6 +11,15 @@ use crate::{BatchNormGrads, DType, Device, Epilogue, Error, ErrorKind};
 /// Checks [`Backend::channel_moments`](crate::Backend::channel_moments), with means that are large
 /// beside the deviation too.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::channel_moments(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("channel_moments", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn channel_moments(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -26,6 +35,15 @@ pub fn channel_moments(device: &Device, options: &Options) -> Result<VerbReport,
 
 /// Checks [`Backend::batch_norm`](crate::Backend::batch_norm).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::batch_norm(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("batch_norm", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn batch_norm(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -39,6 +57,15 @@ pub fn batch_norm(device: &Device, options: &Options) -> Result<VerbReport, Fail
 
 /// Checks [`Backend::batch_norm_grad`](crate::Backend::batch_norm_grad).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::batch_norm_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("batch_norm_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn batch_norm_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -50,6 +77,15 @@ pub fn batch_norm_grad(device: &Device, options: &Options) -> Result<VerbReport,
 
 /// Checks [`Backend::batch_norm_act`](crate::Backend::batch_norm_act).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::batch_norm_act(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("batch_norm_act", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn batch_norm_act(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -60,6 +96,15 @@ pub fn batch_norm_act(device: &Device, options: &Options) -> Result<VerbReport, 
 }
 
 /// Checks [`Backend::batch_norm_act_grad`](crate::Backend::batch_norm_act_grad).
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::batch_norm_act_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("batch_norm_act_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

@@ -12,6 +12,15 @@ use crate::{Array, DType, Device, ErrorKind, Layout, Shape};
 /// Checks [`Backend::pointwise`](crate::Backend::pointwise): every function and comparison alone,
 /// and generated programs with several outputs, in place, over broadcast inputs of all data types.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::pointwise(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("pointwise", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn pointwise(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -35,6 +44,15 @@ pub fn pointwise(device: &Device, options: &Options) -> Result<VerbReport, Failu
 
 /// Checks [`Backend::pointwise_each`](crate::Backend::pointwise_each) with the step of an optimizer on
 /// several parameters of unequal shapes.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::pointwise_each(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("pointwise_each", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

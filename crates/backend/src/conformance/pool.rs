@@ -10,6 +10,15 @@ use crate::{Array, DType, Device, ErrorKind, Pool2d, Random, Rng};
 
 /// Checks [`Backend::max_pool2d`](crate::Backend::max_pool2d), with ties, infinities and NaN.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::max_pool2d(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("max_pool2d", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn max_pool2d(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -27,6 +36,15 @@ pub fn max_pool2d(device: &Device, options: &Options) -> Result<VerbReport, Fail
 
 /// Checks [`Backend::max_pool2d_grad`](crate::Backend::max_pool2d_grad).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::max_pool2d_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("max_pool2d_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn max_pool2d_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -36,6 +54,15 @@ pub fn max_pool2d_grad(device: &Device, options: &Options) -> Result<VerbReport,
 
 /// Checks [`Backend::max_pool2d_window_grad`](crate::Backend::max_pool2d_window_grad) with the indices
 /// that the device's own pooling gives.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::max_pool2d_window_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("max_pool2d_window_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.
@@ -48,6 +75,15 @@ pub fn max_pool2d_window_grad(device: &Device, options: &Options) -> Result<Verb
 
 /// Checks [`Backend::max_pool2d_pick`](crate::Backend::max_pool2d_pick).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::max_pool2d_pick(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("max_pool2d_pick", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn max_pool2d_pick(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -57,6 +93,15 @@ pub fn max_pool2d_pick(device: &Device, options: &Options) -> Result<VerbReport,
 
 /// Checks [`Backend::avg_pool2d`](crate::Backend::avg_pool2d).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::avg_pool2d(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("avg_pool2d", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn avg_pool2d(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -65,6 +110,15 @@ pub fn avg_pool2d(device: &Device, options: &Options) -> Result<VerbReport, Fail
 }
 
 /// Checks [`Backend::avg_pool2d_grad`](crate::Backend::avg_pool2d_grad).
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::avg_pool2d_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("avg_pool2d_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

@@ -9,6 +9,15 @@ use crate::{DType, Device, ErrorKind};
 
 /// Checks [`Backend::gemm`](crate::Backend::gemm).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::gemm(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("gemm", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn gemm(device: &Device, options: &Options) -> Result<VerbReport, Failure> {

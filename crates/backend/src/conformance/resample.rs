@@ -10,6 +10,15 @@ use crate::{DType, Device, ErrorKind, Result, Rng, Taps};
 /// Checks [`Backend::resample2d`](crate::Backend::resample2d), with matrices of every kind that
 /// [`Taps`] makes, their transposes, and random ones with empty rows.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::resample2d(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("resample2d", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn resample2d(device: &Device, options: &Options) -> std::result::Result<VerbReport, Failure> {

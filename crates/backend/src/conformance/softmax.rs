@@ -11,6 +11,15 @@ use crate::{CrossEntropy, DType, Device, ErrorKind};
 /// Checks [`Backend::softmax`](crate::Backend::softmax), with values that are large, infinite or
 /// not numbers too.
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::softmax(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("softmax", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn softmax(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -29,6 +38,15 @@ pub fn softmax(device: &Device, options: &Options) -> Result<VerbReport, Failure
 
 /// Checks [`Backend::softmax_grad`](crate::Backend::softmax_grad).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::softmax_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("softmax_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn softmax_grad(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -40,6 +58,15 @@ pub fn softmax_grad(device: &Device, options: &Options) -> Result<VerbReport, Fa
 
 /// Checks [`Backend::cross_entropy`](crate::Backend::cross_entropy).
 ///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::cross_entropy(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("cross_entropy", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
 /// # Errors
 /// The simplest case that fails.
 pub fn cross_entropy(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
@@ -47,6 +74,15 @@ pub fn cross_entropy(device: &Device, options: &Options) -> Result<VerbReport, F
 }
 
 /// Checks [`Backend::cross_entropy_grad`](crate::Backend::cross_entropy_grad).
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::cross_entropy_grad(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("cross_entropy_grad", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
 ///
 /// # Errors
 /// The simplest case that fails.

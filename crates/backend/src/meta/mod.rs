@@ -40,6 +40,13 @@ pub struct Meta {
 
 impl Meta {
     /// A device of its own, with no memory in use.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, meta::Meta};
+    ///
+    /// let device = Device::new(Meta::new());
+    /// assert_eq!((device.name().as_str(), device.memory().live_bytes), ("meta", 0));
+    /// ```
     pub fn new() -> Self {
         Meta::default()
     }

@@ -4,6 +4,13 @@ use std::ops;
 use std::sync::Arc;
 
 /// A function of one number.
+///
+/// ```
+/// use ferrotape_backend::pointwise::UnaryOp;
+///
+/// assert_eq!(UnaryOp::ALL.len(), 14);
+/// assert_eq!(UnaryOp::Recip.eval(4.0), 0.25);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum UnaryOp {
@@ -48,6 +55,13 @@ impl UnaryOp {
     ];
 
     /// The value in double precision: what every backend's version is held against.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::UnaryOp;
+    ///
+    /// assert_eq!(UnaryOp::Softplus.eval(1000.0), 1000.0, "without overflow");
+    /// assert_eq!(UnaryOp::Sigmoid.eval(0.0), 0.5);
+    /// ```
     pub fn eval(self, x: f64) -> f64 {
         match self {
             UnaryOp::Neg => -x,
@@ -73,6 +87,12 @@ impl UnaryOp {
 }
 
 /// A function of two numbers.
+///
+/// ```
+/// use ferrotape_backend::pointwise::BinaryOp;
+///
+/// assert_eq!(BinaryOp::Pow.eval(2.0, 10.0), 1024.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum BinaryOp {
@@ -100,6 +120,13 @@ impl BinaryOp {
     ];
 
     /// The value in double precision: what every backend's version is held against.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::BinaryOp;
+    ///
+    /// assert_eq!(BinaryOp::Max.eval(1.0, 2.0), 2.0);
+    /// assert!(BinaryOp::Max.eval(1.0, f64::NAN).is_nan());
+    /// ```
     pub fn eval(self, a: f64, b: f64) -> f64 {
         match self {
             BinaryOp::Add => a + b,
@@ -116,6 +143,12 @@ impl BinaryOp {
 }
 
 /// A comparison; false if either side is NaN, except `Ne`.
+///
+/// ```
+/// use ferrotape_backend::pointwise::Compare;
+///
+/// assert!(Compare::Ne.eval(f64::NAN, f64::NAN) && !Compare::Eq.eval(f64::NAN, f64::NAN));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Compare {
@@ -130,6 +163,12 @@ impl Compare {
     pub const ALL: [Compare; 4] = [Compare::Lt, Compare::Le, Compare::Eq, Compare::Ne];
 
     /// Whether it holds.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Compare;
+    ///
+    /// assert!(Compare::Le.eval(1, 1) && !Compare::Lt.eval(1, 1));
+    /// ```
     pub fn eval<T: PartialOrd>(self, a: T, b: T) -> bool {
         match self {
             Compare::Lt => a < b,
@@ -160,6 +199,10 @@ pub(super) enum Node {
 /// let silu = &x * x.sigmoid();
 /// assert_eq!(silu.eval(&[0.0], &[], &[]), 0.0);
 /// assert_eq!(silu.derivative(&x).eval(&[0.0], &[], &[]), 0.5);
+/// // Each function of the language is a method.
+/// let y = (&x * x.neg()).exp() + x.abs().sqrt().log1p() - x.tanh().expm1() + x.erf().recip();
+/// let z = x.sin().maximum(&x.cos()).softplus().log();
+/// assert!(y.eval(&[1.0], &[], &[]).is_finite() && z.eval(&[1.0], &[], &[]).is_finite());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expr(pub(super) Arc<Node>);
@@ -170,27 +213,65 @@ impl Expr {
     }
 
     /// Input `index` of the program.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// let distance = Expr::input(0) - Expr::input(1);
+    /// assert_eq!(distance.eval(&[5.0, 3.0], &[], &[]), 2.0);
+    /// ```
     pub fn input(index: usize) -> Self {
         Self::new(Node::Input(index))
     }
 
     /// What output `index` of the program held before it runs.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// // A running mean of two outputs.
+    /// let mean = (Expr::previous(0) + Expr::input(0)) * 0.5;
+    /// assert_eq!(mean.eval(&[4.0], &[], &[2.0]), 3.0);
+    /// ```
     pub fn previous(index: usize) -> Self {
         Self::new(Node::Previous(index))
     }
 
     /// Scalar `index` of the call: whatever changes from call to call (a learning rate, a slope) is
     /// a scalar and not a constant, so that the program stays the same.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// // A step of gradient descent; the learning rate changes from call to call.
+    /// let step = Expr::previous(0) - Expr::scalar(0) * Expr::input(0);
+    /// assert_eq!(step.eval(&[2.0], &[0.5], &[10.0]), 9.0);
+    /// ```
     pub fn scalar(index: usize) -> Self {
         Self::new(Node::Scalar(index))
     }
 
     /// A number that belongs to the mathematics.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// let half = Expr::constant(0.5);
+    /// assert_eq!((&half + 1.0).as_constant(), Some(1.5));
+    /// ```
     pub fn constant(value: f64) -> Self {
         Self::new(Node::Const(value))
     }
 
     /// A function applied to this. Functions of constants are computed at once.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::UnaryOp};
+    ///
+    /// assert_eq!(Expr::constant(4.0).unary(UnaryOp::Sqrt).as_constant(), Some(2.0));
+    /// let x = Expr::input(0);
+    /// assert_eq!(x.neg().neg(), x);
+    /// ```
     pub fn unary(&self, op: UnaryOp) -> Self {
         match (op, &*self.0) {
             (_, Node::Const(c)) => Self::constant(op.eval(*c)),
@@ -200,6 +281,14 @@ impl Expr {
     }
 
     /// A function of two expressions, simplified where one side is 0 or 1.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::BinaryOp, pointwise::Expr};
+    ///
+    /// let (x, zero) = (Expr::input(0), Expr::constant(0.0));
+    /// assert_eq!(Expr::binary(BinaryOp::Add, &x, &zero), x);
+    /// assert_eq!(Expr::binary(BinaryOp::Mul, &x, &zero), zero);
+    /// ```
     pub fn binary(op: BinaryOp, a: &Expr, b: &Expr) -> Self {
         match (op, a.as_constant(), b.as_constant()) {
             (_, Some(x), Some(y)) => Self::constant(op.eval(x, y)),
@@ -217,6 +306,15 @@ impl Expr {
     }
 
     /// `then` where `self op other`, else `otherwise`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Compare, pointwise::Expr};
+    ///
+    /// // The leaky ReLU.
+    /// let (x, zero) = (Expr::input(0), Expr::constant(0.0));
+    /// let leaky = x.select(Compare::Lt, &zero, &(&x * 0.1), &x);
+    /// assert_eq!([-2.0, 3.0].map(|at| leaky.eval(&[at], &[], &[])), [-0.2, 3.0]);
+    /// ```
     pub fn select(&self, op: Compare, other: &Expr, then: &Expr, otherwise: &Expr) -> Self {
         let same = Arc::ptr_eq(&then.0, &otherwise.0)
             || then.as_constant().is_some_and(|c| otherwise.as_constant() == Some(c));
@@ -306,11 +404,25 @@ impl Expr {
     }
 
     /// `self` to the power of `exponent`.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// let cube = Expr::input(0).pow(&Expr::constant(3.0));
+    /// assert_eq!(cube.eval(&[2.0], &[], &[]), 8.0);
+    /// ```
     pub fn pow(&self, exponent: &Expr) -> Self {
         Self::binary(BinaryOp::Pow, self, exponent)
     }
 
     /// The larger of both. At a tie the gradient is shared in halves, as in PyTorch.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// let relu = Expr::input(0).maximum(&Expr::constant(0.0));
+    /// assert_eq!(relu.derivative(&Expr::input(0)).eval(&[0.0], &[], &[]), 0.5);
+    /// ```
     pub fn maximum(&self, other: &Expr) -> Self {
         Self::binary(BinaryOp::Max, self, other)
     }
@@ -321,6 +433,13 @@ impl Expr {
     }
 
     /// The value in double precision, given inputs, scalars and previous outputs.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// let line = Expr::scalar(0) * Expr::input(0) + Expr::previous(0);
+    /// assert_eq!(line.eval(&[2.0], &[3.0], &[1.0]), 7.0);
+    /// ```
     pub fn eval(&self, inputs: &[f64], scalars: &[f64], previous: &[f64]) -> f64 {
         let value = |e: &Expr| e.eval(inputs, scalars, previous);
         match &*self.0 {
@@ -341,6 +460,14 @@ impl Expr {
     }
 
     /// The same expression with inputs replaced: input `i` becomes `inputs[i]`.
+    ///
+    /// ```
+    /// use ferrotape_backend::pointwise::Expr;
+    ///
+    /// let square = Expr::input(0) * Expr::input(0);
+    /// let square_of_sum = square.substitute(&[Expr::input(0) + Expr::input(1)]);
+    /// assert_eq!(square_of_sum.eval(&[1.0, 2.0], &[], &[]), 9.0);
+    /// ```
     pub fn substitute(&self, inputs: &[Expr]) -> Self {
         match &*self.0 {
             Node::Input(i) => inputs[*i].clone(),

@@ -10,6 +10,18 @@ use super::expr::{BinaryOp, Compare, Expr, Node, UnaryOp};
 pub type Slot = u16;
 
 /// One step of a [`Program`].
+///
+/// ```
+/// use ferrotape_backend::{
+///     pointwise::Expr, pointwise::Instr, pointwise::Program, pointwise::UnaryOp,
+/// };
+///
+/// let program = Program::new(&[Expr::input(0).exp()]);
+/// let [input, exp, store] = program.instrs() else { unreachable!("three steps") };
+/// assert!(matches!(input, Instr::Input { index: 0, .. }));
+/// assert!(matches!(exp, Instr::Unary { op: UnaryOp::Exp, .. }));
+/// assert!(matches!(store, Instr::Store { index: 0, .. }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs)]
 pub enum Instr {
@@ -67,6 +79,8 @@ pub enum Instr {
 /// let program = Program::new(&[(&x + &y).exp(), (&x + &y).sin()]);
 /// assert_eq!(program.eval(&[1.0, -1.0], &[], &[0.0, 0.0]), [1.0, 0.0]);
 /// assert_eq!((program.inputs(), program.outputs()), (2, 2));
+/// // The sum is computed once: two inputs, a sum, two functions, two stores.
+/// assert_eq!((program.instrs().len(), program.scalars(), program.exprs().len()), (7, 0, 2));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -82,6 +96,15 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Program {
     /// Compiles one expression an output.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::Program};
+    ///
+    /// let x = Expr::input(0);
+    /// let program = Program::new(&[&x + 1.0, &x * 2.0]);
+    /// assert_eq!((program.outputs(), program.inputs()), (2, 1));
+    /// assert_eq!(program.eval(&[3.0], &[], &[0.0, 0.0]), [4.0, 6.0]);
+    /// ```
     pub fn new(outputs: &[Expr]) -> Self {
         let mut compiler = Compiler::default();
         let roots: Vec<usize> = outputs.iter().map(|e| compiler.value(e)).collect();
@@ -98,6 +121,14 @@ impl Program {
 
     /// A number that no other compiled program of this process has, clones excepted: the key of a
     /// backend's cache.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::Program};
+    ///
+    /// let [a, b] = [(); 2].map(|()| Program::new(&[Expr::input(0)]));
+    /// assert_ne!(a.id(), b.id());
+    /// assert_eq!(a.id(), a.clone().id());
+    /// ```
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -108,11 +139,25 @@ impl Program {
     }
 
     /// How many slots the steps use.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::Program};
+    ///
+    /// // A chain needs no second slot: each value is read once.
+    /// let chain = Program::new(&[Expr::input(0).exp().sin().tanh()]);
+    /// assert_eq!(chain.slots(), 1);
+    /// ```
     pub fn slots(&self) -> usize {
         self.slots
     }
 
     /// How many inputs a call must give: one more than the largest index used.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::Program};
+    ///
+    /// assert_eq!(Program::new(&[Expr::input(2)]).inputs(), 3);
+    /// ```
     pub fn inputs(&self) -> usize {
         self.inputs
     }
@@ -133,11 +178,25 @@ impl Program {
     }
 
     /// Whether it reads what output `index` held before.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::Program};
+    ///
+    /// let program = Program::new(&[Expr::previous(0) + Expr::input(0), Expr::input(0)]);
+    /// assert!(program.reads_previous(0) && !program.reads_previous(1));
+    /// ```
     pub fn reads_previous(&self, index: usize) -> bool {
         self.instrs.iter().any(|i| matches!(i, Instr::Previous { index: k, .. } if *k == index))
     }
 
     /// Runs the steps for one element in double precision.
+    ///
+    /// ```
+    /// use ferrotape_backend::{pointwise::Expr, pointwise::Program};
+    ///
+    /// let step = Program::new(&[Expr::previous(0) - Expr::scalar(0) * Expr::input(0)]);
+    /// assert_eq!(step.eval(&[2.0], &[0.5], &[10.0]), [9.0]);
+    /// ```
     pub fn eval(&self, inputs: &[f64], scalars: &[f64], previous: &[f64]) -> Vec<f64> {
         let mut slots = vec![0.0; self.slots];
         let mut outputs = vec![0.0; self.outputs()];

@@ -43,6 +43,14 @@ pub struct TruncatedNormal {
 impl TruncatedNormal {
     /// The distribution with this mean and standard deviation *before* it is cut off.
     ///
+    /// ```
+    /// use ferrotape_backend::random::TruncatedNormal;
+    ///
+    /// let error = TruncatedNormal::new(0.0, 1.0, 2.0, -2.0).unwrap_err().to_string();
+    /// assert!(error.ends_with("the lower bound must be below the upper"), "{error}");
+    /// assert!(TruncatedNormal::new(0.0, 0.0, -2.0, 2.0).is_err());
+    /// ```
+    ///
     /// # Errors
     /// A standard deviation that is not above 0, a mean that is not finite, bounds that are not in
     /// order or so far from the mean that no f64 probability lies between them.
@@ -77,6 +85,15 @@ impl TruncatedNormal {
     }
 
     /// The number for a uniform draw `u` in [0, 1).
+    ///
+    /// ```
+    /// use ferrotape_backend::random::TruncatedNormal;
+    ///
+    /// let upper = TruncatedNormal::new(0.0, 1.0, 0.0, f64::INFINITY)?;
+    /// // Half of the upper half lies below the upper quartile of the whole.
+    /// assert!((upper.at(0.5) - 0.6744897501960817).abs() < 1e-12);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn at(&self, u: f64) -> f64 {

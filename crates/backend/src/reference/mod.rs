@@ -40,6 +40,16 @@ pub struct Reference {
 
 impl Reference {
     /// A device of its own, with no memory in use.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    ///
+    /// let devices = [(); 2].map(|()| Device::new(Reference::new()));
+    /// let x = Array::zeros(&devices[0], DType::F64, [4])?;
+    /// assert_eq!(devices.map(|device| device.memory().live_bytes), [32, 0]);
+    /// # drop(x);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn new() -> Self {
         Reference::default()
     }

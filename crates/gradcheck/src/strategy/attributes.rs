@@ -6,6 +6,16 @@ use proptest::prelude::any;
 use proptest::strategy::Strategy;
 
 /// A convolution and the shapes of its operands.
+///
+/// ```
+/// use ferrotape_backend::Conv2d;
+/// use ferrotape_gradcheck::strategy::Conv2dCase;
+///
+/// let params = Conv2d { groups: 2, ..Conv2d::default() };
+/// let (input, weight) = (vec![1, 4, 5, 5], vec![6, 2, 3, 3]);
+/// let case = Conv2dCase { params, input, weight, bias: true };
+/// assert_eq!(case.shapes(), [vec![1, 4, 5, 5], vec![6, 2, 3, 3], vec![6]]);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv2dCase {
     /// Stride, padding, dilation, groups.
@@ -78,6 +88,15 @@ pub fn conv2d() -> impl Strategy<Value = Conv2dCase> {
 }
 
 /// A pooling and the shape of its input.
+///
+/// ```
+/// use ferrotape_backend::Pool2d;
+/// use ferrotape_gradcheck::strategy::Pool2dCase;
+///
+/// let case = Pool2dCase { params: Pool2d::new([2, 2]), input: vec![1, 3, 8, 8] };
+/// assert_eq!(case.params.output_size([8, 8])?, [4, 4]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pool2dCase {
     /// Window, stride, padding, dilation, rounding, divisor.

@@ -10,6 +10,15 @@ use crate::op::REACH;
 
 /// Where values may lie. In each case all values of all inputs differ by more than the steps of a
 /// difference quotient, so that no maximum or comparison changes within one.
+///
+/// ```
+/// use ferrotape_backend::Rng;
+/// use ferrotape_gradcheck::strategy::Values;
+///
+/// let probabilities = Values::Unit.draw(8, Rng::new(1));
+/// assert!(probabilities.iter().all(|p| (0.0..1.0).contains(p)));
+/// assert!(Values::Positive.draw(8, Rng::new(1)).iter().all(|&x| x > 0.4));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// Around 0, of both signs, never near 0.

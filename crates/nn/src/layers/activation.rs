@@ -32,6 +32,17 @@ pub struct Activation<F> {
 
 impl<F: Fn(&Tensor) -> Result<Tensor>> Activation<F> {
     /// A function under the name that summaries call it by.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Activation, Init, Layer, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let swish = Activation::new(&init.at("act"), "swish", Tensor::silu);
+    /// assert_eq!((swish.kind(), swish.path().as_str()), ("swish", "act"));
+    /// ```
     #[must_use]
     pub fn new(init: &Init, name: &'static str, function: F) -> Self {
         Activation { name, function, path: init.path().clone() }

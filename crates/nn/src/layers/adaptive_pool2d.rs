@@ -44,6 +44,18 @@ pub fn adaptive_avg_pool2d(size: [usize; 2]) -> impl FnOnce(&Init) -> Result<Ada
 impl AdaptiveAvgPool2d {
     /// A layer of this path to this height and width. A size of 0 is an error of `forward`.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{AdaptiveAvgPool2d, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let pool = AdaptiveAvgPool2d::new(&init, [1, 1])?;
+    /// let x = Array::zeros(&device, DType::F32, [2, 8, 7, 5])?.into();
+    /// assert_eq!(pool.forward(&Pass::eval(&device), &x)?.shape().dims(), [2, 8, 1, 1]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// None; it is a constructor as the others are.
     pub fn new(init: &Init, size: [usize; 2]) -> Result<Self> {
@@ -99,6 +111,18 @@ pub fn adaptive_max_pool2d(size: [usize; 2]) -> impl FnOnce(&Init) -> Result<Ada
 
 impl AdaptiveMaxPool2d {
     /// A layer of this path to this height and width. A size of 0 is an error of `forward`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{AdaptiveMaxPool2d, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let pool = AdaptiveMaxPool2d::new(&init, [6, 6])?;
+    /// let x = Array::zeros(&device, DType::F32, [2, 8, 13, 13])?.into();
+    /// assert_eq!(pool.forward(&Pass::eval(&device), &x)?.shape().dims(), [2, 8, 6, 6]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// None; it is a constructor as the others are.

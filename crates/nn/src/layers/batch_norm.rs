@@ -34,6 +34,14 @@ pub struct BatchNormConfig {
 
 impl BatchNormConfig {
     /// PyTorch's defaults: eps 1e-5, momentum 0.1, affine, tracking.
+    ///
+    /// ```
+    /// use ferrotape_nn::BatchNormConfig;
+    ///
+    /// let config = BatchNormConfig::new(64);
+    /// assert_eq!((config.eps, config.momentum), (1e-5, Some(0.1)));
+    /// assert!(config.affine && config.track_running_stats);
+    /// ```
     #[must_use]
     pub const fn new(features: usize) -> Self {
         BatchNormConfig {
@@ -68,6 +76,7 @@ impl BatchNormConfig {
 /// assert!((y[1] - 1.0).abs() < 1e-4 && (y[0] + 1.0).abs() < 1e-4);
 /// let stats = bn.running.as_ref().map(|r| r.mean.value().item()).transpose()?;
 /// assert!((stats.unwrap_or(0.0) - 0.2).abs() < 1e-6);
+/// assert_eq!(bn.config().features, 1);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -85,6 +94,20 @@ pub struct BatchNorm2d {
 }
 
 /// The running statistics of a batch norm, under PyTorch's names.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{BatchNorm2d, BatchNormConfig, Init, Module};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let bn = BatchNorm2d::new(&init, BatchNormConfig::new(2))?;
+/// let names: Vec<String> = bn.named_states().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["running_mean", "running_var", "num_batches_tracked"]);
+/// let variance = bn.running.as_ref().map(|running| running.var.value().to_vec::<f32>());
+/// assert_eq!(variance.transpose()?, Some(vec![1.0, 1.0]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Module)]
 pub struct Running {
     /// `[C]`; starts at 0.
@@ -99,6 +122,22 @@ pub struct Running {
 
 impl BatchNorm2d {
     /// A layer with new parameters and statistics in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNorm2d, BatchNormConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let wrong = BatchNormConfig { momentum: Some(1.5), ..BatchNormConfig::new(8) };
+    /// assert_eq!(
+    ///     BatchNorm2d::new(&init.at("bn1"), wrong).unwrap_err().to_string(),
+    ///     "bn1: momentum is 1.5, it must lie between 0 and 1"
+    /// );
+    /// let fixed = BatchNormConfig { affine: false, ..BatchNormConfig::new(8) };
+    /// assert!(BatchNorm2d::new(&init, fixed)?.weight.is_none());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No channels, or eps or momentum out of range; out of memory.
@@ -284,6 +323,18 @@ pub struct BatchNorm1d {
 
 impl BatchNorm1d {
     /// A layer with new parameters and statistics in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{BatchNorm1d, BatchNormConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let bn = BatchNorm1d::new(&init, BatchNormConfig::new(4))?;
+    /// let x = Array::zeros(&device, DType::F32, [3, 4, 10])?.into();
+    /// assert_eq!(bn.forward(&Pass::train(&device, Rng::new(1)), &x)?.shape().dims(), [3, 4, 10]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`BatchNorm2d::new`].

@@ -41,6 +41,14 @@ pub struct Conv1dConfig {
 
 impl Conv1dConfig {
     /// Stride 1, no padding and a bias.
+    ///
+    /// ```
+    /// use ferrotape_nn::Conv1dConfig;
+    ///
+    /// let config = Conv1dConfig::new(16, 32, 3);
+    /// assert_eq!((config.stride, config.padding, config.dilation, config.groups), (1, 0, 1, 1));
+    /// assert!(config.bias);
+    /// ```
     #[must_use]
     pub const fn new(in_channels: usize, out_channels: usize, kernel: usize) -> Self {
         Conv1dConfig {
@@ -57,6 +65,18 @@ impl Conv1dConfig {
     }
 
     /// Another stride.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv1d, Conv1dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let half = Conv1d::new(&init, Conv1dConfig::new(1, 1, 2).stride(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 20])?.into();
+    /// assert_eq!(half.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 10]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
@@ -64,6 +84,20 @@ impl Conv1dConfig {
     }
 
     /// The same padding on both sides.
+    ///
+    /// With `(kernel - 1) / 2` of an odd kernel, and stride 1, the length stays.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv1d, Conv1dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let same = Conv1d::new(&init, Conv1dConfig::new(1, 1, 5).padding(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 20])?.into();
+    /// assert_eq!(same.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 20]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn padding(mut self, padding: usize) -> Self {
         self.padding = padding;
@@ -71,6 +105,17 @@ impl Conv1dConfig {
     }
 
     /// With or without a bias.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv1d, Conv1dConfig, Init, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let before_a_norm = Conv1d::new(&init, Conv1dConfig::new(2, 4, 3).bias(false))?;
+    /// assert_eq!(before_a_norm.count_parameters(), 4 * 2 * 3);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
@@ -105,6 +150,7 @@ impl Conv1dConfig {
 /// let cx = Pass::eval(&device);
 /// let x = cx.input(Array::zeros(&device, DType::F32, [3, 2, 20])?)?;
 /// assert_eq!(conv.forward(&cx, &x)?.shape().dims(), [3, 6, 20]);
+/// assert_eq!(conv.config().padding, 2);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -120,6 +166,19 @@ pub struct Conv1d {
 
 impl Conv1d {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv1d, Conv1dConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let wrong = Conv1dConfig { groups: 2, ..Conv1dConfig::new(3, 4, 5) };
+    /// assert_eq!(
+    ///     Conv1d::new(&init.at("stem"), wrong).unwrap_err().to_string(),
+    ///     "stem: in_channels 3 does not split into 2 groups"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// A size of 0, channels that do not split into the groups; out of memory.

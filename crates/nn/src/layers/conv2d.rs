@@ -45,6 +45,14 @@ pub struct Conv2dConfig {
 
 impl Conv2dConfig {
     /// A square kernel with stride 1, no padding and a bias.
+    ///
+    /// ```
+    /// use ferrotape_nn::Conv2dConfig;
+    ///
+    /// let config = Conv2dConfig::new(3, 64, 7);
+    /// assert_eq!((config.kernel, config.stride, config.padding), ([7, 7], [1, 1], [0, 0]));
+    /// assert!(config.bias && config.groups == 1);
+    /// ```
     #[must_use]
     pub const fn new(in_channels: usize, out_channels: usize, kernel: usize) -> Self {
         Conv2dConfig {
@@ -62,6 +70,18 @@ impl Conv2dConfig {
     }
 
     /// The same stride in both directions.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let patches = Conv2d::new(&init, Conv2dConfig::new(3, 8, 4).stride(4))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 3, 32, 32])?.into();
+    /// assert_eq!(patches.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 8, 8, 8]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn stride(mut self, stride: usize) -> Self {
         self.stride = [stride, stride];
@@ -69,6 +89,20 @@ impl Conv2dConfig {
     }
 
     /// The same padding on all sides.
+    ///
+    /// With `(kernel - 1) / 2` of an odd kernel, and stride 1, the size stays.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let same = Conv2d::new(&init, Conv2dConfig::new(1, 1, 5).padding(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 9, 9])?.into();
+    /// assert_eq!(same.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 9, 9]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn padding(mut self, padding: usize) -> Self {
         self.padding = [padding, padding];
@@ -76,6 +110,19 @@ impl Conv2dConfig {
     }
 
     /// The same dilation in both directions.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// // Nine elements over 5x5 pixels.
+    /// let wide = Conv2d::new(&init, Conv2dConfig::new(1, 1, 3).dilation(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 9, 9])?.into();
+    /// assert_eq!(wide.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 5, 5]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn dilation(mut self, dilation: usize) -> Self {
         self.dilation = [dilation, dilation];
@@ -83,6 +130,19 @@ impl Conv2dConfig {
     }
 
     /// The number of groups.
+    ///
+    /// As many groups as channels make it depthwise.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let depthwise = Conv2d::new(&init, Conv2dConfig::new(8, 8, 3).groups(8))?;
+    /// assert_eq!(depthwise.weight.shape().dims(), [8, 1, 3, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
@@ -90,6 +150,17 @@ impl Conv2dConfig {
     }
 
     /// With or without a bias.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let before_a_norm = Conv2d::new(&init, Conv2dConfig::new(1, 6, 5).bias(false))?;
+    /// assert_eq!(before_a_norm.count_parameters(), 150);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
@@ -97,6 +168,18 @@ impl Conv2dConfig {
     }
 
     /// Other first values for the weight; the bias starts at 0 unless it is given its own.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init, Scaling};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let he = Scaling::FanOut.normal(2f64.sqrt());
+    /// let conv = Conv2d::new(&init, Conv2dConfig::new(3, 4, 3).weight_init(he))?;
+    /// assert_eq!(conv.bias.map(|bias| bias.value().to_vec::<f32>()).transpose()?, Some(vec![0.0; 4]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn weight_init(mut self, distribution: Distribution) -> Self {
         self.weight_init = Some(distribution);
@@ -104,6 +187,17 @@ impl Conv2dConfig {
     }
 
     /// Other first values for the bias.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Distribution, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let conv = Conv2d::new(&init, Conv2dConfig::new(3, 4, 3).bias_init(Distribution::Ones))?;
+    /// assert_eq!(conv.bias.map(|bias| bias.value().to_vec::<f32>()).transpose()?, Some(vec![1.0; 4]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias_init(mut self, distribution: Distribution) -> Self {
         self.bias_init = Some(distribution);
@@ -155,6 +249,7 @@ impl Conv2dConfig {
 /// let cx = Pass::eval(&device);
 /// let x = cx.input(Array::zeros(&device, DType::F32, [2, 1, 28, 28])?)?;
 /// assert_eq!(conv1.forward(&cx, &x)?.shape().dims(), [2, 6, 28, 28]);
+/// assert_eq!((conv1.config().kernel, conv1.params().padding), ([5, 5], [2, 2]));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -170,6 +265,18 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2d, Conv2dConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(
+    ///     Conv2d::new(&init.at("stem"), Conv2dConfig::new(3, 8, 3).groups(2)).unwrap_err().to_string(),
+    ///     "stem: in_channels 3 does not split into 2 groups"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// A size of 0, channels that do not split into the groups; out of memory.

@@ -34,6 +34,17 @@ pub enum NormActivation {
 impl NormActivation {
     /// The function, element by element.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, Device, reference::Reference};
+    /// use ferrotape_nn::NormActivation;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[-2.0f64, 0.0, 3.0], [3])?.into();
+    /// assert_eq!(NormActivation::Identity.apply(&x)?.to_vec::<f64>()?, [-2.0, 0.0, 3.0]);
+    /// assert_eq!(NormActivation::Silu.apply(&x)?.to_vec::<f64>()?[1], 0.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a float.
     pub fn apply(self, x: &Tensor) -> Result<Tensor> {

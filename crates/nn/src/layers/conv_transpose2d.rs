@@ -43,6 +43,13 @@ pub struct ConvTranspose2dConfig {
 
 impl ConvTranspose2dConfig {
     /// A square kernel with stride 1, no padding and a bias.
+    ///
+    /// ```
+    /// use ferrotape_nn::ConvTranspose2dConfig;
+    ///
+    /// let config = ConvTranspose2dConfig::new(64, 32, 3);
+    /// assert_eq!((config.kernel, config.stride, config.padding), ([3, 3], [1, 1], [0, 0]));
+    /// ```
     #[must_use]
     pub const fn new(in_channels: usize, out_channels: usize, kernel: usize) -> Self {
         ConvTranspose2dConfig {
@@ -60,6 +67,18 @@ impl ConvTranspose2dConfig {
     }
 
     /// The same stride in both directions.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{ConvTranspose2d, ConvTranspose2dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let double = ConvTranspose2d::new(&init, ConvTranspose2dConfig::new(1, 1, 2).stride(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 7, 7])?.into();
+    /// assert_eq!(double.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 14, 14]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn stride(mut self, stride: usize) -> Self {
         self.stride = [stride, stride];
@@ -67,6 +86,20 @@ impl ConvTranspose2dConfig {
     }
 
     /// The same padding on all sides.
+    ///
+    /// It takes away from the output what the convolution of the same padding adds to its input.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{ConvTranspose2d, ConvTranspose2dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let same = ConvTranspose2d::new(&init, ConvTranspose2dConfig::new(1, 1, 3).padding(1))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 7, 7])?.into();
+    /// assert_eq!(same.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 7, 7]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn padding(mut self, padding: usize) -> Self {
         self.padding = [padding, padding];
@@ -74,6 +107,22 @@ impl ConvTranspose2dConfig {
     }
 
     /// The same output padding in both directions.
+    ///
+    /// With a stride, inputs of several sizes have an output of one size; this says which of them to go
+    /// back to.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{ConvTranspose2d, ConvTranspose2dConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let back = ConvTranspose2dConfig::new(1, 1, 3).stride(2).padding(1).output_padding(1);
+    /// let back = ConvTranspose2d::new(&init, back)?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 7, 7])?.into();
+    /// assert_eq!(back.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 14, 14]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn output_padding(mut self, output_padding: usize) -> Self {
         self.output_padding = [output_padding, output_padding];
@@ -81,6 +130,17 @@ impl ConvTranspose2dConfig {
     }
 
     /// With or without a bias.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{ConvTranspose2d, ConvTranspose2dConfig, Init, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let up = ConvTranspose2d::new(&init, ConvTranspose2dConfig::new(4, 2, 2).bias(false))?;
+    /// assert_eq!(up.count_parameters(), 4 * 2 * 2 * 2);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
@@ -117,6 +177,7 @@ impl ConvTranspose2dConfig {
 /// let cx = Pass::eval(&device);
 /// let x = cx.input(Array::zeros(&device, DType::F32, [1, 4, 7, 7])?)?;
 /// assert_eq!(up.forward(&cx, &x)?.shape().dims(), [1, 2, 14, 14]);
+/// assert_eq!((up.config().kernel, up.params().stride), ([2, 2], [2, 2]));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -132,6 +193,19 @@ pub struct ConvTranspose2d {
 
 impl ConvTranspose2d {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{ConvTranspose2d, ConvTranspose2dConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let wrong = ConvTranspose2dConfig { groups: 3, ..ConvTranspose2dConfig::new(6, 4, 2) };
+    /// assert_eq!(
+    ///     ConvTranspose2d::new(&init.at("up"), wrong).unwrap_err().to_string(),
+    ///     "up: out_channels 4 does not split into 3 groups"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// A size of 0, channels that do not split into the groups; out of memory.

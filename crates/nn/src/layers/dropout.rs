@@ -51,6 +51,19 @@ pub struct Dropout {
 impl Dropout {
     /// A layer of this path.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Dropout, DropoutConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let error = Dropout::new(&init.at("dropout"), DropoutConfig { p: 1.5 }).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "dropout: the dropout probability is 1.5, it must lie between 0 and 1"
+    /// );
+    /// ```
+    ///
     /// # Errors
     /// A probability that is not between 0 and 1.
     pub fn new(init: &Init, config: DropoutConfig) -> Result<Self> {

@@ -27,6 +27,14 @@ pub struct EmbeddingConfig {
 
 impl EmbeddingConfig {
     /// Vectors drawn from the normal distribution of mean 0 and variance 1.
+    ///
+    /// ```
+    /// use ferrotape_nn::{Distribution, EmbeddingConfig};
+    ///
+    /// let config = EmbeddingConfig::new(1000, 64);
+    /// assert_eq!((config.num_embeddings, config.embedding_dim), (1000, 64));
+    /// assert_eq!(config.weight_init, Distribution::Normal { mean: 0.0, std: 1.0 });
+    /// ```
     #[must_use]
     pub const fn new(num_embeddings: usize, embedding_dim: usize) -> Self {
         let weight_init = Distribution::Normal { mean: 0.0, std: 1.0 };
@@ -34,6 +42,18 @@ impl EmbeddingConfig {
     }
 
     /// With a symbol that fills up short sequences.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Embedding, EmbeddingConfig, Init, Layer, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let words = Embedding::new(&init, EmbeddingConfig::new(10, 2).padding_idx(0))?;
+    /// let filled = Array::from_slice(&device, &[0i64], [1])?.into();
+    /// assert_eq!(words.forward(&Pass::eval(&device), &filled)?.to_vec::<f32>()?, [0.0, 0.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn padding_idx(mut self, padding_idx: usize) -> Self {
         self.padding_idx = Some(padding_idx);
@@ -41,6 +61,17 @@ impl EmbeddingConfig {
     }
 
     /// Other first values.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Embedding, EmbeddingConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let config = EmbeddingConfig::new(10, 2).weight_init(Distribution::Constant(0.5));
+    /// assert_eq!(Embedding::new(&init, config)?.weight.value().to_vec::<f32>()?, [0.5; 20]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn weight_init(mut self, distribution: Distribution) -> Self {
         self.weight_init = distribution;
@@ -74,6 +105,19 @@ pub struct Embedding {
 
 impl Embedding {
     /// A layer with a new parameter in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Embedding, EmbeddingConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let wrong = EmbeddingConfig::new(10, 2).padding_idx(10);
+    /// assert_eq!(
+    ///     Embedding::new(&init.at("words"), wrong).unwrap_err().to_string(),
+    ///     "words: padding_idx is 10, but the last of 10 symbols is 9"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// A size of 0, or a padding symbol that there is not; out of memory.

@@ -26,6 +26,18 @@ pub struct Flatten {
 impl Flatten {
     /// A layer of this path.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Flatten, Init, Layer, LinearConfig, Pass, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(48, 10))?;
+    /// let x = Array::zeros(&device, DType::F32, [2, 3, 4, 4])?.into();
+    /// assert_eq!(model.forward(&Pass::eval(&device), &x)?.shape().dims(), [2, 10]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// None; it is a constructor as the others are.
     pub fn new(init: &Init) -> Result<Self> {

@@ -29,6 +29,13 @@ pub struct GroupNormConfig {
 
 impl GroupNormConfig {
     /// PyTorch's defaults: eps 1e-5, affine.
+    ///
+    /// ```
+    /// use ferrotape_nn::GroupNormConfig;
+    ///
+    /// let config = GroupNormConfig::new(32, 256);
+    /// assert_eq!((config.groups, config.channels, config.affine), (32, 256, true));
+    /// ```
     #[must_use]
     pub const fn new(groups: usize, channels: usize) -> Self {
         GroupNormConfig { groups, channels, eps: 1e-5, affine: true }
@@ -51,6 +58,7 @@ impl GroupNormConfig {
 /// assert_eq!(norm.count_parameters(), 12);
 /// let x = Array::full(&device, DType::F32, [1, 6, 2, 2], 3.0)?.into();
 /// assert_eq!(norm.forward(&Pass::eval(&device), &x)?.to_vec::<f32>()?, [0.0; 24]);
+/// assert_eq!(norm.config().groups, 2);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -66,6 +74,18 @@ pub struct GroupNorm {
 
 impl GroupNorm {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{GroupNorm, GroupNormConfig, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(
+    ///     GroupNorm::new(&init.at("norm"), GroupNormConfig::new(4, 6)).unwrap_err().to_string(),
+    ///     "norm: 6 channels do not split into 4 groups"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// No channels, channels that do not split into the groups, or eps out of range; out of memory.

@@ -26,6 +26,18 @@ pub struct Identity {
 impl Identity {
     /// A layer of this path.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Identity, Init, Module, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).named("fc", Identity::new)?;
+    /// assert_eq!(model.get("fc").map(|layer| layer.kind()), Some("Identity"));
+    /// assert_eq!(model.count_parameters(), 0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// None; it is a constructor as the others are.
     pub fn new(init: &Init) -> Result<Self> {

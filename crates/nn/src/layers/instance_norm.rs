@@ -28,6 +28,13 @@ pub struct InstanceNormConfig {
 
 impl InstanceNormConfig {
     /// PyTorch's defaults: eps 1e-5, not affine.
+    ///
+    /// ```
+    /// use ferrotape_nn::InstanceNormConfig;
+    ///
+    /// let config = InstanceNormConfig::new(64);
+    /// assert_eq!((config.features, config.affine), (64, false));
+    /// ```
     #[must_use]
     pub const fn new(features: usize) -> Self {
         InstanceNormConfig { features, eps: 1e-5, affine: false }
@@ -50,6 +57,7 @@ impl InstanceNormConfig {
 /// let x = Array::from_slice(&device, &[1.0f32, 3.0], [1, 1, 1, 2])?.into();
 /// let y = norm.forward(&Pass::train(&device, Rng::new(1)), &x)?.to_vec::<f32>()?;
 /// assert!((y[1] - 1.0).abs() < 1e-4 && (y[0] + 1.0).abs() < 1e-4);
+/// assert_eq!(norm.config().features, 1);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -65,6 +73,19 @@ pub struct InstanceNorm2d {
 
 impl InstanceNorm2d {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, InstanceNorm2d, InstanceNormConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let styled = InstanceNormConfig { affine: true, ..InstanceNormConfig::new(3) };
+    /// let norm = InstanceNorm2d::new(&init, styled)?;
+    /// assert_eq!(norm.weight.map(|weight| weight.shape().dims().to_vec()), Some(vec![3]));
+    /// assert!(InstanceNorm2d::new(&init, InstanceNormConfig::new(0)).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No channels, or eps out of range; out of memory.

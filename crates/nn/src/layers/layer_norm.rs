@@ -29,6 +29,13 @@ pub struct LayerNormConfig {
 
 impl LayerNormConfig {
     /// PyTorch's defaults: eps 1e-5, scaled and shifted.
+    ///
+    /// ```
+    /// use ferrotape_nn::LayerNormConfig;
+    ///
+    /// assert_eq!(LayerNormConfig::new([8, 8]).normalized_shape, [8, 8]);
+    /// assert_eq!(LayerNormConfig::new(vec![96]).eps, 1e-5);
+    /// ```
     #[must_use]
     pub fn new(normalized_shape: impl Into<Vec<usize>>) -> Self {
         LayerNormConfig {
@@ -56,6 +63,7 @@ impl LayerNormConfig {
 /// let x = Array::from_slice(&device, &[1.0f32, 3.0], [1, 2])?.into();
 /// let y = norm.forward(&Pass::eval(&device), &x)?.to_vec::<f32>()?;
 /// assert!((y[1] - 1.0).abs() < 1e-4 && (y[0] + 1.0).abs() < 1e-4);
+/// assert_eq!(norm.config().normalized_shape, [2]);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -71,6 +79,19 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LayerNorm, LayerNormConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let wrong = LayerNorm::new(&init.at("norm"), LayerNormConfig::new([]));
+    /// assert_eq!(
+    ///     wrong.unwrap_err().to_string(),
+    ///     "norm: normalized_shape is empty, it must name at least one size"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// No sizes or one of 0, or eps out of range; out of memory.

@@ -31,12 +31,30 @@ pub struct LinearConfig {
 
 impl LinearConfig {
     /// With a bias.
+    ///
+    /// ```
+    /// use ferrotape_nn::LinearConfig;
+    ///
+    /// let config = LinearConfig::new(84, 10);
+    /// assert_eq!((config.in_features, config.out_features, config.bias), (84, 10, true));
+    /// ```
     #[must_use]
     pub const fn new(in_features: usize, out_features: usize) -> Self {
         LinearConfig { in_features, out_features, bias: true, weight_init: None, bias_init: None }
     }
 
     /// With or without a bias.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init, LinearConfig::new(84, 10).bias(false))?;
+    /// assert_eq!(fc.count_parameters(), 840);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
@@ -44,6 +62,19 @@ impl LinearConfig {
     }
 
     /// Other first values for the weight; the bias starts at 0 unless it is given its own.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init, Linear, LinearConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// // A last layer of zeros makes every class equally likely at first.
+    /// let fc = Linear::new(&init, LinearConfig::new(3, 2).weight_init(Distribution::Zeros))?;
+    /// assert_eq!(fc.weight.value().to_vec::<f32>()?, [0.0; 6]);
+    /// assert_eq!(fc.bias.map(|bias| bias.value().to_vec::<f32>()).transpose()?, Some(vec![0.0; 2]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn weight_init(mut self, distribution: Distribution) -> Self {
         self.weight_init = Some(distribution);
@@ -51,6 +82,17 @@ impl LinearConfig {
     }
 
     /// Other first values for the bias.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init, Linear, LinearConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init, LinearConfig::new(3, 2).bias_init(Distribution::Constant(-4.6)))?;
+    /// assert_eq!(fc.bias.map(|bias| bias.value().to_vec::<f32>()).transpose()?, Some(vec![-4.6; 2]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias_init(mut self, distribution: Distribution) -> Self {
         self.bias_init = Some(distribution);
@@ -90,6 +132,16 @@ pub struct Linear {
 
 impl Linear {
     /// A layer with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let error = Linear::new(&init.at("fc"), LinearConfig::new(84, 0)).unwrap_err().to_string();
+    /// assert!(error.starts_with("fc: a linear layer from 84 to 0 features computes nothing"), "{error}");
+    /// ```
     ///
     /// # Errors
     /// A size of 0; out of memory.

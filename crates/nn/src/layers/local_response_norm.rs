@@ -28,6 +28,13 @@ pub struct LocalResponseNormConfig {
 
 impl LocalResponseNormConfig {
     /// PyTorch's defaults: alpha 1e-4, beta 0.75, k 1.
+    ///
+    /// ```
+    /// use ferrotape_nn::LocalResponseNormConfig;
+    ///
+    /// let config = LocalResponseNormConfig::new(5);
+    /// assert_eq!((config.alpha, config.beta, config.k), (1e-4, 0.75, 1.0));
+    /// ```
     #[must_use]
     pub const fn new(size: usize) -> Self {
         LocalResponseNormConfig { size, alpha: 1e-4, beta: 0.75, k: 1.0 }
@@ -50,6 +57,7 @@ impl LocalResponseNormConfig {
 /// let norm = LocalResponseNorm::new(&Init::new(&device, Rng::new(1)), config)?;
 /// let x = Array::from_slice(&device, &[1.0, 2.0], [1, 2, 1])?.into();
 /// assert_eq!(norm.forward(&Pass::eval(&device), &x)?.to_vec::<f64>()?, [0.2, 0.4]);
+/// assert_eq!(norm.config(), &config);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -61,6 +69,16 @@ pub struct LocalResponseNorm {
 
 impl LocalResponseNorm {
     /// A layer of this path.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LocalResponseNorm, LocalResponseNormConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let wrong = LocalResponseNorm::new(&init.at("norm"), LocalResponseNormConfig::new(0));
+    /// assert_eq!(wrong.unwrap_err().to_string(), "norm: size is 0, it must be at least 1");
+    /// ```
     ///
     /// # Errors
     /// A size of 0.

@@ -25,6 +25,14 @@ pub struct Pad2dConfig {
 
 impl Pad2dConfig {
     /// The same padding on all sides.
+    ///
+    /// ```
+    /// use ferrotape_autograd::ops::Padding;
+    /// use ferrotape_nn::Pad2dConfig;
+    ///
+    /// let config = Pad2dConfig::new(2, Padding::Constant(0.0));
+    /// assert_eq!(config.padding, [2; 4]);
+    /// ```
     #[must_use]
     pub const fn new(padding: usize, mode: Padding) -> Self {
         Pad2dConfig { padding: [padding; 4], mode }
@@ -58,6 +66,21 @@ pub struct Pad2d {
 
 impl Pad2d {
     /// A layer of this path. A padding that does not fit its input is an error of `forward`.
+    ///
+    /// ```
+    /// use ferrotape_autograd::ops::Padding;
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Pad2d, Pad2dConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// // One pixel more at the right and at the bottom.
+    /// let config = Pad2dConfig { padding: [0, 1, 0, 1], mode: Padding::Constant(0.0) };
+    /// let pad = Pad2d::new(&init, config)?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 3, 7, 7])?.into();
+    /// assert_eq!(pad.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 3, 8, 8]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// None; it is a constructor as the others are.

@@ -22,12 +22,30 @@ pub struct PoolConfig(
 
 impl PoolConfig {
     /// A square window that moves by its own size.
+    ///
+    /// ```
+    /// use ferrotape_nn::PoolConfig;
+    ///
+    /// assert_eq!(PoolConfig::new(2).0.stride, [2, 2]);
+    /// ```
     #[must_use]
     pub const fn new(kernel: usize) -> Self {
         PoolConfig(Pool2d::new([kernel, kernel]))
     }
 
     /// The same stride in both directions.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, MaxPool2d, Pass, PoolConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let overlapping = MaxPool2d::new(&init, PoolConfig::new(3).stride(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 13, 13])?.into();
+    /// assert_eq!(overlapping.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 1, 6, 6]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn stride(mut self, stride: usize) -> Self {
         self.0.stride = [stride, stride];
@@ -35,6 +53,21 @@ impl PoolConfig {
     }
 
     /// The same padding on all sides.
+    ///
+    /// A maximum never is of the padding; an average counts it as zeros, unless it is told not to by
+    /// [`PoolConfig::count_include_pad`].
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, MaxPool2d, Pass, PoolConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let stem = MaxPool2d::new(&init, PoolConfig::new(3).stride(2).padding(1))?;
+    /// let x = Array::full(&device, DType::F32, [1, 1, 3, 3], -1.0)?.into();
+    /// assert_eq!(stem.forward(&Pass::eval(&device), &x)?.to_vec::<f32>()?, [-1.0; 4]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn padding(mut self, padding: usize) -> Self {
         self.0.padding = [padding, padding];
@@ -42,6 +75,21 @@ impl PoolConfig {
     }
 
     /// Whether the output's size is rounded up instead of down.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Error, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, MaxPool2d, Pass, PoolConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let x = Array::zeros(&device, DType::F32, [1, 1, 5, 5])?.into();
+    /// let sizes = [false, true].map(|ceil_mode| {
+    ///     let pool = MaxPool2d::new(&init, PoolConfig::new(2).ceil_mode(ceil_mode))?;
+    ///     Ok::<_, Error>(pool.forward(&Pass::eval(&device), &x)?.shape()[3])
+    /// });
+    /// assert_eq!(sizes.map(Result::ok), [Some(2), Some(3)]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn ceil_mode(mut self, ceil_mode: bool) -> Self {
         self.0.ceil_mode = ceil_mode;
@@ -49,6 +97,20 @@ impl PoolConfig {
     }
 
     /// Whether an average counts the padding.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{AvgPool2d, Init, Layer, Pass, PoolConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let x = Array::full(&device, DType::F32, [1, 1, 1, 1], 9.0)?.into();
+    /// for (count, mean) in [(true, 1.0), (false, 9.0)] {
+    ///     let pool = AvgPool2d::new(&init, PoolConfig::new(3).padding(1).count_include_pad(count))?;
+    ///     assert_eq!(pool.forward(&Pass::eval(&device), &x)?.to_vec::<f32>()?, [mean]);
+    /// }
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn count_include_pad(mut self, count_include_pad: bool) -> Self {
         self.0.count_include_pad = count_include_pad;
@@ -99,6 +161,19 @@ pub fn max_pool2d(config: PoolConfig) -> impl FnOnce(&Init) -> Result<MaxPool2d>
 
 impl MaxPool2d {
     /// A layer of this path. A window that does not fit its input is an error of `forward`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, MaxPool2d, Pass, PoolConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let pool = MaxPool2d::new(&init.at("pool"), PoolConfig::new(4))?;
+    /// let small = Array::zeros(&device, DType::F32, [1, 1, 3, 3])?.into();
+    /// let error = pool.forward(&Pass::eval(&device), &small).unwrap_err().to_string();
+    /// assert!(error.starts_with("pool: max_pool2d("), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// None; it is a constructor as the others are.
@@ -159,6 +234,18 @@ pub fn avg_pool2d(config: PoolConfig) -> impl FnOnce(&Init) -> Result<AvgPool2d>
 
 impl AvgPool2d {
     /// A layer of this path. A window that does not fit its input is an error of `forward`.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{AvgPool2d, Init, Layer, Pass, PoolConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let halve = AvgPool2d::new(&init, PoolConfig::new(2))?;
+    /// let x = Array::zeros(&device, DType::F32, [1, 3, 8, 6])?.into();
+    /// assert_eq!(halve.forward(&Pass::eval(&device), &x)?.shape().dims(), [1, 3, 4, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// None; it is a constructor as the others are.

@@ -53,6 +53,18 @@ pub struct PReLU {
 impl PReLU {
     /// A layer with a new parameter in the given scope.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, PReLU, PReLUConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let per_channel = PReLU::new(&init, PReLUConfig { num_parameters: 3, init: 0.1 })?;
+    /// assert_eq!(per_channel.weight.value().to_vec::<f32>()?, [0.1; 3]);
+    /// assert!(PReLU::new(&init, PReLUConfig { num_parameters: 0, init: 0.1 }).is_err());
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No parameters; out of memory.
     pub fn new(init: &Init, config: PReLUConfig) -> Result<Self> {

@@ -35,6 +35,20 @@ pub struct Residual {
 impl Residual {
     /// The body is made in the scope `body`; the shortcut is the identity.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2dConfig, Init, Layer, Pass, Residual};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let block = Residual::new(&init.at("block"), Conv2dConfig::new(4, 8, 1))?;
+    /// assert_eq!(block.body.path().as_str(), "block.body");
+    /// let x = Array::zeros(&device, DType::F32, [1, 4, 2, 2])?.into();
+    /// let error = block.forward(&Pass::eval(&device), &x).unwrap_err().to_string();
+    /// assert!(error.starts_with("block: the body gives [1, 8, 2, 2], the shortcut [1, 4, 2, 2]"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What the body's constructor says.
     pub fn new(init: &Init, body: impl crate::IntoLayer) -> Result<Self> {

@@ -6,6 +6,19 @@ use ferrotape_backend::{Error, Result};
 use crate::{Classifier, Init, Layer, Module, Pass, Path, Ties, Visitor};
 
 /// What becomes a layer once it is told where: configurations, and closures that take the scope.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Conv2dConfig, Flatten, Init, IntoLayer, Layer};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let conv: Box<dyn Layer> = Conv2dConfig::new(1, 4, 3).into_layer(&init.at("conv"))?;
+/// let flatten: Box<dyn Layer> = Flatten::new.into_layer(&init.at("flatten"))?;
+/// let kinds = [conv, flatten].map(|layer| (layer.path().to_string(), layer.kind()));
+/// assert_eq!(kinds, [("conv".into(), "Conv2d"), ("flatten".into(), "Flatten")]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 pub trait IntoLayer {
     /// The layer, made in this scope.
     ///
@@ -29,8 +42,8 @@ impl<L: Layer, F: FnOnce(&Init) -> Result<L>> IntoLayer for F {
 /// use ferrotape_autograd::Tensor;
 /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
 /// use ferrotape_nn::{
-///     Conv2dConfig, Flatten, Init, Layer, LinearConfig, Module, Pass, PoolConfig, Sequential,
-///     activation, max_pool2d,
+///     Conv2dConfig, Flatten, Init, Layer, LinearConfig, Module, Pass, PoolConfig,
+///     Sequential, activation, max_pool2d,
 /// };
 ///
 /// let device = Device::new(Reference::new());
@@ -46,6 +59,7 @@ impl<L: Layer, F: FnOnce(&Init) -> Result<L>> IntoLayer for F {
 /// let cx = Pass::eval(&device);
 /// let x = cx.input(Array::zeros(&device, DType::F32, [2, 1, 8, 8])?)?;
 /// assert_eq!(model.forward(&cx, &x)?.shape().dims(), [2, 10]);
+/// assert_eq!((model.len(), model.is_empty()), (5, false));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug)]
@@ -56,12 +70,41 @@ pub struct Sequential {
 
 impl Sequential {
     /// No layers yet; those that come are made in this scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let empty = Sequential::new(&init.at("features"));
+    /// assert!(empty.is_empty());
+    /// assert_eq!(empty.path().as_str(), "features");
+    /// ```
     #[must_use]
     pub fn new(init: &Init) -> Self {
         Sequential { layers: Vec::new(), init: init.clone() }
     }
 
     /// The same with one more layer, named by its position.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{
+    ///     Conv2dConfig, Init, Layer, LinearConfig, PoolConfig, Sequential, max_pool2d,
+    /// };
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init.at("features"))
+    ///     .add(Conv2dConfig::new(1, 4, 3))?
+    ///     .add(max_pool2d(PoolConfig::new(2)))?;
+    /// let paths: Vec<_> = model.iter().map(|(_, layer)| layer.path().as_str()).collect();
+    /// assert_eq!(paths, ["features.0", "features.1"]);
+    /// let error = model.add(LinearConfig::new(0, 10)).unwrap_err().to_string();
+    /// assert!(error.starts_with("features.2: a linear layer from 0 to 10"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the layer's constructor says.
@@ -72,6 +115,19 @@ impl Sequential {
     }
 
     /// The same with one more layer of this name.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, LinearConfig, Module, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).named("fc", LinearConfig::new(4, 2))?;
+    /// assert_eq!(model.named_parameters()[0].0, "fc.weight");
+    /// let error = model.named("fc", LinearConfig::new(2, 2)).unwrap_err().to_string();
+    /// assert!(error.ends_with("there is a layer named 'fc' already"), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A layer of this name is there already; what the layer's constructor says.
@@ -87,6 +143,19 @@ impl Sequential {
 
     /// Puts a layer that was made elsewhere at the end, named by its position or, where that name is
     /// taken, by the next free number. It keeps the path it was made under.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Flatten, Init, Layer, Linear, LinearConfig, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let mut model = Sequential::new(&init).add(Flatten::new)?;
+    /// model.push(Box::new(Linear::new(&init.at("head"), LinearConfig::new(4, 2))?));
+    /// let names: Vec<_> = model.iter().map(|(name, layer)| (name, layer.path().as_str())).collect();
+    /// assert_eq!(names, [("0", "0"), ("1", "head")]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn push(&mut self, layer: Box<dyn Layer>) {
         let mut numbers = (self.layers.len()..).map(|number| number.to_string());
         let free = numbers.find(|name| self.get(name).is_none());
@@ -113,6 +182,20 @@ impl Sequential {
     }
 
     /// Names and layers, in order.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Conv2dConfig, Flatten, Init, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init)
+    ///     .named("conv", Conv2dConfig::new(1, 4, 3))?
+    ///     .named("flatten", Flatten::new)?;
+    /// let layers: Vec<_> = model.iter().map(|(name, layer)| (name, layer.kind())).collect();
+    /// assert_eq!(layers, [("conv", "Conv2d"), ("flatten", "Flatten")]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer))
     }

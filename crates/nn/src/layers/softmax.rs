@@ -28,6 +28,19 @@ pub struct Softmax {
 impl Softmax {
     /// A layer of this path.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Pass, Softmax};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let softmax = Softmax::new(&init)?;
+    /// let x = Array::from_slice(&device, &[0.0f64, 3f64.ln()], [1, 2])?.into();
+    /// let y = softmax.forward(&Pass::eval(&device), &x)?.to_vec::<f64>()?;
+    /// assert!((y[0] - 0.25).abs() < 1e-12 && (y[1] - 0.75).abs() < 1e-12);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// None; it is a constructor as the others are.
     pub fn new(init: &Init) -> Result<Self> {

@@ -8,6 +8,23 @@ use crate::layers::IntoLayer;
 use crate::{Init, Layer, Module, Pass, Path};
 
 /// What size an [`Upsample`] gives images, `[vertical, horizontal]`.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, Pass, Upsample, UpsampleConfig, UpsampleSize};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let x = Array::zeros(&device, DType::F32, [1, 3, 4, 5])?.into();
+/// for (size, expected) in [
+///     (UpsampleSize::To([6, 6]), [1, 3, 6, 6]),
+///     (UpsampleSize::By([2, 3]), [1, 3, 8, 15]),
+/// ] {
+///     let layer = Upsample::new(&init, UpsampleConfig { size, ..UpsampleConfig::by(1) })?;
+///     assert_eq!(layer.forward(&Pass::eval(&device), &x)?.shape().dims(), expected);
+/// }
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpsampleSize {
     /// This height and width.
@@ -35,18 +52,44 @@ pub struct UpsampleConfig {
 
 impl UpsampleConfig {
     /// To this height and width, each pixel that of the input that it falls on.
+    ///
+    /// ```
+    /// use ferrotape_nn::{UpsampleConfig, UpsampleSize};
+    ///
+    /// assert_eq!(UpsampleConfig::to([224, 224]).size, UpsampleSize::To([224, 224]));
+    /// ```
     #[must_use]
     pub const fn to(size: [usize; 2]) -> Self {
         UpsampleConfig { size: UpsampleSize::To(size), mode: Resize::Nearest }
     }
 
     /// To this many times the height and width, each pixel that of the input that it falls on.
+    ///
+    /// ```
+    /// use ferrotape_nn::{UpsampleConfig, UpsampleSize};
+    ///
+    /// assert_eq!(UpsampleConfig::by(3).size, UpsampleSize::By([3, 3]));
+    /// ```
     #[must_use]
     pub const fn by(factor: usize) -> Self {
         UpsampleConfig { size: UpsampleSize::By([factor, factor]), mode: Resize::Nearest }
     }
 
     /// Another way to make pixels.
+    ///
+    /// ```
+    /// use ferrotape_autograd::ops::Resize;
+    /// use ferrotape_backend::{Array, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Pass, Upsample, UpsampleConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let smooth = UpsampleConfig::to([1, 3]).mode(Resize::Bilinear { align_corners: true });
+    /// let smooth = Upsample::new(&init, smooth)?;
+    /// let x = Array::from_slice(&device, &[1.0f32, 4.0], [1, 1, 1, 2])?.into();
+    /// assert_eq!(smooth.forward(&Pass::eval(&device), &x)?.to_vec::<f32>()?, [1.0, 2.5, 4.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn mode(mut self, mode: Resize) -> Self {
         self.mode = mode;
@@ -66,6 +109,7 @@ impl UpsampleConfig {
 /// let x = Array::from_slice(&device, &[1.0f32, 4.0], [1, 1, 1, 2])?.into();
 /// let y = double.forward(&Pass::eval(&device), &x)?;
 /// assert_eq!(y.to_vec::<f32>()?, [1.0, 1.0, 4.0, 4.0, 1.0, 1.0, 4.0, 4.0]);
+/// assert_eq!(double.config(), &UpsampleConfig::by(2));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -77,6 +121,18 @@ pub struct Upsample {
 
 impl Upsample {
     /// A layer of this path.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Upsample, UpsampleConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// assert_eq!(
+    ///     Upsample::new(&init.at("up"), UpsampleConfig::by(0)).unwrap_err().to_string(),
+    ///     "up: the factor [0, 0] has a 0, both numbers must be at least 1"
+    /// );
+    /// ```
     ///
     /// # Errors
     /// A size or a factor of 0.

@@ -7,6 +7,20 @@ use crate::{Mode, Parameter, Pass, Path, State};
 
 /// The norms that [`Module::freeze_matching`](crate::Module::freeze_matching) froze: they are to be
 /// in evaluation mode in every pass.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{BatchNormConfig, Conv2dConfig, Frozen, Init, Module, Path, Sequential};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let model = Sequential::new(&init)
+///     .named("bn", BatchNormConfig::new(4))?
+///     .named("conv", Conv2dConfig::new(4, 4, 1))?;
+/// let frozen = model.freeze_matching(&["bn.*", "conv.*"])?;
+/// assert_eq!(frozen, Frozen { layers: vec![Path::new("bn")] });
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frozen {
     /// Paths of layers.
@@ -16,6 +30,19 @@ pub struct Frozen {
 impl Pass {
     /// The same pass with the frozen norms in evaluation mode: they normalize by their running
     /// statistics and leave these as they are.
+    ///
+    /// See [`Module::freeze_matching`](crate::Module::freeze_matching).
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Frozen, Mode, Pass, Path};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let frozen = Frozen { layers: vec![Path::new("layer1.0.bn1")] };
+    /// let cx = Pass::train(&device, Rng::new(1)).frozen(&frozen);
+    /// assert_eq!(cx.mode(&Path::new("layer1.0.bn1")), Mode::Eval);
+    /// assert_eq!(cx.mode(&Path::new("layer1.0.conv1")), Mode::Train);
+    /// ```
     #[must_use]
     pub fn frozen(self, frozen: &Frozen) -> Self {
         let layers = frozen.layers.iter();

@@ -9,6 +9,21 @@ use super::{Item, Visitor};
 use crate::{Parameter, Path, State, StateDict};
 
 /// What [`Module::load_state_dict`](crate::Module::load_state_dict) did not find a place for.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Linear, LinearConfig, Loaded, Module, StateDict};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let fc = Linear::new(&init, LinearConfig::new(3, 2))?;
+/// let mut dict = StateDict::new();
+/// dict.insert("weight", Array::zeros(&device, DType::F32, [2, 3])?);
+/// dict.insert("scale", Array::zeros(&device, DType::F32, [2])?);
+/// let Loaded { missing, unexpected } = fc.load_state_dict(&dict, false)?;
+/// assert_eq!((missing, unexpected), (vec!["bias".into()], vec!["scale".into()]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Names of the model that the state dict does not have, or that were left out by a pattern;

@@ -7,6 +7,24 @@ use ferrotape_autograd::LeafId;
 use crate::{Module, Parameter, Path, State};
 
 /// What a walk over a module finds.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{BatchNorm2d, BatchNormConfig, Init, Item, Module, Visitor};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let bn = BatchNorm2d::new(&init, BatchNormConfig::new(4))?;
+/// let (mut learned, mut kept) = (0, 0);
+/// bn.visit(&mut Visitor::new(&mut |_, item| match item {
+///     Item::Parameter(parameter) => learned += parameter.shape().numel(),
+///     Item::State(state) => kept += state.shape().numel(),
+///     Item::Child(_) => {}
+/// }));
+/// // Scale and shift; mean, variance and the count of batches.
+/// assert_eq!((learned, kept), (2 * 4, 2 * 4 + 1));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Item<'a> {
     /// A parameter.
@@ -47,6 +65,23 @@ impl<'a> Visitor<'a> {
     }
 
     /// Visits a child under its name.
+    ///
+    /// It names what is inside of the child: `fc` and `weight` become `fc.weight`. The closure hears of the
+    /// child itself first.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Linear, LinearConfig, Visitor};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init, LinearConfig::new(3, 2))?;
+    /// let mut seen = Vec::new();
+    /// Visitor::new(&mut |path, _| seen.push(path.to_owned())).child("fc", &fc);
+    /// assert_eq!(seen[..2], ["fc", "fc.weight"]);
+    /// assert!(seen.contains(&"fc.bias".into()));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn child(&mut self, name: &str, module: &dyn Module) {
         let length = self.path.len();
         if !self.path.is_empty() && !name.is_empty() {
@@ -59,11 +94,43 @@ impl<'a> Visitor<'a> {
     }
 
     /// Reports a parameter at the current path.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init, Item, Visitor};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let weight = init.parameter("weight", [2], Distribution::Ones)?;
+    /// let mut count = 0;
+    /// let mut each = |_: &str, item: Item<'_>| count += usize::from(matches!(item, Item::Parameter(_)));
+    /// Visitor::new(&mut each).parameter(&weight);
+    /// assert_eq!(count, 1);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn parameter(&mut self, parameter: &Parameter) {
         (self.each)(&self.path, Item::Parameter(parameter));
     }
 
     /// Reports a state at the current path.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Item, Visitor};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let mean = init.state("mean", [2], 0.0)?;
+    /// let mut found = None;
+    /// Visitor::new(&mut |_, item| {
+    ///     if let Item::State(state) = item {
+    ///         found = Some(state.path().to_string());
+    ///     }
+    /// })
+    /// .state(&mean);
+    /// assert_eq!(found.as_deref(), Some("mean"));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn state(&mut self, state: &State) {
         (self.each)(&self.path, Item::State(state));
     }

@@ -39,6 +39,16 @@ pub trait Optimizer: Debug + Send {
     fn lr(&self) -> f64;
 
     /// Sets the learning rate of the next steps.
+    ///
+    /// ```
+    /// use ferrotape_nn::optim::{Optimizer, Schedule, Sgd, SgdConfig};
+    ///
+    /// let mut sgd = Sgd::new(Vec::new(), SgdConfig { lr: 0.4, ..SgdConfig::default() })?;
+    /// let (base, schedule) = (sgd.lr(), Schedule::Step { step_size: 10, gamma: 0.5 });
+    /// sgd.set_lr(schedule.lr(base, 10));
+    /// assert_eq!(sgd.lr(), 0.2);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     fn set_lr(&mut self, lr: f64);
 
     /// The parameters, in order.
@@ -49,6 +59,25 @@ pub trait Optimizer: Debug + Send {
 
     /// A copy of everything a later run needs to go on: learning rate, step counts and moments,
     /// named by the parameters' paths.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init, Pass};
+    /// use ferrotape_nn::optim::{Optimizer, Sgd, SgdConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let x = init.parameter("x", [1], Distribution::Ones)?;
+    /// let config = SgdConfig { momentum: 0.9, ..SgdConfig::default() };
+    /// let mut sgd = Sgd::new(vec![x.clone()], config.clone())?;
+    /// let loss = Pass::eval(&device).with_grad().param(&x)?.square()?.sum_all()?;
+    /// sgd.step(&loss.backward()?)?;
+    /// let saved = sgd.state_dict()?;
+    /// assert!(saved.names().any(|name| name.contains('x')));
+    /// // Another process goes on from there.
+    /// Sgd::new(vec![x], config)?.load_state_dict(&saved)?;
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory.
@@ -128,6 +157,20 @@ struct Slot {
 }
 
 /// The optimizer that goes by a [`Rule`].
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Distribution, Init};
+/// use ferrotape_nn::optim::{Optimizer, SgdConfig, Stepper};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let weight = init.parameter("weight", [2], Distribution::Ones)?;
+/// let sgd: Stepper<SgdConfig> = Stepper::new(vec![weight], SgdConfig::default())?;
+/// assert_eq!(sgd.parameters()[0].path().as_str(), "weight");
+/// assert_eq!(sgd.lr(), sgd.config().lr);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Stepper<R> {
     slots: Vec<Slot>,
@@ -139,6 +182,22 @@ pub struct Stepper<R> {
 
 impl<R: Rule> Stepper<R> {
     /// An optimizer of these parameters with these options.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Distribution, Init};
+    /// use ferrotape_nn::optim::{Sgd, SgdConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let weight = init.parameter("weight", [2], Distribution::Ones)?;
+    /// let twice = Sgd::new(vec![weight.clone(), weight], SgdConfig::default());
+    /// assert_eq!(
+    ///     twice.unwrap_err().to_string(),
+    ///     "parameter weight is given to the optimizer twice; it would be stepped twice"
+    /// );
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// An option out of range, a parameter twice.
@@ -164,6 +223,15 @@ impl<R: Rule> Stepper<R> {
     }
 
     /// The options; [`Optimizer::lr`] has the learning rate of now.
+    ///
+    /// ```
+    /// use ferrotape_nn::optim::{Optimizer, Sgd, SgdConfig};
+    ///
+    /// let mut sgd = Sgd::new(Vec::new(), SgdConfig { lr: 0.1, ..SgdConfig::default() })?;
+    /// sgd.set_lr(0.01);
+    /// assert_eq!((sgd.config().lr, sgd.lr()), (0.1, 0.01));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn config(&self) -> &R {
         &self.rule

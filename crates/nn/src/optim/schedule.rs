@@ -102,6 +102,16 @@ pub enum Schedule {
 
 impl Schedule {
     /// The learning rate at a step.
+    ///
+    /// ```
+    /// use ferrotape_nn::optim::Schedule;
+    ///
+    /// let drops = Schedule::MultiStep { milestones: vec![30, 60], gamma: 0.5 };
+    /// assert_eq!([29, 30, 60].map(|epoch| drops.lr(0.4, epoch)), [0.4, 0.2, 0.1]);
+    /// // Half way down a cosine the rate is in the middle.
+    /// let cosine = Schedule::Cosine { steps: 10, min_lr: 0.0 };
+    /// assert!((cosine.lr(0.4, 5) - 0.2).abs() < 1e-12);
+    /// ```
     #[must_use]
     pub fn lr(&self, base: f64, step: u64) -> f64 {
         let at = step as f64;
@@ -147,6 +157,13 @@ impl Schedule {
     }
 
     /// This schedule after a linear warm-up of some steps.
+    ///
+    /// ```
+    /// use ferrotape_nn::optim::Schedule;
+    ///
+    /// let warm = Schedule::Constant.after_warmup(4, 0.0);
+    /// assert_eq!([0, 1, 2, 3, 4, 5].map(|step| warm.lr(1.0, step)), [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
+    /// ```
     #[must_use]
     pub fn after_warmup(self, steps: u64, start_factor: f64) -> Self {
         let first = Box::new(Schedule::Warmup { steps, start_factor });
@@ -251,6 +268,16 @@ pub struct ReduceOnPlateau {
 impl ReduceOnPlateau {
     /// Nothing was seen yet.
     ///
+    /// ```
+    /// use ferrotape_nn::optim::{ReduceOnPlateau, ReduceOnPlateauConfig};
+    ///
+    /// let config = ReduceOnPlateauConfig { factor: 1.5, ..ReduceOnPlateauConfig::default() };
+    /// assert_eq!(
+    ///     ReduceOnPlateau::new(config).unwrap_err().to_string(),
+    ///     "the factor of a drop is 1.5, it must be at least 0 and below 1"
+    /// );
+    /// ```
+    ///
     /// # Errors
     /// A factor that is not below 1.
     pub fn new(config: ReduceOnPlateauConfig) -> Result<Self> {
@@ -265,6 +292,17 @@ impl ReduceOnPlateau {
     }
 
     /// The next epoch's rate, given the last one's rate and metric.
+    ///
+    /// ```
+    /// use ferrotape_nn::optim::{ReduceOnPlateau, ReduceOnPlateauConfig};
+    ///
+    /// // Accuracies: the larger, the better.
+    /// let config = ReduceOnPlateauConfig { maximize: true, patience: 0, ..Default::default() };
+    /// let mut plateau = ReduceOnPlateau::new(config)?;
+    /// let rates = [0.8, 0.9, 0.9].map(|accuracy| plateau.lr(1.0, accuracy));
+    /// assert_eq!(rates, [1.0, 1.0, 0.1]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     pub fn lr(&mut self, lr: f64, metric: f64) -> f64 {
         if self.config.improves(metric, self.best) {
             (self.best, self.bad) = (metric, 0);

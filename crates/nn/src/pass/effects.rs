@@ -46,6 +46,15 @@ impl Pass {
     }
 
     /// Whether [`Pass::effect`] does anything, for layers that would compute in vain.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::Pass;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let cx = Pass::train(&device, Rng::new(1));
+    /// assert!(cx.has_effects() && !cx.without_effects().has_effects());
+    /// ```
     #[must_use]
     pub fn has_effects(&self) -> bool {
         self.effects

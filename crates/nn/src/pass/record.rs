@@ -10,6 +10,19 @@ use super::Pass;
 use crate::{Layer, Path};
 
 /// The window that a layer moves over an image, `[vertical, horizontal]`.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Init, Layer, MaxPool2d, PoolConfig, Window, receptive_field};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let pool = MaxPool2d::new(&init, PoolConfig::new(3).stride(2).padding(1))?;
+/// let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1, 1], dilation: [1, 1] };
+/// assert_eq!(pool.window(), Some(window));
+/// assert_eq!(receptive_field(&[window, window]), [7, 7]);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Height and width.
@@ -23,6 +36,21 @@ pub struct Window {
 }
 
 /// A layer's run in a traced pass.
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+/// use ferrotape_nn::{Call, Init, Layer, LinearConfig, Pass, Sequential};
+///
+/// let device = Device::new(Reference::new());
+/// let init = Init::new(&device, Rng::new(42));
+/// let model = Sequential::new(&init).named("fc", LinearConfig::new(3, 2))?;
+/// let cx = Pass::eval(&device).trace();
+/// model.forward(&cx, &cx.input(Array::zeros(&device, DType::F32, [4, 3])?)?)?;
+/// let calls: Vec<Call> = cx.calls();
+/// assert_eq!((calls[0].path.as_str(), calls[0].kind, calls[0].depth), ("fc", "Linear", 1));
+/// assert_eq!((calls[1].kind, calls[1].shape.dims()), ("Sequential", &[4, 2][..]));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The layer's path.
@@ -45,6 +73,20 @@ impl Pass {
     /// Runs a layer's computation under its path: what is recorded on the tape bears the path, an
     /// error names it, probes and traces see the output. A layer's `forward` does all its work in
     /// here.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Layer, Linear, LinearConfig, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let fc = Linear::new(&init.at("fc"), LinearConfig::new(3, 2))?;
+    /// let cx = Pass::eval(&device);
+    /// let wrong = Array::zeros(&device, DType::F32, [4, 5])?.into();
+    /// let error = cx.within(&fc, || cx.weight(&fc.weight)?.add(&wrong)).unwrap_err();
+    /// assert!(error.to_string().starts_with("fc: add("), "{error}");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the closure says, with the path of the innermost layer.
@@ -124,6 +166,20 @@ impl Pass {
     }
 
     /// The layers that ran in a [traced](Pass::trace) pass, each after those inside of it.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Flatten, Init, Layer, LinearConfig, Pass, Sequential};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let model = Sequential::new(&init).add(Flatten::new)?.add(LinearConfig::new(4, 2))?;
+    /// let cx = Pass::eval(&device).trace();
+    /// model.forward(&cx, &cx.input(Array::zeros(&device, DType::F32, [1, 1, 2, 2])?)?)?;
+    /// let kinds: Vec<_> = cx.calls().iter().map(|call| call.kind).collect();
+    /// assert_eq!(kinds, ["Flatten", "Linear", "Sequential"]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.inner().calls.clone()

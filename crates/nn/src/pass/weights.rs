@@ -77,6 +77,18 @@ impl Pass {
 
     /// An activation in the type that this pass computes in: its own, or that of autocast.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, reference::Reference};
+    /// use ferrotape_nn::Pass;
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::full(&device, DType::F32, [1], 1.001)?.into();
+    /// let cx = Pass::eval(&device).autocast(DType::BF16);
+    /// assert_eq!(cx.compute(&x)?.item()?, 1.0);
+    /// assert_eq!(Pass::eval(&device).compute(&x)?.dtype(), DType::F32);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory.
     pub fn compute(&self, x: &Tensor) -> Result<Tensor> {

@@ -9,6 +9,13 @@ use crate::metrics::{ClassScores, Confusion, RunningMean, auc, top_k_correct};
 use crate::{Error, Result};
 
 /// A figure of merit, a fraction in `[0, 1]`.
+///
+/// ```
+/// use ferrotape_train::fit::Metric;
+///
+/// assert_eq!(Metric::TopK(5).to_string(), "top-5");
+/// assert_eq!(Metric::Auc.to_string(), "AUC");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// The share of images classified rightly.
@@ -39,6 +46,19 @@ impl fmt::Display for Metric {
 }
 
 /// Loss and metrics over some images. Prints as one line.
+///
+/// ```
+/// use ferrotape_train::{fit::Figures, fit::Metric, metrics::Confusion};
+///
+/// let figures = Figures {
+///     loss: 0.25,
+///     metrics: vec![(Metric::Accuracy, Some(0.9)), (Metric::Auc, None)],
+///     confusion: Confusion::new(2),
+/// };
+/// assert_eq!(figures.value(Metric::Accuracy), Some(0.9));
+/// assert_eq!((figures.value(Metric::Auc), figures.value(Metric::F1)), (None, None));
+/// assert_eq!(figures.to_string(), "loss 0.2500  accuracy 0.9000  AUC -");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
     /// The mean loss an image.

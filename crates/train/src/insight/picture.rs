@@ -20,6 +20,17 @@ const SEEN_THROUGH: f32 = 0.35;
 const GAP: usize = 2;
 
 /// A picture of red, green and blue.
+///
+/// ```
+/// use ferrotape_train::insight::Picture;
+///
+/// let red = Picture { height: 1, width: 1, pixels: vec![255, 0, 0] };
+/// let grey = Picture::of(&[128], [1, 1, 1])?;
+/// assert_eq!(grey.pixels, [128, 128, 128]);
+/// // A gap of two white columns lies between them.
+/// assert_eq!(Picture::beside(&[red, grey]).width, 1 + 2 + 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// Rows.
@@ -92,6 +103,16 @@ impl Picture {
     }
 
     /// Heat alone.
+    ///
+    /// ```
+    /// use ferrotape_train::{insight::Heat, insight::Picture};
+    ///
+    /// let (height, width, values) = (1, 2, vec![0.0, 2.0]);
+    /// let heat = Heat { class: 0, probability: 1.0, layer: None, height, width, values };
+    /// let picture = Picture::heat(&heat);
+    /// let light = |pixel: &[u8]| pixel.iter().map(|&c| u32::from(c)).sum::<u32>();
+    /// assert!(light(&picture.pixels[..3]) < light(&picture.pixels[3..]));
+    /// ```
     pub fn heat(heat: &Heat) -> Self {
         let most = heat.values.iter().copied().filter(|v| v.is_finite()).fold(0f32, f32::max);
         let share = |value: f32| if most > 0.0 && value.is_finite() { value / most } else { 0.0 };
@@ -102,6 +123,19 @@ impl Picture {
 
     /// Maps side by side on white, at most `most` of them, each from its own least value, black, to its own
     /// largest, white.
+    ///
+    /// ```
+    /// use ferrotape_train::{insight::FeatureMaps, insight::Picture};
+    ///
+    /// let (height, width) = (1, 2);
+    /// let values = vec![0.0, 1.0, 5.0, 3.0];
+    /// let maps = FeatureMaps { layer: "conv1".into(), channels: 2, height, width, values };
+    /// let picture = Picture::maps(&maps, 2);
+    /// // Two maps of 1x2 side by side, with white around each.
+    /// assert_eq!((picture.height, picture.width), (2 + 1 + 2, 2 + 2 + 2 + 2 + 2));
+    /// let row = &picture.pixels[2 * 3 * picture.width..];
+    /// assert_eq!([2, 3, 6, 7].map(|x| row[3 * x]), [0, 255, 255, 0]);
+    /// ```
     pub fn maps(maps: &FeatureMaps, most: usize) -> Self {
         let FeatureMaps { channels, height, width, ref values, .. } = *maps;
         let shown = channels.min(most).max(1);
@@ -125,6 +159,15 @@ impl Picture {
     }
 
     /// Each pixel as a square of so many pixels a side.
+    ///
+    /// ```
+    /// use ferrotape_train::insight::Picture;
+    ///
+    /// let picture = Picture::of(&[1, 2], [1, 1, 2])?.enlarged(2);
+    /// assert_eq!((picture.height, picture.width), (2, 4));
+    /// assert_eq!([0, 1, 2, 3].map(|x| picture.pixels[3 * x]), [1, 1, 2, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn enlarged(&self, times: usize) -> Self {
         let times = times.max(1);
@@ -138,6 +181,15 @@ impl Picture {
     }
 
     /// Every so many-th pixel of each row and column, so that no side is longer than `side`.
+    ///
+    /// ```
+    /// use ferrotape_train::insight::Picture;
+    ///
+    /// let picture = Picture::of(&[1, 2, 3, 4, 5], [1, 1, 5])?.reduced(3);
+    /// assert_eq!((picture.height, picture.width), (1, 3));
+    /// assert_eq!([0, 1, 2].map(|x| picture.pixels[3 * x]), [1, 3, 5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn reduced(&self, side: usize) -> Self {
         let step = self.height.max(self.width).div_ceil(side.max(1)).max(1);
@@ -150,6 +202,15 @@ impl Picture {
     }
 
     /// Pictures of one height side by side, on white.
+    ///
+    /// ```
+    /// use ferrotape_train::insight::Picture;
+    ///
+    /// let [low, high] = [Picture::of(&[0; 2], [1, 2, 1])?, Picture::of(&[0; 6], [1, 2, 3])?];
+    /// let both = Picture::beside(&[low, high]);
+    /// assert_eq!((both.height, both.width), (2, 1 + 2 + 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn beside(pictures: &[Picture]) -> Self {
         let height = pictures.iter().map(|p| p.height).max().unwrap_or(0);
@@ -168,6 +229,17 @@ impl Picture {
     }
 
     /// Pictures one below the other, on white.
+    ///
+    /// ```
+    /// use ferrotape_train::insight::Picture;
+    ///
+    /// let [narrow, wide] = [Picture::of(&[0; 2], [1, 1, 2])?, Picture::of(&[0; 4], [1, 1, 4])?];
+    /// let both = Picture::below(&[narrow, wide]);
+    /// assert_eq!((both.height, both.width), (1 + 2 + 1, 4));
+    /// // What the narrow one leaves is white.
+    /// assert_eq!(both.pixels[2 * 3..4 * 3], [255; 6]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn below(pictures: &[Picture]) -> Self {
         let width = pictures.iter().map(|p| p.width).max().unwrap_or(0);
@@ -186,6 +258,15 @@ impl Picture {
     }
 
     /// The picture as a PNG file.
+    ///
+    /// ```
+    /// use ferrotape_train::insight::Picture;
+    ///
+    /// let file = Picture::of(&[128; 4], [1, 2, 2])?.png()?;
+    /// assert_eq!(file[1..4], *b"PNG");
+    /// assert!(Picture { height: 0, width: 0, pixels: Vec::new() }.png().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// A picture without pixels, or of more than a PNG holds.

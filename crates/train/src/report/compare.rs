@@ -37,6 +37,13 @@ pub struct Compared {
 
 /// The page that compares runs, complete in itself as that of [`render`](super::render) is.
 ///
+/// ```
+/// use ferrotape_train::report::{Compared, compare};
+///
+/// let error = compare(&vec![Compared::default(); 9]).unwrap_err().to_string();
+/// assert!(error.contains("9 runs cannot be compared on one page; name 1 to 8"), "{error}");
+/// ```
+///
 /// # Errors
 /// No run, or more than eight.
 pub fn compare(runs: &[Compared]) -> Result<String> {

@@ -60,6 +60,16 @@ impl RunFolder {
     /// # Errors
     ///
     /// If the file cannot be written; an earlier one is then still whole.
+    ///
+    /// ```
+    /// use ferrotape_train::{Checkpoint, RunFolder};
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.write_checkpoint(&Checkpoint::default().to_bytes()?)?;
+    /// assert!(place.path().join("checkpoint.safetensors").is_file());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
         self.write(CHECKPOINT, bytes)
     }
@@ -69,6 +79,16 @@ impl RunFolder {
     /// # Errors
     ///
     /// If the file cannot be written; an earlier one is then still whole.
+    ///
+    /// ```
+    /// use ferrotape_train::RunFolder;
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let mut run = RunFolder::create(Some(place.path()), "lenet5")?;
+    /// run.write_best(b"weights")?;
+    /// assert_eq!(std::fs::read(place.path().join("best.safetensors"))?, b"weights");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_best(&mut self, bytes: &[u8]) -> Result<()> {
         self.write(BEST, bytes)
     }

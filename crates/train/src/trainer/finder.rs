@@ -30,6 +30,14 @@ impl Default for RateRange {
 }
 
 /// A learning rate that was tried.
+///
+/// ```
+/// use ferrotape_train::{RateCurve, RatePoint};
+///
+/// let point = RatePoint { rate: 0.01, loss: 1.25, smoothed: 1.5 };
+/// let curve = RateCurve { points: vec![point; 2] };
+/// assert_eq!(curve.suggestion(), None, "the loss falls nowhere");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RatePoint {
     /// The learning rate.
@@ -41,6 +49,17 @@ pub struct RatePoint {
 }
 
 /// The loss over the learning rate, by [`Trainer::find_rate`].
+///
+/// ```
+/// use ferrotape_train::{RateCurve, RatePoint};
+///
+/// let losses = [(1e-4, 2.0), (1e-3, 1.9), (1e-2, 1.0), (1e-1, 0.8), (1.0, 3.0)];
+/// let points = losses.map(|(rate, loss)| RatePoint { rate, loss, smoothed: loss });
+/// let curve = RateCurve { points: points.to_vec() };
+/// assert_eq!(curve.suggestion(), Some(1e-3));
+/// assert!(curve.svg()?.contains("Loss over the learning rate"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateCurve {
     /// The rates, from the smallest, up to where the loss had run away.
@@ -69,6 +88,13 @@ impl RateCurve {
     }
 
     /// The curve as a drawing: losses as dots, smoothed as a line, the suggestion as a vertical one.
+    ///
+    /// ```
+    /// use ferrotape_train::RateCurve;
+    ///
+    /// let error = RateCurve { points: Vec::new() }.svg().unwrap_err().to_string();
+    /// assert!(error.contains("there is no learning rate to draw"), "{error}");
+    /// ```
     ///
     /// # Errors
     /// Too few points to draw.

@@ -98,6 +98,29 @@ impl Trainer<'_> {
 
     /// Goes on from where another trainer was. After an error the trainer is of no use any more.
     ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// # use ferrotape_data::{InMemory, Normalise};
+    /// # use ferrotape_nn::{Flatten, Init, LinearConfig, Sequential};
+    /// # use ferrotape_train::{RunConfig, RunData};
+    /// # let classes = InMemory::numbered_classes(2);
+    /// # let images = Arc::new(InMemory::new(vec![0, 250, 250, 0], [1, 1, 2], vec![0, 1], classes)?);
+    /// # let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    /// # let data = RunData { train: images.clone(), test: images, normalise };
+    /// # let device = Device::new(Reference::new());
+    /// # let model = Sequential::new(&Init::new(&device, Rng::new(1)));
+    /// # let model = model.add(Flatten::new)?.add(LinearConfig::new(2, 2))?;
+    /// # let config = RunConfig { model: "line".into(), learning_rate: 0.1, ..Default::default() };
+    /// use ferrotape_train::Trainer;
+    ///
+    /// let checkpoint = Trainer::new(&model, &device, &config, 1)?.checkpoint()?;
+    /// let mut other = Trainer::new(&model, &device, &config, 2)?;
+    /// let error = other.restore(&checkpoint).unwrap_err().to_string();
+    /// assert!(error.contains("had 1 batches when the run began, and has 2 now"), "{error}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A checkpoint of another model or optimizer, or of data with another number of batches.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {

@@ -30,6 +30,13 @@ pub struct AsppConfig {
 
 impl AsppConfig {
     /// That of DeepLabv3 at an output stride of 8: 256 channels, rates 12, 24, 36, dropout 0.5.
+    ///
+    /// ```
+    /// use ferrotape_zoo::blocks::AsppConfig;
+    ///
+    /// let config = AsppConfig::new(2048);
+    /// assert_eq!((config.out_channels, config.dropout), (256, 0.5));
+    /// ```
     #[must_use]
     pub fn new(in_channels: usize) -> Self {
         AsppConfig { in_channels, out_channels: 256, rates: vec![12, 24, 36], dropout: 0.5 }
@@ -68,8 +75,20 @@ pub struct Aspp {
 
 /// An [`Aspp`] with new parameters.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::Init;
+/// use ferrotape_zoo::{blocks::AsppConfig, blocks::aspp};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+/// // A 1x1 convolution, three dilations and the mean of the image.
+/// assert_eq!(aspp(&init, &AsppConfig::new(8))?.convs.len(), 5);
+/// assert!(aspp(&init, &AsppConfig::new(0)).is_err());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
-/// No channels, a dilation of 0; out of memory.
+/// No channels; out of memory. A dilation of 0 is an error of `forward`.
 pub fn aspp(init: &Init, config: &AsppConfig) -> Result<Aspp> {
     let AsppConfig { in_channels, out_channels, .. } = *config;
     let branches = init.at("convs");

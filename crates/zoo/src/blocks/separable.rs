@@ -29,6 +29,13 @@ pub struct SeparableConfig {
 
 impl SeparableConfig {
     /// A 3x3 window with stride 1.
+    ///
+    /// ```
+    /// use ferrotape_zoo::blocks::SeparableConfig;
+    ///
+    /// let config = SeparableConfig::new(32, 64);
+    /// assert_eq!((config.kernel, config.stride), (3, 1));
+    /// ```
     #[must_use]
     pub const fn new(in_channels: usize, out_channels: usize) -> Self {
         SeparableConfig { in_channels, out_channels, kernel: 3, stride: 1 }
@@ -70,6 +77,18 @@ pub struct SeparableBlock {
 }
 
 /// A [`SeparableBlock`] with new parameters.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::{Init, Module};
+/// use ferrotape_zoo::{blocks::SeparableConfig, blocks::separable_block};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+/// let block = separable_block(&init.at("block"), SeparableConfig::new(32, 64))?;
+/// assert_eq!(block.depthwise.weight.shape().dims(), [32, 1, 3, 3]);
+/// assert_eq!(block.pointwise.weight.path().as_str(), "block.pointwise.weight");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 ///
 /// # Errors
 /// No channels, an empty window; out of memory.

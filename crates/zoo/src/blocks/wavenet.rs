@@ -30,6 +30,13 @@ pub struct WaveNetConfig {
 
 impl WaveNetConfig {
     /// Windows of two samples, whose dilation doubles with each layer.
+    ///
+    /// ```
+    /// use ferrotape_zoo::blocks::WaveNetConfig;
+    ///
+    /// let config = WaveNetConfig::new(16, 32, 10);
+    /// assert_eq!((config.kernel, config.dilations[9]), (2, 512));
+    /// ```
     #[must_use]
     pub fn new(channels: usize, skip_channels: usize, layers: u32) -> Self {
         let dilations = (0..layers.min(usize::BITS - 1)).map(|layer| 1 << layer).collect();
@@ -38,6 +45,16 @@ impl WaveNetConfig {
 
     /// How many samples one sample of the output depends on, itself and those before it:
     /// `1 + (K - 1) (d1 + d2 + ..)`.
+    ///
+    /// ```
+    /// use ferrotape_zoo::blocks::WaveNetConfig;
+    ///
+    /// // The paper repeats 1, 2, 4, .., 512.
+    /// let mut config = WaveNetConfig::new(16, 32, 10);
+    /// assert_eq!(config.receptive_field(), 1024);
+    /// config.dilations.extend(config.dilations.clone());
+    /// assert_eq!(config.receptive_field(), 2047);
+    /// ```
     #[must_use]
     pub fn receptive_field(&self) -> usize {
         let reach = self.kernel.saturating_sub(1);
@@ -50,6 +67,19 @@ impl WaveNetConfig {
 ///
 /// `z = tanh(filter * x) sigmoid(gate * x)` (equation 2); on to the next layer goes
 /// `x + residual z`, out goes `skip z`, `[N, C, T]` and `[N, S, T]`. The last layer has no next.
+///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::Init;
+/// use ferrotape_zoo::{blocks::WaveNetConfig, blocks::WaveNetLayer, blocks::wavenet_stack};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+/// let stack = wavenet_stack(&init, &WaveNetConfig::new(3, 5, 4))?;
+/// let last: &WaveNetLayer = &stack.layers[3];
+/// assert_eq!(last.filter.config().dilation, 8);
+/// assert!(last.residual.is_none() && stack.layers[0].residual.is_some());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Module)]
 pub struct WaveNetLayer {
     /// What is said.
@@ -131,8 +161,21 @@ pub struct WaveNetStack {
 
 /// A [`WaveNetStack`] with new parameters.
 ///
+/// ```
+/// use ferrotape_backend::{Device, Rng, meta::Meta};
+/// use ferrotape_nn::Init;
+/// use ferrotape_zoo::{blocks::WaveNetConfig, blocks::wavenet_stack};
+///
+/// let init = Init::new(&Device::new(Meta::new()), Rng::new(1));
+/// let stack = wavenet_stack(&init, &WaveNetConfig::new(3, 5, 4))?;
+/// assert_eq!(stack.layers.len(), 4);
+/// let error = wavenet_stack(&init, &WaveNetConfig::new(3, 5, 0)).unwrap_err().to_string();
+/// assert!(error.starts_with("a stack without layers computes nothing"), "{error}");
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
 /// # Errors
-/// No layers or channels, an empty window, a dilation of 0; out of memory.
+/// No layers or channels, an empty window; out of memory. A dilation of 0 is an error of `forward`.
 pub fn wavenet_stack(init: &Init, config: &WaveNetConfig) -> Result<WaveNetStack> {
     if config.dilations.is_empty() {
         return Err(Error::argument(

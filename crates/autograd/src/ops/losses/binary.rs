@@ -13,6 +13,21 @@ use crate::tensor::Tensor;
 type Function = LazyLock<Arc<PointwiseFn>>;
 
 /// How [`Tensor::binary_cross_entropy_with_logits`] weighs its losses.
+///
+/// ```
+/// use ferrotape_autograd::{Tensor, ops::BinaryCrossEntropy};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tensor::from(Array::from_slice(&device, &[0.0f64, 0.0], [2])?);
+/// let target = Tensor::from(Array::from_slice(&device, &[1.0f64, 0.0], [2])?);
+/// // A positive one counts three times: (3 ln 2 + ln 2) / 2.
+/// let rare = Tensor::from(Array::from_slice(&device, &[3.0f64], [1])?);
+/// let options = BinaryCrossEntropy { pos_weight: Some(&rare), ..Default::default() };
+/// let loss = x.binary_cross_entropy_with_logits(&target, &options)?;
+/// assert!((loss.item()? - 2.0 * 2f64.ln()).abs() < 1e-12);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BinaryCrossEntropy<'a> {
     /// A factor of each loss, of a shape that broadcasts to the input's.

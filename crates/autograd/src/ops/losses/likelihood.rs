@@ -13,6 +13,20 @@ use crate::ops::pointwise::PointwiseFn;
 use crate::tensor::Tensor;
 
 /// How [`Tensor::nll_loss`] weighs and reduces its losses.
+///
+/// ```
+/// use ferrotape_autograd::{Tensor, ops::NllLoss};
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let logs = Tensor::from(Array::from_slice(&device, &[-1.0f64, -2.0, -3.0, -4.0], [2, 2])?);
+/// let targets = Array::from_slice(&device, &[0i64, 1], [2])?;
+/// let weight = Array::from_slice(&device, &[3.0f64, 1.0], [2])?;
+/// // (3 * 1 + 1 * 4) / (3 + 1)
+/// let options = NllLoss { weight: Some(&weight), ..NllLoss::default() };
+/// assert_eq!(logs.nll_loss(&targets, &options)?.item()?, 1.75);
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct NllLoss<'a> {
     /// A factor for each class, `[K]`.

@@ -33,6 +33,14 @@ pub struct RecurrentConfig {
 
 impl RecurrentConfig {
     /// One layer in one direction, with biases, the time in front.
+    ///
+    /// ```
+    /// use ferrotape_nn::RecurrentConfig;
+    ///
+    /// let config = RecurrentConfig::new(28, 64);
+    /// assert_eq!((config.num_layers, config.directions()), (1, 1));
+    /// assert!(config.bias && !config.batch_first);
+    /// ```
     #[must_use]
     pub const fn new(input_size: usize, hidden_size: usize) -> Self {
         RecurrentConfig {
@@ -47,6 +55,18 @@ impl RecurrentConfig {
     }
 
     /// The number of layers.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Lstm, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let lstm = Lstm::new(&init, RecurrentConfig::new(3, 4).num_layers(2))?;
+    /// assert_eq!(lstm.cells().len(), 2);
+    /// assert_eq!(lstm.cells()[1].weights.config().input_size, 4);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn num_layers(mut self, num_layers: usize) -> Self {
         self.num_layers = num_layers;
@@ -54,6 +74,17 @@ impl RecurrentConfig {
     }
 
     /// With or without biases.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Lstm, Module, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let lstm = Lstm::new(&init, RecurrentConfig::new(3, 4).bias(false))?;
+    /// assert_eq!(lstm.parameters().len(), 2);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
@@ -61,6 +92,19 @@ impl RecurrentConfig {
     }
 
     /// The batch or the time in front.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Lstm, Pass, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let lstm = Lstm::new(&init, RecurrentConfig::new(3, 4).batch_first(true))?;
+    /// let x = Array::zeros(&device, DType::F32, [2, 5, 3])?.into();
+    /// let (y, [h, _]) = lstm.run(&Pass::eval(&device), &x, None)?;
+    /// assert_eq!((y.shape().dims(), h.shape().dims()), (&[2, 5, 4][..], &[1, 2, 4][..]));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn batch_first(mut self, batch_first: bool) -> Self {
         self.batch_first = batch_first;
@@ -68,6 +112,19 @@ impl RecurrentConfig {
     }
 
     /// The probability that an output between layers is dropped.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Lstm, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let config = RecurrentConfig::new(3, 4).num_layers(2).dropout(1.5);
+    /// assert_eq!(
+    ///     Lstm::new(&init.at("lstm"), config).unwrap_err().to_string(),
+    ///     "lstm: the dropout probability is 1.5, it must lie between 0 and 1"
+    /// );
+    /// ```
     #[must_use]
     pub const fn dropout(mut self, dropout: f64) -> Self {
         self.dropout = dropout;
@@ -75,6 +132,19 @@ impl RecurrentConfig {
     }
 
     /// In both directions or in one.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Lstm, Pass, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let lstm = Lstm::new(&init, RecurrentConfig::new(3, 4).bidirectional(true))?;
+    /// let x = Array::zeros(&device, DType::F32, [5, 2, 3])?.into();
+    /// let (y, _) = lstm.run(&Pass::eval(&device), &x, None)?;
+    /// assert_eq!(y.shape().dims(), [5, 2, 2 * 4]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bidirectional(mut self, bidirectional: bool) -> Self {
         self.bidirectional = bidirectional;
@@ -82,6 +152,12 @@ impl RecurrentConfig {
     }
 
     /// D: how many directions there are.
+    ///
+    /// ```
+    /// use ferrotape_nn::RecurrentConfig;
+    ///
+    /// assert_eq!(RecurrentConfig::new(3, 4).bidirectional(true).directions(), 2);
+    /// ```
     #[must_use]
     pub const fn directions(&self) -> usize {
         if self.bidirectional { 2 } else { 1 }

@@ -87,6 +87,18 @@ pub struct GruCell {
 impl GruCell {
     /// A cell with new parameters in the given scope.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, GruCell, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let cell = GruCell::new(&init, CellConfig::new(3, 4))?;
+    /// // Three gates.
+    /// assert_eq!(cell.weights.weight_ih.shape().dims(), [12, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A size of 0; out of memory.
     pub fn new(init: &Init, config: CellConfig) -> Result<Self> {
@@ -141,6 +153,18 @@ pub type Gru = Recurrent<GruCell, 1>;
 
 impl Gru {
     /// Layers with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Gru, Init, Layer, Pass, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let gru = Gru::new(&init, RecurrentConfig::new(3, 4).bidirectional(true))?;
+    /// let x = Array::zeros(&device, DType::F32, [5, 2, 3])?.into();
+    /// assert_eq!(gru.forward(&Pass::eval(&device), &x)?.shape().dims(), [5, 2, 8]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Recurrent::of`].

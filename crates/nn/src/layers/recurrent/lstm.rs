@@ -85,6 +85,18 @@ pub struct LstmCell {
 impl LstmCell {
     /// A cell with new parameters in the given scope.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, Init, LstmCell};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let cell = LstmCell::new(&init, CellConfig::new(3, 4))?;
+    /// // Four gates.
+    /// assert_eq!(cell.weights.weight_ih.shape().dims(), [16, 3]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A size of 0; out of memory.
     pub fn new(init: &Init, config: CellConfig) -> Result<Self> {
@@ -158,6 +170,19 @@ pub type Lstm = Recurrent<LstmCell, 2>;
 
 impl Lstm {
     /// Layers with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Lstm, Module, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let lstm = Lstm::new(&init, RecurrentConfig::new(28, 64))?;
+    /// assert_eq!(lstm.count_parameters(), 4 * 64 * (28 + 64 + 2));
+    /// let error = Lstm::new(&init.at("lstm"), RecurrentConfig::new(28, 0)).unwrap_err();
+    /// assert_eq!(error.to_string(), "lstm: hidden_size is 0, it must be at least 1");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Recurrent::of`].

@@ -8,6 +8,21 @@ use super::{CellConfig, CellWeights, Recurrent, RecurrentCell, RecurrentConfig};
 use crate::{Init, Layer, Module, Pass, Path};
 
 /// What an [`RnnCell`] applies to its sum.
+///
+/// ```
+/// use ferrotape_autograd::Tensor;
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+/// use ferrotape_nn::{Nonlinearity, rnn_step};
+///
+/// let device = Device::new(Reference::new());
+/// let zero = || Array::from_slice(&device, &[0.0f64], [1, 1]).map(Tensor::from);
+/// let below = Array::from_slice(&device, &[-3.0f64], [1, 1])?.into();
+/// for (f, expected) in [(Nonlinearity::Tanh, (-3f64).tanh()), (Nonlinearity::Relu, 0.0)] {
+///     let [h] = rnn_step(&below, &[zero()?], &zero()?, None, f)?;
+///     assert!((h.item()? - expected).abs() < 1e-12);
+/// }
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Nonlinearity {
     /// The hyperbolic tangent.
@@ -85,6 +100,18 @@ pub struct RnnCell {
 impl RnnCell {
     /// A cell with new parameters in the given scope.
     ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, Init, Nonlinearity, RecurrentCell, RnnCell};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let cell = RnnCell::new(&init, CellConfig::new(3, 4), Nonlinearity::Relu)?;
+    /// assert_eq!((cell.input_size(), cell.hidden_size()), (3, 4));
+    /// assert_eq!(cell.weights.weight_hh.shape().dims(), [4, 4]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A size of 0; out of memory.
     pub fn new(init: &Init, config: CellConfig, nonlinearity: Nonlinearity) -> Result<Self> {
@@ -140,6 +167,19 @@ pub type Rnn = Recurrent<RnnCell, 1>;
 
 impl Rnn {
     /// Layers with new parameters in the given scope.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Init, Module, Nonlinearity, RecurrentConfig, Rnn};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let config = RecurrentConfig::new(3, 4).num_layers(2);
+    /// let rnn = Rnn::new(&init, config, Nonlinearity::Tanh)?;
+    /// // The second layer takes the first one's states: 4 (3 + 4) + 2 * 4, then 4 (4 + 4) + 2 * 4.
+    /// assert_eq!(rnn.count_parameters(), 36 + 40);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Recurrent::of`].

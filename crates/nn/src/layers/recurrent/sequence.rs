@@ -38,6 +38,7 @@ use crate::{Init, Item, Layer, Module, Pass, Path, Ties, Visitor};
 /// assert_eq!((h.shape().dims(), c.shape().dims()), (&[2, 2, 4][..], &[2, 2, 4][..]));
 /// // The sequence goes on where it stopped.
 /// lstm.run(&cx, &x, Some(&state))?;
+/// assert_eq!((lstm.config().directions(), lstm.cells().len()), (2, 2));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug)]
@@ -50,6 +51,20 @@ pub struct Recurrent<C, const STATES: usize> {
 
 impl<C: RecurrentCell<STATES>, const STATES: usize> Recurrent<C, STATES> {
     /// Layers of any cell, made in the given scope by a closure that gets the sizes of each.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Gru, GruCell, Init, Recurrent, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let config = RecurrentConfig::new(3, 4).num_layers(2);
+    /// let gru: Gru = Recurrent::of(&init, config, GruCell::new)?;
+    /// assert_eq!(gru.cells().len(), 2);
+    /// let none = Recurrent::of(&init.at("gru"), config.num_layers(0), GruCell::new).unwrap_err();
+    /// assert_eq!(none.to_string(), "gru: num_layers is 0, it must be at least 1");
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A size or number of layers of 0, a dropout probability that is none; what the closure says;
@@ -93,6 +108,24 @@ impl<C: RecurrentCell<STATES>, const STATES: usize> Recurrent<C, STATES> {
 
     /// The outputs at all times, and the state after the last step of each cell, from a state to
     /// begin with or zeros.
+    ///
+    /// ```
+    /// use ferrotape_autograd::Tensor;
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{Gru, Init, Pass, RecurrentConfig};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let gru = Gru::new(&init, RecurrentConfig::new(3, 4))?;
+    /// let cx = Pass::eval(&device);
+    /// let x = Tensor::from(init.normal([6, 1, 3], 0.0, 1.0)?);
+    /// // A sequence in two parts, the second from the state after the first.
+    /// let (whole, _) = gru.run(&cx, &x, None)?;
+    /// let (_, state) = gru.run(&cx, &x.narrow(0, 0, 4)?, None)?;
+    /// let (rest, _) = gru.run(&cx, &x.narrow(0, 4, 2)?, Some(&state))?;
+    /// assert_eq!(rest.to_vec::<f32>()?, whole.narrow(0, 4, 2)?.to_vec::<f32>()?);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// An input or state that does not fit, or no steps; the path of the layer is in front.

@@ -24,12 +24,30 @@ pub struct CellConfig {
 
 impl CellConfig {
     /// With biases.
+    ///
+    /// ```
+    /// use ferrotape_nn::CellConfig;
+    ///
+    /// let config = CellConfig::new(28, 64);
+    /// assert_eq!((config.input_size, config.hidden_size, config.bias), (28, 64, true));
+    /// ```
     #[must_use]
     pub const fn new(input_size: usize, hidden_size: usize) -> Self {
         CellConfig { input_size, hidden_size, bias: true }
     }
 
     /// With or without biases.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, GruCell, Init, Module};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let cell = GruCell::new(&init, CellConfig::new(3, 2).bias(false))?;
+    /// assert_eq!(cell.count_parameters(), 3 * 2 * (3 + 2));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     #[must_use]
     pub const fn bias(mut self, bias: bool) -> Self {
         self.bias = bias;
@@ -61,6 +79,7 @@ impl CellConfig {
 /// let weights = CellWeights::new(&init, CellConfig::new(3, 2), 4)?;
 /// assert_eq!(weights.weight_hh.shape().dims(), [8, 2]);
 /// assert_eq!(weights.count_parameters(), 8 * (3 + 2) + 2 * 8);
+/// assert_eq!(weights.config(), &CellConfig::new(3, 2));
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
 #[derive(Debug, Module)]
@@ -79,6 +98,16 @@ pub struct CellWeights {
 
 impl CellWeights {
     /// New parameters in the given scope, for a cell with this many gates.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, CellWeights, Init};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let error = CellWeights::new(&init.at("cell"), CellConfig::new(0, 2), 4).unwrap_err();
+    /// assert_eq!(error.to_string(), "cell: input_size is 0, it must be at least 1");
+    /// ```
     ///
     /// # Errors
     /// A size of 0; out of memory.
@@ -105,6 +134,19 @@ impl CellWeights {
 
     /// `x weight_ihᵀ + bias_ih` for any number of steps: `[.., I]` to `[.., G H]`.
     ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, CellWeights, Init, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let weights = CellWeights::new(&init, CellConfig::new(3, 2), 4)?;
+    /// // All steps of a sequence [T, N, I] at once.
+    /// let x = Array::zeros(&device, DType::F32, [5, 1, 3])?.into();
+    /// assert_eq!(weights.project(&Pass::eval(&device), &x)?.shape().dims(), [5, 1, 8]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An input that does not fit.
     pub fn project(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
@@ -113,6 +155,18 @@ impl CellWeights {
     }
 
     /// `weight_hh` and `bias_hh` in the type that the pass computes in.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, Rng, reference::Reference};
+    /// use ferrotape_nn::{CellConfig, CellWeights, Init, Pass};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let init = Init::new(&device, Rng::new(42));
+    /// let weights = CellWeights::new(&init, CellConfig::new(3, 2).bias(false), 4)?;
+    /// let (weight_hh, bias_hh) = weights.recurrent(&Pass::eval(&device).autocast(DType::BF16))?;
+    /// assert_eq!((weight_hh.dtype(), bias_hh.is_none()), (DType::BF16, true));
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Pass::weight`].
