@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
 
 use crate::metadata::Metadata;
 use crate::shell::Call;

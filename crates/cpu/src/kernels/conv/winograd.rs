@@ -206,10 +206,10 @@ unsafe fn write_all<S: Simd, const N: usize>(
     values: [[S::V; N]; N],
     lanes: usize,
 ) {
-    for row in 0..N {
-        for column in 0..N {
+    for (row, values) in values.into_iter().enumerate() {
+        for (column, value) in values.into_iter().enumerate() {
             // SAFETY: the caller's.
-            unsafe { write(simd, to.add((N * row + column) * step), values[row][column], lanes) };
+            unsafe { write(simd, to.add((N * row + column) * step), value, lanes) };
         }
     }
 }
