@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod endurance;
 mod figures;
+mod fuzz;
 mod gpu_check;
 mod marked;
 mod matrix;
@@ -65,6 +66,8 @@ enum Command {
     Package,
     /// Compare the public items of every library crate with the texts under api/ (needs a nightly compiler).
     Api(api::Args),
+    /// Run the fuzz targets and write docs/reliability.md (needs a nightly compiler and cargo-fuzz).
+    Fuzz(fuzz::Args),
     /// Train for very many steps on batches and images of random sizes; memory must not grow.
     Endurance(endurance::Args),
     /// Kill trainings at random moments, and see that they end as one that was never killed.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Supply => supply::run().map(|()| ExitCode::SUCCESS),
         Command::Package => package::run().map(|()| ExitCode::SUCCESS),
         Command::Api(args) => api::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Endurance(args) => endurance::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),
         Command::Reproduce(args) => reproduce::run(&args).map(|()| ExitCode::SUCCESS),

@@ -1,0 +1,49 @@
+//! What holds for every state dict that was read.
+
+use ferrotape_backend::{Array, Device};
+use ferrotape_nn::StateDict;
+
+use crate::memory::bounded;
+use crate::place::said;
+use crate::verdict::{fastest, reference};
+
+/// Reads a file, which may hold so many bytes besides those of [`bounded`], on two devices; and writes it and
+/// reads it again, which changes nothing.
+pub(crate) fn read(bytes: &[u8], besides: usize) -> Option<StateDict> {
+    let device = reference();
+    let other = StateDict::from_bytes(&fastest(), bytes);
+    match (bounded(bytes, besides, || StateDict::from_bytes(&device, bytes)), other) {
+        (Ok(dict), Ok(other)) => {
+            same(&dict, &other);
+            let written = dict.to_bytes().expect("what was read can be written");
+            same(&dict, &again(&device, &written));
+            Some(dict)
+        }
+        (Err(error), Err(other)) => {
+            said(&error);
+            assert_eq!(error.to_string(), other.to_string());
+            None
+        }
+        (one, other) => panic!("{:?} and {:?}", one.map(|_| ()), other.map(|_| ())),
+    }
+}
+
+fn again(device: &Device, bytes: &[u8]) -> StateDict {
+    StateDict::from_bytes(device, bytes).expect("what was written can be read")
+}
+
+/// Two state dicts are equal to the bit.
+pub(crate) fn same(one: &StateDict, other: &StateDict) {
+    assert_eq!(one.names().collect::<Vec<_>>(), other.names().collect::<Vec<_>>());
+    for (name, array) in one.iter() {
+        let found = other.get(name).expect("the names are equal");
+        assert_eq!((array.dtype(), array.shape()), (found.dtype(), found.shape()), "{name}");
+        assert_eq!(elements(array), elements(found), "{name}");
+    }
+}
+
+fn elements(array: &Array) -> Vec<u8> {
+    let mut bytes = vec![0; array.bytes()];
+    array.device().backend().download(array, &mut bytes).expect("an array that was read is whole");
+    bytes
+}
