@@ -8,16 +8,20 @@ use std::path::Path;
 use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
 use ferrotape_nn::{Init, LinearConfig, Module, Sequential, StateDict};
 use ferrotape_onnx::Exporter;
-use ferrotape_train::{
-    Checkpoint, EpochRecord, FinalRecord, Record, RunConfig, recipe,
-};
+use ferrotape_train::{Checkpoint, EpochRecord, FinalRecord, Record, RunConfig, recipe};
 use image::{DynamicImage, ImageFormat, RgbImage};
 
 type Done = Result<(), Box<dyn Error>>;
 
 /// Targets that draw from any bytes, with how many seeds each.
-const DRAWN: &[(&str, usize)] =
-    &[("operators", 48), ("programs", 12), ("gradients", 8), ("optimizers", 12), ("conv", 12), ("pool", 12)];
+const DRAWN: &[(&str, usize)] = &[
+    ("operators", 48),
+    ("programs", 12),
+    ("gradients", 8),
+    ("optimizers", 12),
+    ("conv", 12),
+    ("pool", 12),
+];
 
 fn main() -> Done {
     let device = Device::new(Reference::new());
@@ -53,7 +57,7 @@ fn write(target: &str, name: &str, bytes: &[u8]) -> Done {
 }
 
 fn cifar() -> Done {
-    let image = |labels: &[u8]| [labels, &[128; 3072]].concat();
+    let image = |labels: &[u8]| [labels, &[128; 3072][..]].concat();
     write("cifar", "ten", &[&[0][..], &image(&[3])].concat())?;
     write("cifar", "hundred", &[&[1][..], &image(&[11, 98])].concat())?;
     write("cifar", "short_ten", &[2, 0, 9, 9, 200, 4, 0])?;
@@ -91,10 +95,10 @@ fn weights(device: &Device) -> Done {
         .map(|dtype| Ok((format!("a.{dtype}"), Array::full(device, dtype, [2, 1], 1.5)?)))
         .collect::<Result<_, ferrotape_backend::Error>>()?;
     let both = |target: &str, name: &str, file: &[u8]| -> Done {
-        write(target, name, &[&[0], file].concat())?;
+        write(target, name, &[&[0][..], file].concat())?;
         let length = u64::from_le_bytes(file[..8].try_into()?) as usize;
         let (header, elements) = file[8..].split_at(length);
-        write(target, &format!("{name}_assembled"), &[&[1], header, &[0], elements].concat())
+        write(target, &format!("{name}_assembled"), &[&[1][..], header, &[0], elements].concat())
     };
     both("safetensors", "every_type", &dict.to_bytes()?)?;
     both("safetensors", "note", &dict.to_bytes_with_note("step 7")?)?;
@@ -102,10 +106,14 @@ fn weights(device: &Device) -> Done {
     checkpoint.position.loss.add(0.5, 3);
     both("checkpoint", "whole", &checkpoint.to_bytes()?)?;
     let note = StateDict::note(&checkpoint.to_bytes()?)?.unwrap_or_default();
-    write("checkpoint", "position", &[&[2], note.as_bytes()].concat())?;
+    write("checkpoint", "position", &[&[2][..], note.as_bytes()].concat())?;
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nn/tests/fixtures/torch");
     for file in ["mixed.pth", "views.pth", "types.pth", "parameters.pth", "checkpoint.legacy.pth"] {
-        write("pth", &file.replace('.', "_"), &[&[0], &fs::read(fixtures.join(file))?[..]].concat())?;
+        write(
+            "pth",
+            &file.replace('.', "_"),
+            &[&[0][..], &fs::read(fixtures.join(file))?[..]].concat(),
+        )?;
     }
     Ok(())
 }
@@ -116,11 +124,11 @@ fn networks(device: &Device) -> Done {
     let model = export.export(&network as &dyn Module, |cx, x| {
         ferrotape_nn::Layer::forward(&network, cx, x)?.relu()
     })?;
-    write("onnx", "linear", &[&[0], &ferrotape_onnx::to_bytes(&model)[..]].concat())?;
+    write("onnx", "linear", &[&[0][..], &ferrotape_onnx::to_bytes(&model)[..]].concat())?;
     for seed in 0..8 {
         let rng = Rng::new(seed).path("onnx");
         let bytes: Vec<u8> = (0..60).map(|at| rng.below(at, 256) as u8).collect();
-        write("onnx", &format!("drawn_{seed}"), &[&[1], &bytes[..]].concat())?;
+        write("onnx", &format!("drawn_{seed}"), &[&[1][..], &bytes[..]].concat())?;
     }
     Ok(())
 }
@@ -139,11 +147,10 @@ fn runs() -> Done {
     });
     let last = Record::Final(FinalRecord { model: "lenet5".into(), ..FinalRecord::default() });
     let records = format!("{}\n{}\n", epoch.to_json(), last.to_json());
-    write("run_folder", "records", &[&[0], records.as_bytes()].concat())?;
-    write("run_folder", "torn", &[&[0], &records.as_bytes()[..records.len() - 9]].concat())?;
-    let config = "model = 'lenet5'\ndata = 'digits'\n".repeat(1);
-    let padded = format!("{config:<64}");
-    write("run_folder", "both", &[&[2], padded.as_bytes(), records.as_bytes()].concat())
+    write("run_folder", "records", &[&[0][..], records.as_bytes()].concat())?;
+    write("run_folder", "torn", &[&[0][..], &records.as_bytes()[..records.len() - 9]].concat())?;
+    let config = format!("{:<64}", "model = 'lenet5'\ndata = 'digits'\n");
+    write("run_folder", "both", &[&[2][..], config.as_bytes(), records.as_bytes()].concat())
 }
 
 /// Of the reference fixtures, those that are short.
@@ -155,7 +162,11 @@ fn fixtures() -> Done {
         for (index, case) in all[kind].as_array().into_iter().flatten().enumerate() {
             let file = serde_json::json!({ kind: [case] }).to_string();
             if file.len() < 1200 {
-                write("fixtures", &format!("{kind}_{index}"), &[&[0], file.as_bytes()].concat())?;
+                write(
+                    "fixtures",
+                    &format!("{kind}_{index}"),
+                    &[&[0][..], file.as_bytes()].concat(),
+                )?;
             }
         }
     }
@@ -178,7 +189,7 @@ fn fixtures() -> Done {
         let elements = 1.5f64.to_le_bytes().repeat(offset / 8);
         let header = serde_json::Value::Object(header).to_string();
         let file =
-            [&[1], cases.as_bytes(), &[0], header.as_bytes(), &[0], &elements[..]].concat();
+            [&[1][..], cases.as_bytes(), &[0], header.as_bytes(), &[0], &elements[..]].concat();
         write("fixtures", &format!("operator_{op}"), &file)
     };
     case("square", serde_json::json!({}), &["x"])?;

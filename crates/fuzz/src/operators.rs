@@ -1,8 +1,8 @@
 //! One operation on the CPU as on the reference backend, also where shapes, types or attributes do not fit.
 
 use ferrotape_autograd::Tensor;
-use ferrotape_backend::conformance::{Options, list};
 use ferrotape_backend::Array;
+use ferrotape_backend::conformance::{Options, list};
 use ferrotape_gradcheck::Input;
 use ferrotape_gradcheck::fixtures::{Case, outputs};
 use serde_json::{Map, Value, json};
@@ -12,44 +12,138 @@ use crate::verdict::{Operand, Outcome, agree, cpus};
 
 /// Every operation that fixtures have.
 const NAMES: &[&str] = &[
-    "relu", "sigmoid", "tanh", "silu", "softplus", "exp", "sin", "cos", "abs", "square", "neg", "log", "sqrt",
-    "rsqrt", "reciprocal", "gelu", "leaky_relu", "elu", "pow_scalar", "clamp", "add", "sub", "mul", "div",
-    "maximum", "minimum", "where", "permute", "reshape", "permute_reshape", "narrow", "broadcast_to", "flip",
-    "cat", "gather", "conv2d", "max_pool2d", "avg_pool2d", "linear", "matmul", "batch_norm_eval", "softmax",
-    "log_softmax", "sum", "mean", "max", "min", "var", "argmax", "conv1d", "conv_transpose2d",
-    "adaptive_avg_pool2d", "adaptive_max_pool2d", "interpolate_nearest", "interpolate_bilinear", "layer_norm",
-    "group_norm", "instance_norm", "local_response_norm", "batch_norm_train", "relu6", "selu", "mish",
-    "hardswish", "hardsigmoid", "softsign", "prelu", "logsumexp", "stack", "pad_constant", "pad_reflect",
-    "pixel_shuffle", "unfold", "index_select", "embedding", "mse_loss", "l1_loss", "smooth_l1_loss",
-    "huber_loss", "kl_div", "binary_cross_entropy", "binary_cross_entropy_with_logits", "nll_loss",
-    "cross_entropy", "cross_entropy_weighted",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "silu",
+    "softplus",
+    "exp",
+    "sin",
+    "cos",
+    "abs",
+    "square",
+    "neg",
+    "log",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "gelu",
+    "leaky_relu",
+    "elu",
+    "pow_scalar",
+    "clamp",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "maximum",
+    "minimum",
+    "where",
+    "permute",
+    "reshape",
+    "permute_reshape",
+    "narrow",
+    "broadcast_to",
+    "flip",
+    "cat",
+    "gather",
+    "conv2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "linear",
+    "matmul",
+    "batch_norm_eval",
+    "softmax",
+    "log_softmax",
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "var",
+    "argmax",
+    "conv1d",
+    "conv_transpose2d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "interpolate_nearest",
+    "interpolate_bilinear",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "local_response_norm",
+    "batch_norm_train",
+    "relu6",
+    "selu",
+    "mish",
+    "hardswish",
+    "hardsigmoid",
+    "softsign",
+    "prelu",
+    "logsumexp",
+    "stack",
+    "pad_constant",
+    "pad_reflect",
+    "pixel_shuffle",
+    "unfold",
+    "index_select",
+    "embedding",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "kl_div",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "nll_loss",
+    "cross_entropy",
+    "cross_entropy_weighted",
 ];
 
 /// What an input may be called after the first; some operations look for theirs by name.
-const INPUTS: &[&str] =
-    &["weight", "bias", "target", "running_mean", "running_var", "class_weight", "pos_weight", "other"];
+const INPUTS: &[&str] = &[
+    "weight",
+    "bias",
+    "target",
+    "running_mean",
+    "running_var",
+    "class_weight",
+    "pos_weight",
+    "other",
+];
 
 const COUNTS: &[&str] = &["start", "length", "correction", "factor", "size"];
 const SIGNED: &[&str] = &["dim", "padding_idx", "ignore_index"];
 const LISTS: &[&str] = &["dims", "shape", "pad", "normalized_shape", "milestones"];
-const FLAGS: &[&str] = &["keepdim", "ceil_mode", "count_include_pad", "align_corners", "log_target"];
+const FLAGS: &[&str] =
+    &["keepdim", "ceil_mode", "count_include_pad", "align_corners", "log_target"];
 const PAIRS: &[&str] = &["kernel", "stride", "padding", "output_padding", "dilation", "output"];
 const NUMBERS: &[&str] = &[
-    "negative_slope", "alpha", "exponent", "min", "max", "eps", "beta", "delta", "k", "momentum", "value",
+    "negative_slope",
+    "alpha",
+    "exponent",
+    "min",
+    "max",
+    "eps",
+    "beta",
+    "delta",
+    "k",
+    "momentum",
+    "value",
     "label_smoothing",
 ];
 
 /// Sizes that no memory holds: whatever is computed from them must notice.
 const HUGE: [u64; 3] = [i64::MAX as u64, u64::MAX / 2 - 3, 1 << 62];
 
-/// The first byte says whether the rest is drawn from by the conformance kit for one verb, or is an operation of
-/// tensors, its operands and its attributes.
+/// The first byte says whether the rest is the seed of a case of the conformance kit for one verb, or an operation
+/// of tensors, its operands and its attributes.
 pub fn operators(bytes: &[u8]) {
     let Some((&kind, rest)) = bytes.split_first() else { return };
     let verbs = list();
     match usize::from(kind) {
         kind if kind < 4 * verbs.len() => {
-            let options = Options { cases: 1, draws: Some(rest), ..Options::default() };
+            let seed = Draw::new(rest).bits();
+            let options = Options { cases: 1, seed, ..Options::default() };
             for device in cpus() {
                 if let Err(failure) = verbs[kind / 4].check(&device, &options) {
                     panic!("{}: {failure}", device.name());
@@ -103,7 +197,10 @@ fn related(draw: &mut Draw<'_>, shape: &[usize]) -> Vec<usize> {
         0 | 1 => {}
         2 => related.truncate(draw.count(rank)),
         3 => drop(related.drain(..draw.count(rank))),
-        4 if rank > 0 => related[draw.count(rank - 1)] = 1,
+        4 if rank > 0 => {
+            let dim = draw.count(rank - 1);
+            related[dim] = 1;
+        }
         5 if rank > 1 => related.swap(rank - 2, rank - 1),
         6 if rank > 1 => related = vec![shape[1]],
         _ => {

@@ -36,7 +36,8 @@ fn archive(pickle: &[u8]) -> Vec<u8> {
         [("a/data.pkl", pickle), ("a/byteorder", b"little"), ("a/data/0", &[7; STORAGE])];
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in entries {
-        let (length, start) = ((data.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes());
+        let (length, start) =
+            ((data.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes());
         let name_length = (name.len() as u16).to_le_bytes();
         // From the flags to the length of the extra field: stored, at no time.
         let facts = [
@@ -48,9 +49,9 @@ fn archive(pickle: &[u8]) -> Vec<u8> {
             &[0; 2],
         ]
         .concat();
-        file.extend([b"PK\x03\x04\x0a\0".as_slice(), &facts, name.as_bytes(), data].concat());
+        file.extend([b"PK\x03\x04\x0a\0".as_slice(), &facts[..], name.as_bytes(), data].concat());
         let record =
-            [b"PK\x01\x02\x0a\0\x0a\0".as_slice(), &facts, &[0; 10], &start, name.as_bytes()];
+            [b"PK\x01\x02\x0a\0\x0a\0".as_slice(), &facts[..], &[0; 10], &start, name.as_bytes()];
         directory.extend(record.concat());
     }
     let (size, start) = ((directory.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes());

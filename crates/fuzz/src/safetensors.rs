@@ -27,5 +27,5 @@ pub fn safetensors(bytes: &[u8]) {
 pub(crate) fn assembled(bytes: &[u8]) -> Vec<u8> {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     let elements = bytes.get(end + 1..).unwrap_or_default();
-    [&(end as u64).to_le_bytes(), &bytes[..end], elements].concat()
+    [(end as u64).to_le_bytes().as_slice(), &bytes[..end], elements].concat()
 }

@@ -80,7 +80,7 @@ impl Program {
             // The last tensors are likeliest, so that lists become long.
             let pick = |operand: usize| &tensors[tensors.len() - 1 - operand % tensors.len()];
             let [x, y] = step.operands.map(pick);
-            let mut parameters = Parameters { at, like: x, make: weights };
+            let mut parameters = Parameters { at, like: x, make: &mut *weights };
             let result = self.apply(step, x, y, &mut parameters);
             let result = result.and_then(|tensor| shake.tensor(tensor, at as u64));
             if let Ok(tensor) = &result
@@ -172,7 +172,10 @@ impl Program {
             40 => images(x)?.adaptive_max_pool2d([1 + a, 1 + b]),
             41 => {
                 let pad: Vec<usize> = [a, b, c, d].iter().map(|size| size % 4).collect();
-                x.pad(&pad[..2 * rank.min(2)], if d > 3 { Padding::Reflect } else { Padding::Constant(0.5) })
+                x.pad(
+                    &pad[..2 * rank.min(2)],
+                    if d > 3 { Padding::Reflect } else { Padding::Constant(0.5) },
+                )
             }
             42 => x.var(&dims, c % 2, d % 2 == 0),
             43 => x.logsumexp(&dims, c % 2 == 0),
@@ -180,7 +183,8 @@ impl Program {
             45 => transposed(x, step.with, parameters),
             46 => x.mse_loss(&fitting(x, y)?, Reduction::Mean),
             _ => {
-                let rows = x.reshape(&[-1, x.shape().dims().last().map_or(1, |&size| size as isize)])?;
+                let rows =
+                    x.reshape(&[-1, x.shape().dims().last().map_or(1, |&size| size as isize)])?;
                 let targets: Vec<i64> = (0..rows.shape()[0])
                     .map(|row| ((row + a) % rows.shape()[1].max(1)) as i64)
                     .collect();
@@ -245,7 +249,11 @@ fn window([a, b, c, d]: [usize; 4]) -> Pool2d {
     }
 }
 
-fn convolved(x: &Tensor, [a, b, c, d]: [usize; 4], parameters: &mut Parameters<'_>) -> Result<Tensor> {
+fn convolved(
+    x: &Tensor,
+    [a, b, c, d]: [usize; 4],
+    parameters: &mut Parameters<'_>,
+) -> Result<Tensor> {
     let outputs = 1 + b % 4;
     if x.shape().rank() == 3 && a % 2 == 0 {
         let weight = parameters.draw(&[outputs, x.shape()[1], 1 + c % 3])?;
@@ -266,7 +274,11 @@ fn convolved(x: &Tensor, [a, b, c, d]: [usize; 4], parameters: &mut Parameters<'
     x.conv2d(&weight, (d % 2 == 0).then_some(&bias), &params)?.mul_scalar(0.25)
 }
 
-fn transposed(x: &Tensor, [a, b, c, d]: [usize; 4], parameters: &mut Parameters<'_>) -> Result<Tensor> {
+fn transposed(
+    x: &Tensor,
+    [a, b, c, d]: [usize; 4],
+    parameters: &mut Parameters<'_>,
+) -> Result<Tensor> {
     let x = images(x)?;
     let weight = parameters.draw(&[x.shape()[1], 1 + a % 3, 1 + b % 3, 1 + c % 3])?;
     let params = ConvTranspose2d { stride: [1 + d % 2, 1 + d / 4], ..ConvTranspose2d::default() };

@@ -1,8 +1,9 @@
 //! Whether the CPU's kernels compute what the reference backend computes.
 //!
-//! How far off they may be is measured: the reference computes twice more from numbers that are moved by what
+//! How far off they may be is measured: the reference computes again from numbers that are moved by what
 //! [`tolerance`] allows for the type, and no result may be further off than these moved. That is right also
-//! where terms cancel, and where a small step of an input is a large one of the result.
+//! where terms cancel, and where a small step of an input is a large one of the result. Each move is made in both
+//! directions, so that what rounding may bring to the other side of a kink is seen there.
 
 use std::fmt::Debug;
 
@@ -50,7 +51,10 @@ pub(crate) struct Operand {
 
 /// Moves numbers, or leaves them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shake(Option<Rng>);
+pub(crate) struct Shake(Option<(Rng, f64)>);
+
+/// The moves that are made: a key and a direction each.
+const MOVES: [(u64, f64); 4] = [(1, 1.0), (1, -1.0), (2, 1.0), (2, -1.0)];
 
 impl Shake {
     /// Leaves them.
@@ -61,13 +65,14 @@ impl Shake {
     /// The input as an array, its floats moved.
     fn array(self, device: &Device, operand: &Operand, at: u64) -> Result<Array> {
         let Operand { input, dtype } = operand;
-        let (Some(rng), Some(values)) = (self.0, input.floats()) else {
+        let (Some((rng, direction)), Some(values)) = (self.0, input.floats()) else {
             return input.on_as(device, *dtype);
         };
+        let by_most = direction * tolerance(*dtype);
         let [by, rng] = [rng.path("by").call(at), rng.path("more").call(at)];
         let moved = values.iter().zip(0..).map(|(value, i)| {
             let [a, b] = [by, rng].map(|rng| 2.0 * rng.uniform_f64(i) - 1.0);
-            value + tolerance(*dtype) * (value.abs() * a + b)
+            value + by_most * (value.abs() * a + b)
         });
         let moved = Input::new(input.shape(), moved.collect::<Vec<f64>>())?;
         moved.laid_out(input.layout().clone()).on_as(device, *dtype)
@@ -75,12 +80,13 @@ impl Shake {
 
     /// The result of step `at`, its numbers moved; recorded, if it is.
     pub(crate) fn tensor(self, tensor: Tensor, at: u64) -> Result<Tensor> {
-        let (Some(rng), true) = (self.0, tensor.dtype().is_float()) else { return Ok(tensor) };
         let (shape, dtype) = (*tensor.shape(), tensor.dtype());
+        let Some((rng, direction)) = self.0.filter(|_| dtype.is_float()) else { return Ok(tensor) };
+        let by_most = direction * tolerance(dtype);
         let noise = |path: &str, offset: f64| -> Result<Tensor> {
             let rng = rng.path(path).call(at);
             let noise = (0..shape.numel() as u64)
-                .map(|i| offset + tolerance(dtype) * (2.0 * rng.uniform_f64(i) - 1.0));
+                .map(|i| offset + by_most * (2.0 * rng.uniform_f64(i) - 1.0));
             let noise = Array::from_f64(tensor.device(), &noise.collect::<Vec<_>>(), dtype, shape)?;
             Ok(Tensor::from(noise))
         };
@@ -107,10 +113,10 @@ pub(crate) fn agree(
     };
     let still = Shake::none();
     let expected = on(&reference(), still);
-    let moved = match &expected {
-        Ok(_) => [1, 2].map(|seed| on(&reference(), Shake(Some(Rng::new(seed))))),
-        Err(_) => [Ok(Vec::new()), Ok(Vec::new())],
-    };
+    let moved = MOVES.map(|(key, direction)| match &expected {
+        Ok(_) => on(&reference(), Shake(Some((Rng::new(key), direction)))),
+        Err(_) => Ok(Vec::new()),
+    });
     for device in cpus() {
         match (&expected, on(&device, still)) {
             (Ok(expected), Ok(found)) => {
@@ -136,7 +142,7 @@ pub(crate) fn agree(
 fn compare(
     expected: &[(String, Array)],
     found: &[(String, Array)],
-    moved: &[Outcome; 2],
+    moved: &[Outcome],
 ) -> Result<(), String> {
     let names = |list: &[(String, Array)]| list.iter().map(|(name, _)| name.clone()).collect();
     let [expected_names, found_names]: [Vec<String>; 2] = [names(expected), names(found)];
@@ -198,5 +204,53 @@ fn unit(dtype: DType) -> f64 {
         DType::F16 => 2f64.powi(-11),
         DType::BF16 => 2f64.powi(-8),
         _ => f64::from(f32::EPSILON) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrotape_backend::Error;
+
+    use super::*;
+
+    fn one(value: f64) -> [Operand; 1] {
+        let input = Input::new([2], [value, 1.0]).unwrap();
+        [Operand { input, dtype: DType::F64 }]
+    }
+
+    /// What a computation gives on the CPU and on the reference.
+    fn differing(
+        operands: &[Operand],
+        cpu: impl Fn(&Tensor) -> Result<Tensor>,
+        reference: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> std::thread::Result<()> {
+        let compute = |device: &Device, arrays: Vec<Array>, _: Shake| -> Outcome {
+            let x = Tensor::from(arrays[0].clone());
+            let y = if device.name() == "cpu" { cpu(&x)? } else { reference(&x)? };
+            Ok(vec![("y".to_owned(), y.into_array())])
+        };
+        let call = std::panic::AssertUnwindSafe(|| agree(&"a test", operands, &compute));
+        std::panic::catch_unwind(call)
+    }
+
+    #[test]
+    fn a_wrong_number_and_an_error_of_one_alone_are_seen() {
+        let x = one(0.5);
+        assert!(differing(&x, Tensor::exp, Tensor::exp).is_ok());
+        assert!(differing(&x, |x| x.exp()?.add_scalar(1e-6), Tensor::exp).is_err());
+        assert!(differing(&x, |_| Err(Error::shape("no")), Tensor::exp).is_err());
+        assert!(differing(&x, Tensor::exp, |_| Err(Error::shape("no"))).is_err());
+        let other = |_: &Tensor| Err(Error::argument("no"));
+        assert!(differing(&x, other, |_| Err(Error::shape("no"))).is_err());
+        assert!(differing(&x, |x| x.flip(0), Tensor::exp).is_err());
+    }
+
+    #[test]
+    fn what_rounding_may_bring_across_a_kink_is_allowed_there_and_nowhere_else() {
+        let step = |x: &Tensor| x.maximum(&x.mul_scalar(0.0)?)?.div(x);
+        let other = |x: &Tensor| x.add_scalar(1e-13).and_then(|x| step(&x));
+        assert!(differing(&one(0.0), other, step).is_ok());
+        let wrong = |x: &Tensor| x.add_scalar(-2.0).and_then(|x| step(&x));
+        assert!(differing(&one(0.5), wrong, step).is_err());
     }
 }

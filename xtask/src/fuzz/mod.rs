@@ -84,10 +84,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     records.write(root)?;
     let table = records.table(root, &all)?;
     marked::write(root, PAGE, "fuzz", &table)?;
-    match found.is_empty() {
-        true => Ok(print!("{table}")),
-        false => Err(found.join("\n").into()),
+    if found.is_empty() {
+        print!("{table}");
+        return Ok(());
     }
+    Err(found.join("\n").into())
 }
 
 fn next<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
@@ -110,7 +111,9 @@ fn chosen(all: &[Target], names: &[String]) -> Result<Vec<Target>> {
     let known = |name: &String| all.iter().any(|target| target.name == *name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let known: Vec<&str> = all.iter().map(|target| target.name.as_str()).collect();
-        return Err(format!("there is no target {unknown}; name some of {}", known.join(", ")).into());
+        return Err(
+            format!("there is no target {unknown}; name some of {}", known.join(", ")).into()
+        );
     }
     let is_chosen = |target: &&Target| names.is_empty() || names.contains(&target.name);
     Ok(all.iter().filter(is_chosen).cloned().collect())

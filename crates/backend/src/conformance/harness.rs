@@ -29,14 +29,9 @@ pub(super) fn run(
         max_shrink_iters: 4096,
         ..Config::default()
     };
-    let rng = match options.draws {
-        Some(bytes) => TestRng::from_seed(RngAlgorithm::PassThrough, bytes),
-        None => {
-            let mut seed = [0; 32];
-            seed[..8].copy_from_slice(&options.seed.to_le_bytes());
-            TestRng::from_seed(RngAlgorithm::ChaCha, &seed)
-        }
-    };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&options.seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let unsupported = Cell::new(0);
     let outcome =
         TestRunner::new_with_rng(config, rng).run(&cases, |call| match bench.verify(&call) {
@@ -57,7 +52,7 @@ pub(super) fn run(
         }
     }
     let report = VerbReport { verb, cases: options.cases, unsupported: unsupported.get() };
-    if report.unsupported < report.cases && options.draws.is_none() {
+    if report.unsupported < report.cases {
         let seen = |call: &Call| options.values || !call.inputs.iter().any(Operand::is_misplaced);
         for (kind, call) in refused.into_iter().filter(|(_, call)| seen(call)) {
             bench.refuses(&call, kind).map_err(|message| fail(format!("{call:?}"), message))?;
