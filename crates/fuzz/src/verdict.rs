@@ -14,6 +14,8 @@ use ferrotape_cpu::{Cpu, CpuOptions, Level};
 use ferrotape_gradcheck::Input;
 use ferrotape_gradcheck::fixtures::tolerance;
 
+use crate::memory::uncounted;
+
 thread_local! {
     static REFERENCE: Device = Device::new(Reference::new());
     static CPUS: Vec<Device> = Level::ALL
@@ -109,7 +111,7 @@ pub(crate) fn agree(
     let on = |device: &Device, shake: Shake| -> Outcome {
         let arrays = operands.iter().zip(0..);
         let arrays = arrays.map(|(operand, at)| shake.array(device, operand, at));
-        compute(device, arrays.collect::<Result<_>>()?, shake)
+        uncounted(|| compute(device, arrays.collect::<Result<_>>()?, shake))
     };
     let still = Shake::none();
     let expected = on(&reference(), still);
