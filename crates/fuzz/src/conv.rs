@@ -49,7 +49,7 @@ impl Case {
             groups,
         };
         let mut sizes = [draw.count(3), draw.size(), draw.size(), draw.size(), draw.size()];
-        shrink(&mut sizes, 2048);
+        shrink(&mut sizes, 512);
         let [n, per_group, outputs, h, w] = sizes;
         let mut x = [n, per_group * groups, h, w];
         for axis in 0..2 {

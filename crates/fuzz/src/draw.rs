@@ -8,7 +8,7 @@ use ferrotape_gradcheck::{Input, MemoryLayout};
 pub(crate) struct Draw<'a>(Unstructured<'a>);
 
 /// The most elements of an operand.
-const MOST: usize = 1024;
+const MOST: usize = 384;
 
 impl<'a> Draw<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {

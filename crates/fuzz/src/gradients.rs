@@ -12,11 +12,12 @@ use crate::verdict::{Shake, reference};
 const STEPS: usize = 4;
 
 /// The most elements of a tensor that a list begins with.
-const ELEMENTS: usize = 12;
+const ELEMENTS: usize = 8;
 
-/// The bytes are tensors to begin with, and operations.
+/// The bytes are whether to look at second derivatives and layouts too, tensors to begin with, and operations.
 pub fn gradients(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
+    let twice = draw.count(3) == 0;
     let operands = Program::operands(&mut draw, DType::F64, ELEMENTS);
     let inputs: Vec<Input> = operands.into_iter().map(|operand| operand.input).collect();
     let program = Program::draw(&mut draw, STEPS, true);
@@ -29,7 +30,13 @@ pub fn gradients(bytes: &[u8]) {
         }
         Ok(last)
     };
-    let options = Options { tolerance: 1e-5, rounding: 1e-8, ..Options::default() };
+    let options = Options {
+        tolerance: 1e-5,
+        rounding: 1e-8,
+        second_derivative: twice,
+        layouts: twice,
+        ..Options::default()
+    };
     if let Err(failure) = check_op(&reference(), "the program", &inputs, &options, op) {
         panic!("{failure}\n{program:?}");
     }

@@ -36,7 +36,7 @@ pub fn pool(bytes: &[u8]) {
         count_include_pad: draw.flag(),
     };
     let mut shape = [draw.count(3), draw.size(), draw.size(), draw.size()];
-    shrink(&mut shape, 2048);
+    shrink(&mut shape, 512);
     let operands = [Operand { input: draw.input(&shape), dtype }];
     agree(&(kind, params), &operands, &|_, arrays, _| pooled(kind, params, arrays));
 }

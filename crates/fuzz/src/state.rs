@@ -1,6 +1,6 @@
 //! What holds for every state dict that was read.
 
-use ferrotape_backend::{Array, Device};
+use ferrotape_backend::{Array, Device, ErrorKind};
 use ferrotape_nn::StateDict;
 
 use crate::memory::bounded;
@@ -23,6 +23,13 @@ pub(crate) fn read(bytes: &[u8], besides: usize) -> Option<StateDict> {
             said(&error);
             assert_eq!(error.to_string(), other.to_string());
             None
+        }
+        // The reference keeps numbers in f64, and so no integers beyond 2^53.
+        (Err(error), Ok(dict)) if error.kind() == ErrorKind::Unsupported => {
+            said(&error);
+            let written = dict.to_bytes().expect("what was read can be written");
+            same(&dict, &again(&fastest(), &written));
+            Some(dict)
         }
         (one, other) => panic!("{:?} and {:?}", one.map(|_| ()), other.map(|_| ())),
     }

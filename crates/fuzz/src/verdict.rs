@@ -22,8 +22,9 @@ thread_local! {
         .into_iter()
         .filter(|level| level.is_available())
         .map(|level| {
-            // Two threads share what is worth sharing.
-            let options = CpuOptions { threads: Some(2), level: Some(level) };
+            // Two threads share what is worth sharing, in one of them: threads that wait take time.
+            let threads = if level == Level::best() { 2 } else { 1 };
+            let options = CpuOptions { threads: Some(threads), level: Some(level) };
             Device::new(Cpu::new(options).expect("the level is available"))
         })
         .collect();
