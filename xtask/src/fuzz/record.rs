@@ -154,7 +154,7 @@ mod tests {
         let mut records = Records::read(root).unwrap();
         fs::write(root.join("crates/other/src/lib.rs"), "2").unwrap();
         records.add(root, &target, run).unwrap();
-        let row = |records: &Records| records.table(root, &[target.clone()]).unwrap();
+        let row = |records: &Records| records.table(root, std::slice::from_ref(&target)).unwrap();
         assert!(row(&records).contains("| `a` | a file | 3.0 | 1,200 |"), "{}", row(&records));
         fs::write(root.join("crates/data/src/lib.rs"), "2").unwrap();
         assert!(row(&records).contains("| `a` | a file | 0 | 0 |"));
