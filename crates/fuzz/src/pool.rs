@@ -19,13 +19,6 @@ enum Kind {
 pub fn pool(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let dtype = draw.float();
-    let output = [draw.size(), draw.size()];
-    let kind = match draw.count(3) {
-        0 => Kind::Max,
-        1 => Kind::Average,
-        2 => Kind::AdaptiveMax(output),
-        _ => Kind::AdaptiveAverage(output),
-    };
     let mut pair = |from: &[usize]| [draw.pick(from), draw.pick(from)];
     let params = Pool2d {
         kernel: pair(&[2, 3, 1, 4, 5, 7, 0]),
@@ -37,6 +30,14 @@ pub fn pool(bytes: &[u8]) {
     };
     let mut shape = [draw.count(3), draw.size(), draw.size(), draw.size()];
     shrink(&mut shape, 512);
+    let mut output = [draw.size(), draw.size()];
+    shrink(&mut output, 2048 / (shape[0] * shape[1]).max(1));
+    let kind = match draw.count(3) {
+        0 => Kind::Max,
+        1 => Kind::Average,
+        2 => Kind::AdaptiveMax(output),
+        _ => Kind::AdaptiveAverage(output),
+    };
     let operands = [Operand { input: draw.input(&shape), dtype }];
     agree(&(kind, params), &operands, &|_, arrays, _| pooled(kind, params, arrays));
 }

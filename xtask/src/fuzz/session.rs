@@ -98,8 +98,7 @@ fn excerpt(said: &str) -> String {
     let breaks = ["panicked at", "ERROR:", "SUMMARY:"];
     let begins = |line: &&str| breaks.iter().any(|text| line.contains(text));
     let lines: Vec<&str> = said.lines().collect();
-    let first =
-        lines.iter().position(|line| begins(line)).unwrap_or(lines.len().saturating_sub(20));
+    let first = lines.iter().position(begins).unwrap_or(lines.len().saturating_sub(20));
     lines[first..].iter().take(40).map(|line| format!("    {line}\n")).collect()
 }
 
