@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod endurance;
 mod figures;
+mod fuzz;
 mod gpu_check;
 mod marked;
 mod matrix;
@@ -70,6 +71,8 @@ enum Command {
     Package,
     /// Compare the public items of every library crate with the texts under api/ (needs a nightly compiler).
     Api(api::Args),
+    /// Run the fuzz targets and write docs/reliability.md (needs a nightly compiler and cargo-fuzz).
+    Fuzz(fuzz::Args),
     /// Interpret the unit tests of the crates with unsafe code in Miri (needs a nightly compiler that has it).
     Miri,
     /// Run the kernels' tests with the address sanitizer (needs a nightly compiler) and under valgrind.
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::Supply => supply::run().map(|()| ExitCode::SUCCESS),
         Command::Package => package::run().map(|()| ExitCode::SUCCESS),
         Command::Api(args) => api::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Miri => miri::run().map(|()| ExitCode::SUCCESS),
         Command::Sanitize => sanitize::run().map(|()| ExitCode::SUCCESS),
         Command::Endurance(args) => endurance::run(&args).map(|()| ExitCode::SUCCESS),

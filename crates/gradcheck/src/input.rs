@@ -293,9 +293,27 @@ impl Input {
     /// # Errors
     /// A layout that this shape or these values cannot have; out of memory.
     pub fn on(&self, device: &Device) -> Result<Array> {
+        self.on_as(device, DType::F64)
+    }
+
+    /// The same with floats of another type; indices stay i64.
+    ///
+    /// ```
+    /// use ferrotape_backend::{DType, Device, reference::Reference};
+    /// use ferrotape_gradcheck::{Input, MemoryLayout};
+    ///
+    /// let input = Input::new([2], [1.0, 2.0])?.laid_out(MemoryLayout::Sliced(0, 1, 1));
+    /// let array = input.on_as(&Device::new(Reference::new()), DType::F32)?;
+    /// assert_eq!(array.to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`on`](Self::on).
+    pub fn on_as(&self, device: &Device, dtype: DType) -> Result<Array> {
         let shape = self.shape;
         let rank = shape.rank();
-        let dense = self.dense(device)?;
+        let dense = self.dense(device, dtype)?;
         let misfit = |why: &str| {
             Error::argument(format!("shape {shape} cannot be laid out as {:?}: {why}", self.layout))
         };
@@ -308,13 +326,13 @@ impl Input {
             &MemoryLayout::ChannelsSlice(before, after) => {
                 let [n, c, h, w] = shape.nchw()?;
                 let wide = Shape::new(&[n, before + c + after, h, w])?;
-                let wide = self.surroundings(device, Layout::channels_last(wide)?)?;
+                let wide = self.surroundings(device, dtype, Layout::channels_last(wide)?)?;
                 self.filled_in(wide.narrow(1, before, c)?, &dense)
             }
             &MemoryLayout::Sliced(dim, before, after) => {
                 let size = shape[within(dim)?];
                 let wide = Layout::contiguous(shape.with(dim, before + size + after)?);
-                let wide = self.surroundings(device, wide)?;
+                let wide = self.surroundings(device, dtype, wide)?;
                 self.filled_in(wide.narrow(dim, before, size)?, &dense)
             }
             MemoryLayout::Permuted(order) => {
@@ -335,16 +353,16 @@ impl Input {
         }
     }
 
-    fn dense(&self, device: &Device) -> Result<Array> {
+    fn dense(&self, device: &Device, dtype: DType) -> Result<Array> {
         match &self.values {
-            Values::Float(values) => Array::from_slice(device, values, self.shape),
+            Values::Float(values) => Array::from_f64(device, values, dtype, self.shape),
             Values::Index(values) => Array::from_slice(device, values, self.shape),
         }
     }
 
-    fn surroundings(&self, device: &Device, layout: Layout) -> Result<Array> {
+    fn surroundings(&self, device: &Device, dtype: DType, layout: Layout) -> Result<Array> {
         let (dtype, value) = match self.values {
-            Values::Float(_) => (DType::F64, f64::NAN),
+            Values::Float(_) => (dtype, f64::NAN),
             Values::Index(_) => (DType::I64, -4_444_444.0),
         };
         let mut array = Array::empty(device, dtype, layout)?;

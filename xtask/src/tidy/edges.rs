@@ -30,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("ferrotape-cli", &["ferrotape", "ferrotape-mnist"]),
     ("ferrotape-parity", &["ferrotape", "ferrotape-gradcheck"]),
+    ("ferrotape-fuzz", &["ferrotape-parity"]),
     ("ferrotape-benches", &["ferrotape"]),
     ("xtask", &[]),
 ];

@@ -94,7 +94,8 @@ impl Raw {
         Layout::from_size_align(capacity, ALIGNMENT).ok()
     }
 
-    fn new(capacity: usize) -> Option<Self> {
+    /// A new block. `None`: out of memory, or no bytes.
+    pub(super) fn new(capacity: usize) -> Option<Self> {
         let layout = Self::layout(capacity).filter(|layout| layout.size() > 0)?;
         // SAFETY: the size is not zero.
         let start = unsafe { alloc_zeroed(layout) };

@@ -6,6 +6,9 @@
 //!
 //! What is held in all stays below one and a half times the most that was ever live, and
 //! [`CACHE_SLACK`]; beyond that what is not in use goes back.
+//!
+//! With the feature `exact-memory` nothing is kept, and each block is one of the system's allocator, as long as
+//! it was asked for: a tool that watches memory sees the first byte that is read or written beyond it.
 
 mod arena;
 mod classes;
@@ -42,9 +45,10 @@ struct State {
 
 impl State {
     fn take(&mut self, len: usize) -> Option<Place> {
-        let place = match len < LARGE {
-            true => Place::Small(self.small.take(len)?),
-            false => Place::Large(self.large.take(len)?),
+        let place = match (cfg!(feature = "exact-memory"), len < LARGE) {
+            (true, _) => Place::Alone(Raw::new(len)?),
+            (false, true) => Place::Small(self.small.take(len)?),
+            (false, false) => Place::Large(self.large.take(len)?),
         };
         self.live += len;
         self.peak = self.peak.max(self.live);
@@ -110,6 +114,7 @@ impl Allocator {
         let mut state = self.lock();
         match place {
             Place::Nowhere => return,
+            Place::Alone(memory) => drop(memory),
             Place::Small(memory) => state.small.put(memory),
             Place::Large(span) => state.large.put(span),
         }
@@ -129,6 +134,8 @@ impl Allocator {
 enum Place {
     /// For no bytes.
     Nowhere,
+    /// Of the block's own length, never reused.
+    Alone(Raw),
     Small(Raw),
     Large(Span),
 }
@@ -145,7 +152,7 @@ impl Block {
     fn start(&self) -> Option<std::ptr::NonNull<u8>> {
         match &self.place {
             Place::Nowhere => None,
-            Place::Small(memory) => Some(memory.start),
+            Place::Alone(memory) | Place::Small(memory) => Some(memory.start),
             Place::Large(span) => Some(span.start),
         }
     }
@@ -196,11 +203,13 @@ mod tests {
         assert_eq!(allocator.stats().live_bytes, 1000);
         drop(block);
         let stats = allocator.stats();
-        assert_eq!((stats.live_bytes, stats.peak_bytes, stats.cached_bytes), (0, 1000, 1024));
+        let kept = if cfg!(feature = "exact-memory") { 0 } else { 1024 };
+        assert_eq!((stats.live_bytes, stats.peak_bytes, stats.cached_bytes), (0, 1000, kept));
         allocator.empty();
         assert_eq!(allocator.stats().cached_bytes, 0);
     }
 
+    #[cfg(not(feature = "exact-memory"))]
     #[test]
     fn a_freed_block_is_handed_out_again() {
         let allocator = Arc::new(Allocator::default());
@@ -212,6 +221,7 @@ mod tests {
         assert_eq!(allocator.stats().cached_bytes, 0);
     }
 
+    #[cfg(not(feature = "exact-memory"))]
     #[test]
     fn the_cache_is_bounded_and_drops_the_oldest() {
         let allocator = Arc::new(Allocator::default());

@@ -1,0 +1,5 @@
+//! The target `fixtures` for libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ferrotape_fuzz::fixtures(bytes));

@@ -1,0 +1,5 @@
+//! The target `picture` for libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ferrotape_fuzz::picture(bytes));
