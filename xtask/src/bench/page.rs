@@ -32,10 +32,12 @@ a process of their own. Beside the peers, a row is measured in passes: in each p
 every peer once in turn, so that a machine's drift hits all alike. A figure is the median of its passes, and the
 best peer is the mode with the largest median.
 
-The *floor* of a row is max(operations / peak, bytes / bandwidth): no time of this algorithm can be below
+The *floor* of a row is max(operations / peak, bytes / bandwidth): no time of the direct algorithm can be below
 it. Peak and bandwidth are those of the fastest sample of a ceiling, since other work can only make a
 sample slower. Operations are two for each multiply-add of the direct algorithm; bytes count each operand read once
-and each result written once. bf16 is held against the peak of tile products where the processor has them.
+and each result written once. Convolutions of 3 x 3 with stride 1 take 4/9 of these multiplications in f32, by Winograd's
+algorithm, so their rows, and networks of many of them, may be below their floors. bf16 is held against the peak of
+products of tiles, or of pairs, where the processor has them.
 
 To see what a change does, keep the rows before it with `--save NAME` and run again with `--compare NAME`. A row
 is marked as faster or slower only where its median moved by more than the noise: half of the sum of both
