@@ -76,7 +76,7 @@ enum Command {
     /// Interpret the unit tests of the crates with unsafe code in Miri (needs a nightly compiler that has it).
     Miri,
     /// Run the kernels' tests with the address sanitizer (needs a nightly compiler) and under valgrind.
-    Sanitize,
+    Sanitize(sanitize::Args),
     /// Train for very many steps on batches and images of random sizes; memory must not grow.
     Endurance(endurance::Args),
     /// Kill trainings at random moments, and see that they end as one that was never killed.
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
         Command::Api(args) => api::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Miri => miri::run().map(|()| ExitCode::SUCCESS),
-        Command::Sanitize => sanitize::run().map(|()| ExitCode::SUCCESS),
+        Command::Sanitize(args) => sanitize::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Endurance(args) => endurance::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Readme => readme::run().map(|()| ExitCode::SUCCESS),
         Command::Proofs => proofs::run().map(|()| ExitCode::SUCCESS),

@@ -9,6 +9,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use clap::ValueEnum;
+
 use crate::metadata::Metadata;
 use crate::shell::{Call, host, rustup};
 use crate::{Result, marked};
@@ -19,6 +21,22 @@ const PAGE: &str = "docs/reliability.md";
 const TESTS: &str =
     "test --quiet --locked --release -p ferrotape-cpu --features exact-memory --lib --test laws";
 
+/// What `cargo xtask sanitize` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The tools to run; both when none is named. Memcheck takes fifty times as long as the tests.
+    tools: Vec<Name>,
+}
+
+/// A tool by name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Name {
+    /// The address sanitizer of a nightly compiler.
+    Address,
+    /// Memcheck of valgrind.
+    Memcheck,
+}
+
 /// One tool: its name, the levels it sees, and the call that fails where it finds something.
 struct Tool {
     name: &'static str,
@@ -26,15 +44,22 @@ struct Tool {
     call: Call,
 }
 
-/// Runs both tools and writes down what they did.
+/// Runs the tools and writes down what they did.
 ///
 /// # Errors
 /// A tool is not installed, or finds something.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let root = Metadata::read()?.workspace_root;
     let mut table =
         String::from("\n| with | levels | result | minutes |\n| --- | --- | --- | ---: |\n");
-    for tool in [address_sanitizer(&root)?, memcheck(&root)?] {
+    for &name in Name::value_variants() {
+        if !args.tools.is_empty() && !args.tools.contains(&name) {
+            continue;
+        }
+        let tool = match name {
+            Name::Address => address_sanitizer(&root)?,
+            Name::Memcheck => memcheck(&root)?,
+        };
         eprintln!("sanitize: {} ...", tool.name);
         let began = Instant::now();
         tool.call.run(&root)?;
