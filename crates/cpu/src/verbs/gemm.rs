@@ -1,5 +1,7 @@
 //! Batched matrix products.
 
+mod tiled;
+
 use std::borrow::Cow;
 
 use ferrotape_backend::{Array, DType, Result, check};
@@ -19,6 +21,9 @@ const TASK_PRODUCTS: usize = 1 << 21;
 pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: bool) -> Result<()> {
     let sizes = check::gemm(a, b, c)?;
     if nothing_to_write(&[c])? {
+        return Ok(());
+    }
+    if !accumulate && tiled::takes(cpu, sizes, b) && tiled::product(cpu, sizes, [a, b], c)? {
         return Ok(());
     }
     let dtype = a.dtype().accumulator();
@@ -47,12 +52,19 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     output(c, dtype, Form::Contiguous, before, run)
 }
 
-/// The array in this type; in any layout, because strides do not matter to a product.
+/// The array in this type; in any layout, because strides do not matter to a product: a copy keeps the order in
+/// memory.
 fn of_type(array: &Array, dtype: DType) -> Result<Cow<'_, Array>> {
-    match array.dtype() == dtype {
-        true => Ok(Cow::Borrowed(array)),
-        false => input(array, dtype, Form::Contiguous),
+    if array.dtype() == dtype {
+        return Ok(Cow::Borrowed(array));
     }
+    let strides = array.layout().strides();
+    if strides[1].abs() >= strides[2].abs() {
+        return input(array, dtype, Form::Contiguous);
+    }
+    let columns = array.permute(&[0, 2, 1])?;
+    let copy = input(&columns, dtype, Form::Contiguous)?;
+    Ok(Cow::Owned(copy.permute(&[0, 2, 1])?))
 }
 
 /// Rows and columns of the blocks that tasks compute.

@@ -129,7 +129,8 @@ fn convolutions_of_single_pixels() {
 
 #[test]
 fn matrix_products() {
-    for [m, k, n] in [[64, 400, 120], [120, 64, 400], [7, 1000, 300], [300, 129, 257]] {
+    let small = [[64, 400, 120], [120, 64, 400], [7, 1000, 300], [300, 129, 257]];
+    for [m, k, n] in small.into_iter().chain([[130, 514, 260], [40, 1537, 290]]) {
         check_all(|device, dtype| {
             let a = plain(device, dtype, &[1, m, k], "a")?;
             let b = plain(device, dtype, &[1, n, k], "b")?.permute(&[0, 2, 1])?;
@@ -137,10 +138,12 @@ fn matrix_products() {
             let mut plain_b = plain(device, dtype, &[1, m, n], "c")?;
             device.backend().gemm(&a, &b, &mut c, true)?;
             device.backend().gemm(&a, &b.contiguous()?, &mut plain_b, false)?;
+            let mut transposed_b = plain(device, dtype, &[1, m, n], "c")?;
+            device.backend().gemm(&a, &b, &mut transposed_b, false)?;
             let mut transposed_a = plain(device, dtype, &[1, m, n], "c")?;
             let a = a.permute(&[0, 2, 1])?.contiguous()?.permute(&[0, 2, 1])?;
             device.backend().gemm(&a, &b.contiguous()?, &mut transposed_a, false)?;
-            Ok(vec![c, plain_b, transposed_a])
+            Ok(vec![c, plain_b, transposed_a, transposed_b])
         });
     }
 }

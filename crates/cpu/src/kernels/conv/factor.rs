@@ -3,15 +3,16 @@
 //! Kernels, frames and windows know *words* of the size of a float, which they move as they are. A word is a
 //! float, or two bf16 of which the first lies first; the instructions that multiply words know which.
 
-use ferrotape_backend::{Element, Error, Result};
+use ferrotape_backend::{Error, Result};
 use half::bf16;
 
 use super::weight_grad::Gradients;
 use super::windows::Frame;
 use crate::kernels::dispatch::{Available, Kernel, Pairs};
+use crate::kernels::real::Stored;
 
 /// A type whose words can be multiplied.
-pub(crate) trait Factor: Element {
+pub(crate) trait Factor: Stored {
     /// Numbers of a word.
     const IN_WORD: usize;
 

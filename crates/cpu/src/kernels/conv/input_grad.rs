@@ -22,7 +22,7 @@ pub(crate) fn packed_len(windows: &Windows, outputs: usize) -> usize {
 }
 
 /// Weights as `[runs, outputs, run]`, runs padded with zeros to whole vectors.
-pub(crate) fn pack_runs(windows: &Windows, weights: &Weights<'_>, packed: &mut [f32]) {
+pub(crate) fn pack_runs(windows: &Windows, weights: &Weights<'_, f32>, packed: &mut [f32]) {
     packed.fill(0.0);
     let [outputs, inputs] = weights.channels;
     let padded = padded_run(windows.run);

@@ -4,13 +4,14 @@
 //! of its outputs side by side. The last panel has as many whole vectors as its outputs need, with
 //! zeros where there is no output.
 
+use crate::kernels::real::Stored;
 use crate::kernels::simd::LANES;
 
 /// Which of a weight's two channel dimensions are a convolution's outputs: `[O, C, KH, KW]`, in
 /// row-major order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weights<'a> {
-    data: &'a [f32],
+pub(crate) struct Weights<'a, S> {
+    data: &'a [S],
     kernel: [usize; 2],
     /// From one output's weight to the next's, and from one input's to the next's.
     steps: [usize; 2],
@@ -18,11 +19,16 @@ pub(crate) struct Weights<'a> {
     pub(crate) channels: [usize; 2],
 }
 
-impl<'a> Weights<'a> {
+impl<'a, S: Stored> Weights<'a, S> {
     /// As the convolution has them.
-    pub(crate) fn new(data: &'a [f32], [o, c, kh, kw]: [usize; 4]) -> Self {
+    pub(crate) fn new(data: &'a [S], [o, c, kh, kw]: [usize; 4]) -> Self {
         let elements = kh * kw;
         Weights { data, kernel: [kh, kw], steps: [c * elements, elements], channels: [o, c] }
+    }
+
+    /// Those of a product with a matrix: `channels` are its columns and rows, each `steps` numbers apart.
+    pub(crate) fn of_matrix(data: &'a [S], steps: [usize; 2], channels: [usize; 2]) -> Self {
+        Weights { data, kernel: [1, 1], steps, channels }
     }
 
     /// As its gradient in the input has them: inputs and outputs change places.
@@ -34,7 +40,7 @@ impl<'a> Weights<'a> {
     /// The weight of an output, an input and a kernel element.
     pub(crate) fn get(&self, output: usize, input: usize, [kh, kw]: [usize; 2]) -> f32 {
         let at = output * self.steps[0] + input * self.steps[1];
-        self.data[at + kh * self.kernel[1] + kw]
+        self.data[at + kh * self.kernel[1] + kw].to_single()
     }
 }
 
@@ -50,8 +56,8 @@ pub(crate) fn panel_width(outputs: usize, first: usize, widest: usize) -> usize 
 
 /// Writes the panel of the outputs from `first` on, for windows of these kernel elements, to
 /// `panel`, whose length says how many outputs it has.
-pub(crate) fn pack_panel(
-    weights: &Weights<'_>,
+pub(crate) fn pack_panel<S: Stored>(
+    weights: &Weights<'_, S>,
     elements: &[[usize; 2]],
     first: usize,
     panel: &mut [f32],
@@ -73,7 +79,7 @@ pub(crate) fn pack_panel(
             let to = &mut panel[(element * inputs + input) * width..][..width];
             let sources = weights.data[from..].iter().step_by(output_step);
             for (to, &from) in to[..count].iter_mut().zip(sources) {
-                *to = from;
+                *to = from.to_single();
             }
             to[count..].fill(0.0);
         }
@@ -82,8 +88,8 @@ pub(crate) fn pack_panel(
 
 /// [`pack_panel`] where an output's weights lie side by side and those of the next one far away: a few of them
 /// at a time, so that what is read and what is written stays in the nearest cache meanwhile.
-fn pack_far(
-    weights: &Weights<'_>,
+fn pack_far<S: Stored>(
+    weights: &Weights<'_, S>,
     elements: &[[usize; 2]],
     [first, count, width]: [usize; 3],
     panel: &mut [f32],
@@ -100,7 +106,7 @@ fn pack_far(
                 let from = &weights.data[from + output * output_step + block.start * input_step..];
                 let from = from.iter().step_by(input_step.max(1));
                 let to = to[output..].iter_mut().step_by(width);
-                to.zip(from).for_each(|(to, &from)| *to = from);
+                to.zip(from).for_each(|(to, &from)| *to = from.to_single());
             }
             to.chunks_exact_mut(width).for_each(|row| row[count..].fill(0.0));
         }

@@ -23,7 +23,7 @@ pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
     geometry.params.groups == 1 && geometry.products() > 0 && geometry.is_bounded() && suits
 }
 
-/// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous, and f32 as the bias is.
+/// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous; the bias is f32.
 pub(crate) fn forward<T: Factor, O: Element + Stores>(
     cpu: &Cpu,
     level: T::Level,
@@ -32,15 +32,28 @@ pub(crate) fn forward<T: Factor, O: Element + Stores>(
     bias: Option<In<'_>>,
     mut y: Out<'_>,
 ) -> Result<()> {
-    let (x, w) = (T::words(x.span::<T>()?)?, w.span::<f32>()?);
     let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
     let [kh, kw] = geometry.kernel;
-    let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]);
+    let weights = Weights::new(w.span()?, [geometry.outputs, geometry.inputs, kh, kw]);
+    correlate::<T, O>(cpu, level, geometry, x.span()?, &weights, bias, y.span()?)
+}
+
+/// As [`forward`], of weights that lie in any way.
+pub(in crate::verbs) fn correlate<T: Factor, O: Element + Stores>(
+    cpu: &Cpu,
+    level: T::Level,
+    geometry: &Geometry,
+    x: &[T],
+    weights: &Weights<'_, T>,
+    bias: Option<&[f32]>,
+    y: &mut [O],
+) -> Result<()> {
+    let x = T::words(x)?;
     let geometry = &geometry.flat().with_input_words(T::IN_WORD);
     let reads = geometry.outputs.div_ceil(cpu.level.panel());
     let frame = Frame::of_input(geometry).spread(reads);
     let windows = Windows::new(geometry, &frame);
-    let packed = pack::<T>(cpu, &weights, &windows)?;
+    let packed = pack::<T>(cpu, weights, &windows)?;
 
     let [h, width] = windows.out;
     let (taps, products) = (windows.taps(), geometry.products());
@@ -50,8 +63,7 @@ pub(crate) fn forward<T: Factor, O: Element + Stores>(
         _ => [rows_of_task(&windows, taps * channels * width), width],
     };
     let sizes = [geometry.n, h, width, geometry.outputs];
-    let parts =
-        Outputs::new(y.span::<O>()?, sizes, geometry.y_pitch, [block[0], block[1], channels])?;
+    let parts = Outputs::new(y, sizes, geometry.y_pitch, [block[0], block[1], channels])?;
     let frames = Frames::new(cpu, geometry.n, &frame, x, channels < geometry.outputs)?;
     for_each_part(cpu.team_for(products), &parts, |index, y| {
         let place = parts.place(index);
@@ -66,7 +78,7 @@ pub(crate) fn forward<T: Factor, O: Element + Stores>(
 /// All panels of a weight, in words.
 pub(super) fn pack<T: Factor>(
     cpu: &Cpu,
-    weights: &Weights<'_>,
+    weights: &Weights<'_, T>,
     windows: &Windows,
 ) -> Result<Workspace<f32>> {
     let taps = windows.taps();

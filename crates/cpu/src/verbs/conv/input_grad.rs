@@ -47,7 +47,7 @@ pub(crate) fn input_grad(
     }
 }
 
-/// As a convolution for each phase; `w` is f32.
+/// As a convolution for each phase.
 pub(super) fn by_phases<T: Factor + Stores>(
     cpu: &Cpu,
     level: T::Level,
@@ -55,7 +55,7 @@ pub(super) fn by_phases<T: Factor + Stores>(
     [gy, w]: [In<'_>; 2],
     mut gx: Out<'_>,
 ) -> Result<()> {
-    let (gy, w) = (T::words(gy.span::<T>()?)?, w.span::<f32>()?);
+    let (gy, w) = (T::words(gy.span::<T>()?)?, w.span::<T>()?);
     let ([kh, kw], stride) = (geometry.kernel, geometry.params.stride);
     let weights = Weights::new(w, [geometry.outputs, geometry.inputs, kh, kw]).swapped();
     let geometry = &geometry.flat().with_output_words(T::IN_WORD);

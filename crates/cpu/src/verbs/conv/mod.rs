@@ -2,7 +2,7 @@
 
 mod columns;
 mod cut;
-mod forward;
+pub(super) mod forward;
 mod groups;
 mod input_grad;
 mod pairs;

@@ -48,13 +48,13 @@ impl<'a> Paired<'a> {
             return Ok(false);
         }
         let x = in_words(x)?;
-        let w = input(w, DType::F32, Form::Contiguous)?;
-        let has_bias = bias.is_some();
-        let bias = input(bias.unwrap_or(&w), DType::F32, Form::Contiguous)?;
+        let bias = bias.map(|bias| input(bias, DType::F32, Form::Contiguous)).transpose()?;
+        let w = input(w, DType::BF16, Form::Contiguous)?;
         output(y, DType::BF16, Form::Images, Before::Ignored, |y| {
             let geometry = Geometry::new(shapes, params, x.layout(), y.layout());
-            open([&*x, &*w, &*bias], [&*y], |[x, w, bias], [y]| {
-                let bias = has_bias.then_some(bias);
+            let third = bias.as_deref().unwrap_or(&w);
+            open([&*x, &*w, third], [&*y], |[x, w, third], [y]| {
+                let bias = bias.is_some().then_some(third);
                 forward::forward::<bf16, bf16>(cpu, level, &geometry, [x, w], bias, y)
             })
         })?;
@@ -68,7 +68,7 @@ impl<'a> Paired<'a> {
             return Ok(false);
         }
         let gy = in_words(gy)?;
-        let w = input(w, DType::F32, Form::Contiguous)?;
+        let w = input(w, DType::BF16, Form::Contiguous)?;
         output(gx, DType::BF16, Form::Images, Before::Ignored, |gx| {
             let geometry = Geometry::new(shapes, params, gx.layout(), gy.layout());
             open([&*gy, &*w], [&*gx], |operands, [gx]| {

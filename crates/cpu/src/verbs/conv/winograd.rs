@@ -56,7 +56,7 @@ pub(super) fn forward(
     mut y: Out<'_>,
 ) -> Result<()> {
     let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
-    let weights = Weights::new(w.span()?, [geometry.outputs, geometry.inputs, 3, 3]);
+    let weights = Weights::new(w.span::<f32>()?, [geometry.outputs, geometry.inputs, 3, 3]);
     let elements = std::array::from_fn(|element| [element / 3, element % 3]);
     let tiling = forward_tiling(geometry);
     let pitches = [geometry.x_pitch, geometry.y_pitch];
@@ -70,7 +70,8 @@ pub(super) fn input_grad(
     [gy, w]: [In<'_>; 2],
     mut gx: Out<'_>,
 ) -> Result<()> {
-    let weights = Weights::new(w.span()?, [geometry.outputs, geometry.inputs, 3, 3]).swapped();
+    let weights =
+        Weights::new(w.span::<f32>()?, [geometry.outputs, geometry.inputs, 3, 3]).swapped();
     let elements = std::array::from_fn(|element| [2 - element / 3, 2 - element % 3]);
     let Geometry { n, size, out, params, .. } = *geometry;
     let before = params.padding.map(|padding| 2 - padding);
@@ -84,7 +85,7 @@ fn correlate(
     cpu: &Cpu,
     tiling: &Tiling,
     x: &[f32],
-    weights: &Weights<'_>,
+    weights: &Weights<'_, f32>,
     elements: &[[usize; 2]; ELEMENTS],
     bias: Option<&[f32]>,
     y: &mut [f32],
@@ -131,7 +132,7 @@ fn correlate(
 /// Weights as products want them: `[panel, place, input, output]`.
 fn pack(
     cpu: &Cpu,
-    weights: &Weights<'_>,
+    weights: &Weights<'_, f32>,
     elements: &[[usize; 2]; ELEMENTS],
 ) -> Result<Workspace<f32>> {
     let [outputs, inputs] = weights.channels;
