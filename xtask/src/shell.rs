@@ -115,7 +115,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// A call of another toolchain's cargo; the variables that bind us to ours are not passed on.
+/// A call of another toolchain's cargo.
 ///
 /// # Errors
 /// There is no rustup, or it has no such toolchain.

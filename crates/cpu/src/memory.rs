@@ -241,6 +241,15 @@ impl Form {
     }
 }
 
+/// The type in which kernels that know bf16 read and write an array: its own, or that of sums where they do not
+/// know its own.
+pub(crate) fn stored(array: &Array) -> DType {
+    match array.dtype() {
+        DType::BF16 => DType::BF16,
+        other => other.accumulator(),
+    }
+}
+
 /// The array in this form and type: itself, a view of it, or a converted copy.
 pub(crate) fn input(array: &Array, dtype: DType, form: Form) -> Result<Cow<'_, Array>> {
     if array.dtype() == dtype

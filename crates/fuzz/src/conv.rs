@@ -1,4 +1,5 @@
-//! Convolutions and their gradients in every kernel. Sums are exact here in every type, so results are equal.
+//! Small convolutions and their gradients in every kernel but that of tiles, which begins at 32 channels and is held by
+//! the laws of the CPU backend. Sums are exact here in every type, so results are equal.
 
 use ferrotape_backend::{Array, Conv2d, DType, Device, Epilogue, Layout, Result, Shape};
 use ferrotape_gradcheck::Input;

@@ -11,18 +11,10 @@ use crate::kernels::dispatch::Loop;
 use crate::kernels::images::Pixels;
 use crate::kernels::real::{Real, Stored};
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
+use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output, stored};
 
 /// Elements of a task.
 const TASK_ELEMENTS: usize = 1 << 16;
-
-/// The type in which images are read and written: their own, or that of sums where kernels do not know theirs.
-fn stored(images: &Array) -> DType {
-    match images.dtype() {
-        DType::BF16 => DType::BF16,
-        other => other.accumulator(),
-    }
-}
 
 /// See [`ferrotape_backend::Backend::channel_moments`].
 pub(crate) fn channel_moments(

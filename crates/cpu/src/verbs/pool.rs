@@ -10,7 +10,7 @@ use crate::Cpu;
 use crate::kernels::pool::{AverageGradRow, AverageRow, Axis, MaxRow};
 use crate::kernels::real::{Real, Stored};
 use crate::kernels::split::{Chunks, for_each_part};
-use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
+use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output, stored};
 
 /// Elements of a task.
 const TASK_ELEMENTS: usize = 1 << 15;
@@ -42,10 +42,7 @@ pub(crate) fn max_pool2d(
     if nothing_to_write(&[y, index])? {
         return Ok(());
     }
-    let dtype = match x.dtype() {
-        DType::BF16 => DType::BF16,
-        other => other.accumulator(),
-    };
+    let dtype = stored(x);
     let x = input(x, dtype, Form::Images)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
         output(index, DType::I64, Form::Images, Before::Ignored, |index| {

@@ -6,8 +6,10 @@
 use ferrotape_backend::{Error, Result};
 use half::bf16;
 
+use super::panels::{Weights, pack_panel};
 use super::weight_grad::Gradients;
 use super::windows::Frame;
+use crate::Cpu;
 use crate::kernels::dispatch::{Available, Kernel, Pairs};
 use crate::kernels::real::Stored;
 
@@ -28,8 +30,17 @@ pub(crate) trait Factor: Stored {
     /// They do not begin or end with a whole word.
     fn words(numbers: &[Self]) -> Result<&[f32]>;
 
-    /// Rows of floats, `width` each, as rows of words: [`Factor::IN_WORD`] rows become one.
-    fn fold_rows(floats: &[f32], width: usize, words: &mut [f32]);
+    /// As [`pack_panel`], in words: those of neighbouring inputs become one.
+    ///
+    /// # Errors
+    /// Out of memory.
+    fn pack_panel(
+        cpu: &Cpu,
+        weights: &Weights<'_, Self>,
+        elements: &[[usize; 2]],
+        first: usize,
+        panel: &mut [f32],
+    ) -> Result<()>;
 
     /// Copies rows of a frame whose pixels are to be multiplied together with the next one that an output sees,
     /// `shift` pixels on, into words.
@@ -70,8 +81,15 @@ impl Factor for f32 {
         Ok(numbers)
     }
 
-    fn fold_rows(floats: &[f32], _: usize, words: &mut [f32]) {
-        words.copy_from_slice(floats);
+    fn pack_panel(
+        _: &Cpu,
+        weights: &Weights<'_, f32>,
+        elements: &[[usize; 2]],
+        first: usize,
+        panel: &mut [f32],
+    ) -> Result<()> {
+        pack_panel(weights, elements, first, panel);
+        Ok(())
     }
 
     fn copy_pixels(frame: &Frame, image: &[f32], first: usize, _: usize, band: &mut [f32]) {
@@ -100,6 +118,17 @@ fn word(first: bf16, second: bf16) -> f32 {
     f32::from_bits(u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16)
 }
 
+/// Rows of floats, `width` each, as rows of words: two rows become one.
+fn fold_rows(floats: &[f32], width: usize, words: &mut [f32]) {
+    let pairs = floats.chunks_exact((2 * width).max(1));
+    for (to, rows) in words.chunks_exact_mut(width.max(1)).zip(pairs) {
+        let (first, second) = rows.split_at(width);
+        for (to, (&first, &second)) in to.iter_mut().zip(first.iter().zip(second)) {
+            *to = word(bf16::from_f32(first), bf16::from_f32(second));
+        }
+    }
+}
+
 impl Factor for bf16 {
     const IN_WORD: usize = 2;
 
@@ -115,14 +144,18 @@ impl Factor for bf16 {
             .map_err(|_| Error::argument("images of bf16 came to their kernel at half a word"))
     }
 
-    fn fold_rows(floats: &[f32], width: usize, words: &mut [f32]) {
-        let pairs = floats.chunks_exact((2 * width).max(1));
-        for (to, rows) in words.chunks_exact_mut(width.max(1)).zip(pairs) {
-            let (first, second) = rows.split_at(width);
-            for (to, (&first, &second)) in to.iter_mut().zip(first.iter().zip(second)) {
-                *to = word(bf16::from_f32(first), bf16::from_f32(second));
-            }
-        }
+    fn pack_panel(
+        cpu: &Cpu,
+        weights: &Weights<'_, bf16>,
+        elements: &[[usize; 2]],
+        first: usize,
+        panel: &mut [f32],
+    ) -> Result<()> {
+        let mut floats = cpu.workspace::<f32>(panel.len() * Self::IN_WORD)?;
+        pack_panel(weights, elements, first, floats.as_mut_slice());
+        let width = panel.len() * Self::IN_WORD / (elements.len() * weights.channels[1]).max(1);
+        fold_rows(floats.as_slice(), width, panel);
+        Ok(())
     }
 
     fn copy_pixels(frame: &Frame, image: &[bf16], first: usize, shift: usize, band: &mut [f32]) {
@@ -184,7 +217,7 @@ mod tests {
     #[test]
     fn two_rows_become_one_of_words() {
         let mut words = [0.0; 4];
-        bf16::fold_rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, &mut words);
+        fold_rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, &mut words);
         assert_eq!(parts(&words), [[1.0, 3.0], [2.0, 4.0], [5.0, 7.0], [6.0, 8.0]]);
     }
 

@@ -42,6 +42,9 @@ pub(crate) struct Tiling {
     pub(crate) before: [usize; 2],
 }
 
+/// The image of a tile, and its row and column among that image's tiles.
+type TilePlace = (usize, [usize; 2]);
+
 impl Tiling {
     /// Tiles of an image, down and across.
     fn grid(&self) -> [usize; 2] {
@@ -53,33 +56,23 @@ impl Tiling {
         self.n * self.grid().iter().product::<usize>()
     }
 
-    /// The image of a tile, and its row and column among that image's tiles.
+    /// Where a tile is.
     #[inline(always)]
-    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+    fn place(&self, tile: usize) -> TilePlace {
         let [down, across] = self.grid();
         (tile / (down * across), [tile / across % down, tile % across])
     }
 
     /// The number of the output pixel at row `i` and column `j` of a tile, if there is one.
     #[inline(always)]
-    fn output(
-        &self,
-        (image, [row, column]): (usize, [usize; 2]),
-        i: usize,
-        j: usize,
-    ) -> Option<usize> {
+    fn output(&self, (image, [row, column]): TilePlace, i: usize, j: usize) -> Option<usize> {
         let ([h, w], y, x) = (self.out, 2 * row + i, 2 * column + j);
         (y < h && x < w).then_some((image * h + y) * w + x)
     }
 
     /// The number of the input pixel at row `i` and column `j` of what a tile sees, if it is no padding.
     #[inline(always)]
-    fn input(
-        &self,
-        (image, [row, column]): (usize, [usize; 2]),
-        i: usize,
-        j: usize,
-    ) -> Option<usize> {
+    fn input(&self, (image, [row, column]): TilePlace, i: usize, j: usize) -> Option<usize> {
         let ([h, w], [above, left]) = (self.size, self.before);
         let y = (2 * row + i).checked_sub(above).filter(|&y| y < h)?;
         let x = (2 * column + j).checked_sub(left).filter(|&x| x < w)?;
@@ -261,8 +254,8 @@ impl Source<'_> {
     }
 }
 
-/// What becomes of the inputs of some tiles: `[place, tile, channel]`.
-pub(crate) struct Inputs<'a> {
+/// Some tiles of images, and room for what becomes of them: `[place, tile, channel]`.
+pub(crate) struct Tiles<'a> {
     pub(crate) tiling: Tiling,
     pub(crate) source: Source<'a>,
     /// The first tile, and how many.
@@ -272,97 +265,74 @@ pub(crate) struct Inputs<'a> {
     pub(crate) to: &'a mut [f32],
 }
 
-/// What becomes of the gradients of some tiles' outputs: `[place, tile, channel]`.
-pub(crate) struct OutputGrads<'a> {
-    pub(crate) tiling: Tiling,
-    pub(crate) source: Source<'a>,
-    /// The first tile, and how many.
-    pub(crate) tiles: [usize; 2],
-    pub(crate) to: &'a mut [f32],
+impl Tiles<'_> {
+    /// Writes the map `L` of the `N` by `N` pixels of each tile, whose numbers `pixel` gives; they are below
+    /// `pixels`.
+    #[inline(always)]
+    fn map<S: Simd, L: Map<N, 4>, const N: usize>(
+        self,
+        simd: S,
+        pixels: usize,
+        pixel: impl Fn(TilePlace, usize, usize) -> Option<usize>,
+    ) -> Result<()> {
+        let Tiles { tiling, source, tiles: [first, count], pitch, to } = self;
+        let fits = first + count <= tiling.count()
+            && source.holds(pixels)
+            && source.channels <= pitch
+            && PLACES * count * pitch <= to.len();
+        if !fits {
+            return Err(Error::argument("the tiles of a convolution do not fit its images"));
+        }
+        for t in 0..count {
+            let place = tiling.place(first + t);
+            let mut addresses = [[source.zeros.as_ptr(); N]; N];
+            for (i, row) in addresses.iter_mut().enumerate() {
+                for (j, address) in row.iter_mut().enumerate() {
+                    let pixel = pixel(place, i, j).filter(|&pixel| pixel < pixels);
+                    // SAFETY: `fits` says that all pixels below `pixels` and padding can be read.
+                    *address = unsafe { source.at(pixel) };
+                }
+            }
+            for c in (0..source.channels).step_by(LANES) {
+                let lanes = (source.channels - c).min(LANES);
+                // SAFETY: pixels have as many channels; `fits` says that all places are in `to`.
+                unsafe {
+                    let values = read_all(simd, &addresses, c, lanes);
+                    let values = both::<S, L, N, 4>(simd, values);
+                    let to = to.as_mut_ptr().add(t * pitch + c);
+                    write_all(simd, to, count * pitch, values, lanes);
+                }
+            }
+        }
+        Ok(())
+    }
 }
+
+/// What becomes of inputs.
+pub(crate) struct Inputs<'a>(pub(crate) Tiles<'a>);
 
 impl Kernel for Inputs<'_> {
     type Output = Result<()>;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let Inputs { tiling, source, tiles: [first, count], pitch, to } = self;
-        let [h, w] = tiling.size;
-        check(tiling, &source, [first, count], tiling.n * h * w, pitch, to)?;
-        let place_step = count * pitch;
-        for t in 0..count {
-            let tile = tiling.place(first + t);
-            let mut pixels = [[source.zeros.as_ptr(); 4]; 4];
-            for (i, row) in pixels.iter_mut().enumerate() {
-                for (j, pixel) in row.iter_mut().enumerate() {
-                    // SAFETY: `check` saw that all pixels of the images and padding can be read.
-                    *pixel = unsafe { source.at(tiling.input(tile, i, j)) };
-                }
-            }
-            for c in (0..source.channels).step_by(LANES) {
-                let lanes = (source.channels - c).min(LANES);
-                // SAFETY: pixels have as many channels; `check` saw that all places are in `to`.
-                unsafe {
-                    let values = read_all(simd, &pixels, c, lanes);
-                    let values = both::<S, OfInputs, 4, 4>(simd, values);
-                    let to = to.as_mut_ptr().add(t * pitch + c);
-                    write_all(simd, to, place_step, values, lanes);
-                }
-            }
-        }
-        Ok(())
+        let Tiling { n, size: [h, w], .. } = self.0.tiling;
+        let tiling = self.0.tiling;
+        self.0.map::<S, OfInputs, 4>(simd, n * h * w, |place, i, j| tiling.input(place, i, j))
     }
 }
+
+/// What becomes of the gradients of outputs.
+pub(crate) struct OutputGrads<'a>(pub(crate) Tiles<'a>);
 
 impl Kernel for OutputGrads<'_> {
     type Output = Result<()>;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let OutputGrads { tiling, source, tiles: [first, count], to } = self;
-        let [h, w] = tiling.out;
-        check(tiling, &source, [first, count], tiling.n * h * w, source.channels, to)?;
-        let place_step = count * source.channels;
-        for t in 0..count {
-            let tile = tiling.place(first + t);
-            let mut pixels = [[source.zeros.as_ptr(); 2]; 2];
-            for (i, row) in pixels.iter_mut().enumerate() {
-                for (j, pixel) in row.iter_mut().enumerate() {
-                    // SAFETY: `check` saw that all pixels of the images and padding can be read.
-                    *pixel = unsafe { source.at(tiling.output(tile, i, j)) };
-                }
-            }
-            for c in (0..source.channels).step_by(LANES) {
-                let lanes = (source.channels - c).min(LANES);
-                // SAFETY: pixels have as many channels; `check` saw that all places are in `to`.
-                unsafe {
-                    let values = read_all(simd, &pixels, c, lanes);
-                    let values = both::<S, OfGradients, 2, 4>(simd, values);
-                    let to = to.as_mut_ptr().add(t * source.channels + c);
-                    write_all(simd, to, place_step, values, lanes);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Checks that the tiles exist, that `pixels` can be read and that the results have room.
-fn check(
-    tiling: Tiling,
-    source: &Source<'_>,
-    [first, count]: [usize; 2],
-    pixels: usize,
-    pitch: usize,
-    to: &[f32],
-) -> Result<()> {
-    let fits = first + count <= tiling.count()
-        && source.holds(pixels)
-        && source.channels <= pitch
-        && PLACES * count * pitch <= to.len();
-    match fits {
-        true => Ok(()),
-        false => Err(Error::argument("the tiles of a convolution do not fit its images")),
+        let Tiling { n, out: [h, w], .. } = self.0.tiling;
+        let tiling = self.0.tiling;
+        self.0.map::<S, OfGradients, 2>(simd, n * h * w, |place, i, j| tiling.output(place, i, j))
     }
 }
 
@@ -390,7 +360,6 @@ unsafe fn write<S: Simd>(simd: S, to: *mut f32, value: S::V, lanes: usize) {
 
 /// Outputs of some tiles from their products.
 pub(crate) struct Outputs<'a> {
-    pub(crate) tiling: Tiling,
     /// `[place, tile, channel]`.
     pub(crate) products: &'a [f32],
     /// Added to each channel.
@@ -403,8 +372,8 @@ impl Kernel for Outputs<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let Outputs { tiling, products, bias, to } = self;
-        let ([first, count], channels) = (to.tiles, to.channels);
+        let Outputs { products, bias, to } = self;
+        let ([first, count], channels, tiling) = (to.tiles, to.channels, to.tiling);
         let fits = PLACES * count * channels <= products.len()
             && bias.is_none_or(|bias| bias.len() >= channels);
         if !fits {
@@ -445,6 +414,7 @@ pub(crate) struct TilePixels<'a> {
     /// The first of these channels of the first pixel of all.
     start: *mut f32,
     pitch: usize,
+    tiling: Tiling,
     /// The first tile, and how many.
     tiles: [usize; 2],
     channels: usize,
@@ -471,8 +441,7 @@ impl TilePixels<'_> {
 /// Outputs of images, cut into the pixels of some tiles each.
 pub(crate) struct TileParts<'a> {
     whole: TilePixels<'a>,
-    /// Tiles in all, and of a part.
-    count: usize,
+    /// Tiles of a part.
     each: usize,
 }
 
@@ -491,9 +460,9 @@ impl<'a> TileParts<'a> {
         if !fits {
             return Err(Error::argument("a convolution's result reaches past its memory"));
         }
-        let (start, count) = (data.as_mut_ptr(), tiling.count());
-        let whole = TilePixels { start, pitch, tiles: [0, count], channels, owner: PhantomData };
-        Ok(TileParts { whole, count, each: each.max(1) })
+        let (start, tiling, tiles) = (data.as_mut_ptr(), *tiling, [0, tiling.count()]);
+        let whole = TilePixels { start, pitch, tiling, tiles, channels, owner: PhantomData };
+        Ok(TileParts { whole, each: each.max(1) })
     }
 }
 
@@ -506,12 +475,13 @@ unsafe impl<'a> Parts for TileParts<'a> {
     type Part = TilePixels<'a>;
 
     fn count(&self) -> usize {
-        self.count.div_ceil(self.each)
+        self.whole.tiles[1].div_ceil(self.each)
     }
 
     unsafe fn part(&self, index: usize) -> TilePixels<'a> {
         let first = index * self.each;
-        TilePixels { tiles: [first, self.each.min(self.count - first)], ..self.whole }
+        let count = self.each.min(self.whole.tiles[1] - first);
+        TilePixels { tiles: [first, count], ..self.whole }
     }
 }
 

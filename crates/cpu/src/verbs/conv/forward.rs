@@ -7,7 +7,7 @@ use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::{Outputs, Place};
-use crate::kernels::conv::panels::{Weights, pack_panel, packed_len};
+use crate::kernels::conv::panels::{Weights, packed_len};
 use crate::kernels::conv::windows::{Frame, Windows};
 use crate::kernels::simd::{LANES, Stores};
 use crate::kernels::split::{Chunks, for_each_part};
@@ -88,14 +88,7 @@ pub(super) fn pack<T: Factor>(
     if len > 0 {
         let panels = Chunks::new(packed.as_mut_slice(), taps * panel);
         for_each_part(cpu.team_for(len), &panels, |index, to| {
-            if T::IN_WORD == 1 {
-                pack_panel(weights, &windows.elements, index * panel, to);
-                return Ok(());
-            }
-            let mut floats = cpu.workspace::<f32>(to.len() * T::IN_WORD)?;
-            pack_panel(weights, &windows.elements, index * panel, floats.as_mut_slice());
-            T::fold_rows(floats.as_slice(), to.len() / taps, to);
-            Ok(())
+            T::pack_panel(cpu, weights, &windows.elements, index * panel, to)
         })?;
     }
     Ok(packed)

@@ -12,8 +12,8 @@ use crate::kernels::conv::panels::{Weights, pack_panel, packed_len, panel_width,
 use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
 use crate::kernels::conv::windows::{Windows, spread_pitch};
 use crate::kernels::conv::winograd::{
-    ELEMENTS, Inputs, OutputGrads, Outputs, PLACES, Source, TileParts, Tiling, TransformWeights,
-    WeightGradients,
+    ELEMENTS, Inputs, OutputGrads, Outputs, PLACES, Source, TileParts, Tiles, Tiling,
+    TransformWeights, WeightGradients,
 };
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
@@ -101,11 +101,12 @@ fn correlate(
     let cost = tiling.count().saturating_mul(PLACES * inputs).saturating_mul(outputs);
     for_each_part(cpu.team_for(cost), &parts, |_, mut to| {
         let tiles = to.tiles();
-        let (pitch, tiling) = (spread_pitch(inputs), *tiling);
+        let pitch = spread_pitch(inputs);
         let windows = Windows::of_pixels(tiles[1], inputs, pitch);
         let mut values = cpu.workspace::<f32>(PLACES * tiles[1] * pitch)?;
         let values = values.as_mut_slice();
-        cpu.level.run_kernel(Inputs { tiling, source, tiles, pitch, to: values })?;
+        let seen = Tiles { tiling: *tiling, source, tiles, pitch, to: values };
+        cpu.level.run_kernel(Inputs(seen))?;
         let mut products = cpu.workspace::<f32>(PLACES * tiles[1] * panel.min(outputs))?;
         for first in (0..outputs).step_by(panel) {
             let channels = panel.min(outputs - first);
@@ -123,7 +124,7 @@ fn correlate(
             }
             let to = to.channel_range(first, channels)?;
             let bias = bias.map(|bias| &bias[first..]);
-            cpu.level.run_kernel(Outputs { tiling, products, bias, to })?;
+            cpu.level.run_kernel(Outputs { products, bias, to })?;
         }
         Ok(())
     })
@@ -195,9 +196,10 @@ pub(super) fn weight_grad(
         for start in (start..end).step_by(BLOCK_TILES) {
             let tiles = [start, BLOCK_TILES.min(end - start)];
             let (values, gradients) = (values.as_mut_slice(), gradients.as_mut_slice());
-            let inputs_of = Inputs { tiling, source: x, tiles, pitch: inputs, to: values };
-            cpu.level.run_kernel(inputs_of)?;
-            cpu.level.run_kernel(OutputGrads { tiling, source: gy, tiles, to: gradients })?;
+            let seen = Tiles { tiling, source: x, tiles, pitch: inputs, to: values };
+            cpu.level.run_kernel(Inputs(seen))?;
+            let written = Tiles { tiling, source: gy, tiles, pitch: channels, to: gradients };
+            cpu.level.run_kernel(OutputGrads(written))?;
             let windows = Windows::of_pixels(tiles[1], inputs, inputs);
             for (place, sums) in sums.chunks_exact_mut(step).enumerate() {
                 let data = &gradients[place * tiles[1] * channels..][..tiles[1] * channels];
