@@ -10,7 +10,9 @@ pub mod fma;
 pub mod pairs;
 
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::sync::Barrier;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use ferrotape::Result;
@@ -31,7 +33,7 @@ pub fn threads() -> Result<NonZeroUsize> {
     Ok(given.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)))
 }
 
-/// The time from when all threads are ready until the last has done its part of the work.
+/// The time from when the first thread of all that are ready begins until the last has done its part of the work.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,26 +46,26 @@ pub fn threads() -> Result<NonZeroUsize> {
 /// assert_eq!(done.into_inner(), 6);
 /// ```
 pub fn at_once<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) -> Duration {
-    let ready = Barrier::new(parts.len() + 1);
+    let ready = Barrier::new(parts.len());
     let (ready, work) = (&ready, &work);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = parts
-            .into_iter()
-            .map(|part| {
-                scope.spawn(move || {
-                    ready.wait();
-                    work(part);
-                })
+    let times: Vec<[Instant; 2]> = std::thread::scope(|scope| {
+        let start = |part| {
+            scope.spawn(move || {
+                ready.wait();
+                // Threads look at the clock themselves: one that waits for them may wake late.
+                let began = Instant::now();
+                work(part);
+                [began, Instant::now()]
             })
-            .collect();
-        ready.wait();
-        let began = Instant::now();
-        for thread in threads {
-            // A thread that panicked makes the scope panic at its end.
-            drop(thread.join());
-        }
-        began.elapsed()
-    })
+        };
+        let threads: Vec<_> = parts.into_iter().map(start).collect();
+        let join =
+            |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|e| resume_unwind(e));
+        threads.into_iter().map(join).collect()
+    });
+    let first = times.iter().map(|[began, _]| *began).min();
+    let last = times.iter().map(|[_, ended]| *ended).max();
+    first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
 }
 
 #[cfg(test)]
