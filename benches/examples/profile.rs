@@ -1,13 +1,16 @@
 //! Where the time of a row goes: `profile ROW STEPS`, for `cargo xtask bench ROW --profile`.
 //!
 //! The device is that of the benchmarks' variables. Printed are the time of a step by phase, by operator, and
-//! by operator with the shapes of its operands, and the share that nothing accounts for.
+//! by operator with the shapes of its operands, and the share that nothing accounts for. On a GPU set
+//! `CUDA_LAUNCH_BLOCKING=1`, else the times are those of asking for the work; it also has what does each
+//! convolution.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
 use ferrotape::autograd::profile::{self, Entry};
+use ferrotape::prelude::*;
 use ferrotape::{Error, Result};
 use ferrotape_benches::device;
 use ferrotape_benches::rows::Row;
@@ -27,7 +30,8 @@ fn main() -> Result<()> {
     let usage = || Error::argument("profile ROW STEPS, such as train/lenet5/b64/f32 20");
     let name = arguments.next().ok_or_else(usage)?;
     let steps: u32 = arguments.next().and_then(|steps| steps.parse().ok()).ok_or_else(usage)?;
-    let mut row = Row::of(&device::open()?, &name)?;
+    let device = device::open()?;
+    let mut row = Row::of(&device, &name)?;
     for _ in 0..3 {
         (row.step)()?;
     }
@@ -57,7 +61,24 @@ fn main() -> Result<()> {
     say!("\n{:>10}  {:>5}  {:>6}  operator and operands", "ms a step", "%", "calls");
     let whole = |entry: &Entry| format!("{} {} {}", entry.phase, entry.name, entry.operands);
     grouped(&profile.entries, whole).iter().take(SHOWN).for_each(|(w, t, c)| line(*t, *c, w));
+    #[cfg(feature = "cuda")]
+    convolutions(&device);
     Ok(())
+}
+
+/// Which of cuDNN's engines does each convolution, and how fast it was when it was chosen.
+#[cfg(feature = "cuda")]
+fn convolutions(device: &Device) {
+    let backend: &dyn std::any::Any = device.backend();
+    let Some(cuda) = backend.downcast_ref::<ferrotape::cuda::Cuda>() else { return };
+    say!("\n{:>10}  {:>8}  {:>6}  {:>9}  convolution", "ms", "TFLOP/s", "engine", "workspace");
+    for of in cuda.convolutions() {
+        let ms = of.milliseconds.map_or(f64::NAN, f64::from);
+        let rate = 2e-9 * of.multiply_adds as f64 / ms;
+        let engine = of.engine.map_or_else(|| "none".to_owned(), |engine| engine.to_string());
+        let mib = of.workspace >> 20;
+        say!("{ms:>10.4}  {rate:>8.1}  {engine:>6}  {mib:>5} MiB  {}", of.convolution);
+    }
 }
 
 /// Times and calls by what the entries have in common, the longest first.

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # What `cargo xtask gpu-check` runs on a machine with a GPU: everything that needs one, then a table.
 #
-#   run.sh [GROUP...]    groups: laws parity train sanitize speed; all by default
+#   run.sh [GROUP...]    groups: laws parity train sanitize speed profile; all by default
 #
 # Logs go to $OUT (default: logs beside this file). DEVICE names another device than cuda:0.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=${OUT:-$here/logs}
 device=${DEVICE:-cuda:0}
-groups=${*:-laws parity train sanitize speed}
+groups=${*:-laws parity train sanitize speed profile}
 mkdir -p "$out"
 # NVIDIA's libraries of a PyTorch that is installed are as good as those of a toolkit.
 if command -v python3 >/dev/null; then
@@ -90,12 +90,25 @@ if wants sanitize; then
 fi
 if wants speed; then
   : >"$out/speed.jsonl"
+  : >"$out/speed.err"
   for row in ${ROWS:-train/resnet50/b256/bf16 infer/resnet50/b256/bf16 train/lenet5/b64/f32}; do
-    timeout 60 "$here/bin/steps" "$device" "$row" >>"$out/speed.jsonl" 2>"$out/speed.err"
+    busy="$out/busy-${row//\//-}.log"
+    nvidia-smi --query-gpu=utilization.gpu,clocks.sm,power.draw --format=csv,noheader,nounits -lms 200 >"$busy" 2>&1 &
+    watcher=$!
+    timeout 60 "$here/bin/steps" "$device" "$row" >>"$out/speed.jsonl" 2>>"$out/speed.err"
+    kill $watcher 2>/dev/null
+    # The row was timed in the last four seconds.
+    tail -n 18 "$busy" | awk -F', ' -v row="$row" '{n++; u += $1; c += $2; w += $3}
+      END {if (n) printf "{\"busy\": \"%s\", \"percent\": %.0f, \"mhz\": %.0f, \"watts\": %.0f}\n", row, u/n, c/n, w/n}' >>"$out/speed.jsonl"
     for mode in ${MODES:-eager compile}; do
       timeout 100 python3 "$here/torch_gpu.py" $mode "$row" >>"$out/speed.jsonl" 2>>"$out/speed.err"
     done
   done
   cat "$out/speed.jsonl"
+fi
+if wants profile; then
+  for row in ${PROFILES:-train/resnet50/b256/bf16}; do
+    FERROTAPE_BENCH_DEVICE=$device CUDA_LAUNCH_BLOCKING=1 timeout 60 "$here/bin/profile" "$row" 5 >"$out/profile-${row//\//-}.txt" 2>&1
+  done
 fi
 sort "$out/table"

@@ -55,6 +55,10 @@ const BINARIES: &[Binary] = &[
         name: "steps",
         build: &["build", "-p", "ferrotape-benches", "--features", "cuda", "--example", "steps"],
     },
+    Binary {
+        name: "profile",
+        build: &["build", "-p", "ferrotape-benches", "--features", "cuda", "--example", "profile"],
+    },
 ];
 
 /// What is copied beside them.

@@ -68,9 +68,15 @@ template <class A> DEVICE A widen(u8 x) { return A(x); }
 // becomes 0. ---------------------------------------------------------------------------------------------
 
 DEVICE u16 float_to_bf16(float x) {
+#ifdef EMULATOR
     u32 bits = bits_of(x);
     if (is_nan(x)) return u16((bits >> 16) | 0x40);
     return u16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+#else
+    u16 h;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(x));
+    return h;
+#endif
 }
 
 DEVICE u16 float_to_f16(float x) {

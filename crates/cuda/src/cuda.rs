@@ -10,10 +10,11 @@ use ferrotape_backend::{Array, Context, Error, Result};
 use crate::args::Args;
 use crate::gpu::Gpu;
 use crate::kernel::{Kernel, Modules};
+use crate::library::{ConvolutionReport, Dnn};
 use crate::machine::{Grid, Machine, Module};
 use crate::memory::{self, Operand};
 use crate::pool::{Block, Pool};
-use crate::queue::{Command, Launch, Queue};
+use crate::queue::{Command, Launch, Pace, Queue};
 use crate::verbs::pointwise::Programs;
 use crate::verbs::resample::Matrices;
 
@@ -33,7 +34,8 @@ pub struct CudaOptions {
 /// The CUDA backend: one GPU with one queue of work.
 ///
 /// Verbs return as soon as their work is asked for; [`synchronize`](ferrotape_backend::Device::synchronize)
-/// and everything that brings numbers to the host wait for it. An index or a class out of range is found by
+/// and everything that brings numbers to the host wait for it. With `CUDA_LAUNCH_BLOCKING=1` in the environment each
+/// launch is waited for, so that an error names its cause and a profile has the device's times. An index or a class out of range is found by
 /// the kernel that meets it, so that its error comes with the next call that waits.
 pub struct Cuda {
     pub(crate) machine: Arc<dyn Machine>,
@@ -45,6 +47,13 @@ pub struct Cuda {
     pub(crate) matrices: Matrices,
     modules: Modules,
     checked: Checked,
+}
+
+/// NVIDIA's variable for programs that are to wait for each launch.
+const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
+
+fn is_blocking() -> bool {
+    std::env::var_os(BLOCKING).is_some_and(|value| value == "1")
 }
 
 /// The launches since the last wait that look at their operands' values.
@@ -76,7 +85,12 @@ impl Cuda {
     }
 
     pub(crate) fn on(machine: Arc<dyn Machine>, name: String, options: CudaOptions) -> Self {
-        let queue = Queue::new(Arc::clone(&machine), !options.eager);
+        let pace = match (is_blocking(), options.eager) {
+            (true, _) => Pace::Blocking,
+            (false, true) => Pace::Eager,
+            (false, false) => Pace::Together,
+        };
+        let queue = Queue::new(Arc::clone(&machine), pace);
         let pool = Pool::new(Arc::clone(&machine), Arc::clone(&queue));
         Cuda {
             machine,
@@ -96,6 +110,20 @@ impl Cuda {
     #[must_use]
     pub fn compiled_sources(&self) -> Vec<(&'static str, String)> {
         self.modules.texts()
+    }
+
+    /// The convolutions that this device was asked for, and which of cuDNN's engines does each.
+    ///
+    /// ```
+    /// use ferrotape_cuda::{Cuda, CudaOptions};
+    ///
+    /// if let Ok(cuda) = Cuda::new(CudaOptions::default()) {
+    ///     assert!(cuda.convolutions().is_empty(), "it was asked for nothing yet");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn convolutions(&self) -> Vec<ConvolutionReport> {
+        self.machine.dnn().map(Dnn::report).unwrap_or_default()
     }
 
     pub(crate) fn device_name(&self) -> String {

@@ -46,4 +46,5 @@ mod walk;
 pub use cuda::{Cuda, CudaOptions};
 #[cfg(feature = "emulator")]
 pub use emulator::{compile, emulated};
+pub use library::ConvolutionReport;
 pub use probe::{CudaReport, GpuReport, LibraryReport, probe};

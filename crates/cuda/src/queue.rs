@@ -1,14 +1,15 @@
 //! Work that was asked for and is not begun yet, and how steps that repeat are replayed.
 //!
 //! Asking a GPU for one kernel takes the host about two microseconds, longer than many kernels of a small
-//! network run. So launches are collected, and go to the device together when [`CHUNK`] of them wait, or
+//! network run. So launches are collected, and go to the device together when enough of them wait, or
 //! when somebody waits for a result. A list of launches that was seen before becomes a graph of the driver,
 //! which is launched as one piece from then on. What may differ between two runs of a graph are the numbers
 //! passed by value (learning rates, random keys): those are put into it anew. Kernels, sizes and addresses are
 //! what a list is recognised by; the pool gives equal steps equal addresses.
 //!
 //! Nobody has to say where a step begins, and nothing has to stay the same: a list that is new is run
-//! kernel by kernel.
+//! kernel by kernel. Lists end at launches that their own hash marks, not after so many: else each step of 101
+//! launches would be cut at other places than the step before, and no list would ever come again.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -20,8 +21,14 @@ use ferrotape_backend::Result;
 use crate::args::Args;
 use crate::machine::{Grid, Machine, Module};
 
+/// A list is no shorter than this, unless somebody waits.
+const SHORTEST: usize = 32;
+
 /// So many launches wait at the most: few enough that the device begins a large step early.
-const CHUNK: usize = 96;
+const LONGEST: usize = 256;
+
+/// One launch in two to the power of so many ends a list.
+const RARENESS: u32 = 6;
 
 /// A list shorter than this is not worth a graph.
 const WORTH_A_GRAPH: usize = 4;
@@ -122,23 +129,34 @@ struct State {
     clock: u64,
 }
 
+/// When work that is asked for goes to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// With other work, as graphs where lists come again.
+    Together,
+    /// At once.
+    Eager,
+    /// At once, and is waited for: an error names its cause, and a clock of the host sees the device's time.
+    Blocking,
+}
+
 /// The work that waits.
 pub(crate) struct Queue {
     machine: Arc<dyn Machine>,
-    replays: bool,
+    pace: Pace,
     state: Mutex<State>,
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("replays", &self.replays).finish_non_exhaustive()
+        f.debug_struct("Queue").field("pace", &self.pace).finish_non_exhaustive()
     }
 }
 
 impl Queue {
-    /// An empty one. Without `replays` every launch goes to the device at once.
-    pub(crate) fn new(machine: Arc<dyn Machine>, replays: bool) -> Arc<Self> {
-        Arc::new(Queue { machine, replays, state: Mutex::default() })
+    /// An empty one.
+    pub(crate) fn new(machine: Arc<dyn Machine>, pace: Pace) -> Arc<Self> {
+        Arc::new(Queue { machine, pace, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,13 +168,22 @@ impl Queue {
     /// # Errors
     /// Work that waits was refused by the device, this or earlier.
     pub(crate) fn push(&self, command: Command) -> Result<()> {
-        if !self.replays {
-            return run(&*self.machine, &command);
+        match self.pace {
+            Pace::Together => {}
+            Pace::Eager => return run(&*self.machine, &command),
+            Pace::Blocking => {
+                run(&*self.machine, &command)?;
+                return self.machine.synchronize();
+            }
         }
         let mut state = self.state();
-        state.hash = mix(state.hash, &[command.hash()]);
+        let hash = command.hash();
+        state.hash = mix(state.hash, &[hash]);
         state.waiting.push(command);
-        match state.waiting.len() >= CHUNK {
+        let waiting = state.waiting.len();
+        // The upper bits of a product are those that all bits of its factors reach.
+        let is_marked = hash >> (u64::BITS - RARENESS) == 0;
+        match waiting >= LONGEST || waiting >= SHORTEST && is_marked {
             true => state.flush(&*self.machine),
             false => Ok(()),
         }
@@ -268,6 +295,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use ferrotape_backend::Error;
 
@@ -279,6 +307,8 @@ mod tests {
     struct Notebook {
         ran: Mutex<Vec<u64>>,
         replays: Mutex<Vec<usize>>,
+        replayed: AtomicUsize,
+        waits: AtomicUsize,
     }
 
     impl Machine for Notebook {
@@ -309,9 +339,11 @@ mod tests {
                 commands[index] = Command::Launch(launch.clone());
             }
             self.replays.lock().unwrap().push(changed.len());
+            self.replayed.fetch_add(commands.len(), Ordering::Relaxed);
             commands.iter().try_for_each(|command| run(self, command))
         }
         fn synchronize(&self) -> Result<()> {
+            self.waits.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
         fn fault_address(&self) -> u64 {
@@ -331,7 +363,7 @@ mod tests {
     #[test]
     fn a_list_that_comes_again_is_replayed_with_its_new_numbers() {
         let machine = Arc::new(Notebook::default());
-        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, true);
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
         let module: Module = Arc::new(0u8);
         let mut expected = Vec::new();
         for step in 0..4 {
@@ -351,7 +383,7 @@ mod tests {
     #[test]
     fn other_addresses_are_another_list() {
         let machine = Arc::new(Notebook::default());
-        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, true);
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
         let module: Module = Arc::new(0u8);
         for step in 0..6 {
             (0..5).for_each(|i| queue.push(launch(&module, i + step % 2, 1.0)).unwrap());
@@ -362,12 +394,42 @@ mod tests {
     }
 
     #[test]
+    fn steps_of_any_length_come_again_although_nobody_says_where_they_begin() {
+        for length in [7, 40, 333, 797] {
+            let machine = Arc::new(Notebook::default());
+            let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
+            let module: Module = Arc::new(0u8);
+            let mut launches = (0..length).cycle();
+            let mut ask = |count| {
+                let launches = launches.by_ref().take(count);
+                launches.for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+                machine.replayed.load(Ordering::Relaxed)
+            };
+            let before = ask(30_000);
+            let after = ask(10_000);
+            // One list may have been under way at either end.
+            assert!(after - before >= 10_000 - LONGEST, "{length}: {} of 10000", after - before);
+        }
+    }
+
+    #[test]
+    fn blocking_work_is_waited_for_one_by_one() {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Blocking);
+        let module: Module = Arc::new(0u8);
+        (0..3).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+        assert_eq!((machine.ran.lock().unwrap().len(), queue.graphs()), (3, 0));
+        assert_eq!(machine.waits.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
     fn long_lists_begin_before_anyone_waits_and_lists_are_forgotten() {
         let machine = Arc::new(Notebook::default());
-        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, true);
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
         let module: Module = Arc::new(0u8);
-        (0..CHUNK as u64).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
-        assert_eq!(machine.ran.lock().unwrap().len(), CHUNK);
+        (0..LONGEST as u64).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+        assert!(machine.ran.lock().unwrap().len() >= SHORTEST);
+        queue.flush().unwrap();
         for list in 0..2 * REMEMBERED as u64 {
             (0..5).for_each(|i| queue.push(launch(&module, 1000 * list + i, 1.0)).unwrap());
             queue.flush().unwrap();

@@ -5,6 +5,7 @@ mod cublaslt;
 mod cudnn;
 
 pub(crate) use cublaslt::{Lt, Matrix, Product, WORKSPACE};
+pub use cudnn::ConvolutionReport;
 pub(crate) use cudnn::{Addresses, ConvKind, Convolution, Dnn, Tensor};
 
 /// What the libraries may choose from.

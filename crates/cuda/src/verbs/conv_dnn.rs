@@ -47,12 +47,17 @@ fn is_dense(operand: Operand<'_>, wanted: &Layout) -> bool {
 impl Images {
     /// Memory for an operand, which is the operand's own if it lies right.
     fn place(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+        Images::place_in(cuda, operand, operand.dtype)
+    }
+
+    /// The same, of another type.
+    fn place_in(cuda: &Cuda, operand: Operand<'_>, dtype: DType) -> Result<Self> {
         let wanted = layout_of(operand.layout.shape())?;
-        let tensor = tensor(operand.dtype, &wanted);
-        if is_dense(operand, &wanted) {
+        let tensor = tensor(dtype, &wanted);
+        if dtype == operand.dtype && is_dense(operand, &wanted) {
             return Ok(Images { address: operand.address, tensor, copy: None });
         }
-        let block = cuda.scratch(wanted.shape().numel() * operand.dtype.size())?;
+        let block = cuda.scratch(wanted.shape().numel() * dtype.size())?;
         Ok(Images { address: block.address(), tensor, copy: Some((block, wanted)) })
     }
 
@@ -183,7 +188,8 @@ pub(super) fn input_grad(
     Ok(done)
 }
 
-/// The gradient of the weights; in f32 for 16-bit operands where that is wanted and an engine has it.
+/// The gradient of the weights. Of 16-bit operands it is wanted in f32; where no engine writes that, it is rounded to
+/// their type first, as PyTorch does, because this crate's own kernels know no tensor cores.
 pub(super) fn weight_grad(
     cuda: &Cuda,
     [x, gy]: [Operand<'_>; 2],
@@ -192,16 +198,20 @@ pub(super) fn weight_grad(
 ) -> Result<bool> {
     let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
     let (images, grads) = (Images::read(cuda, x)?, Images::read(cuda, gy)?);
-    let to = Images::place(cuda, gw)?;
-    let tensors = [images.tensor, to.tensor, grads.tensor];
-    let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
-        return Ok(false);
-    };
-    let (x, w, y) = (images.address, to.address, grads.address);
-    let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
-    let done = run(cuda, dnn, &convolution, &addresses)?;
-    if done {
-        to.store(cuda, gw)?;
+    let types = [gw.dtype, x.dtype];
+    let types = if gw.dtype == x.dtype { &types[..1] } else { &types[..] };
+    for &dtype in types {
+        let to = Images::place_in(cuda, gw, dtype)?;
+        let tensors = [images.tensor, to.tensor, grads.tensor];
+        let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
+            return Ok(false);
+        };
+        let (x, w, y) = (images.address, to.address, grads.address);
+        let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
+        if run(cuda, dnn, &convolution, &addresses)? {
+            to.store(cuda, gw)?;
+            return Ok(true);
+        }
     }
-    Ok(done)
+    Ok(false)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use ferrotape_backend::pointwise::{BinaryOp, Compare, Instr, Program, UnaryOp};
@@ -20,8 +21,7 @@ use crate::walk::{RANK, Walk, strides_of};
 /// What a kernel is written for, beside the program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Form {
-    /// Inputs, then outputs.
-    types: SmallVec<[DType; 8]>,
+    types: Types,
     /// For each operand, whether all elements of a pack are one and the same.
     splats: SmallVec<[bool; 8]>,
     /// Elements of a pack.
@@ -32,10 +32,15 @@ struct Form {
     is_small: bool,
 }
 
+/// The types of operands, outputs first.
+type Types = SmallVec<[DType; 8]>;
+
 /// The kernels of programs that were met.
 #[derive(Default)]
 pub(crate) struct Programs {
     known: Mutex<HashMap<(u64, Form), Module>>,
+    /// Those that do many small calls.
+    each: Mutex<HashMap<(u64, Types), Module>>,
 }
 
 /// So many programs are known at the most; programs that are made anew for every call must not fill memory.
@@ -106,18 +111,31 @@ impl Programs {
         form: &Form,
         outputs: usize,
     ) -> Result<Module> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (program.id(), form.clone());
-        if let Some(module) = known.get(&key) {
-            return Ok(Module::clone(module));
-        }
-        let module = cuda.generated(&text(program, form, outputs))?;
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(key, Module::clone(&module));
-        Ok(module)
+        find(&self.known, key, || cuda.generated(&text(program, form, outputs)))
     }
+
+    fn module_each(&self, cuda: &Cuda, program: &Program, types: &Types) -> Result<Module> {
+        let key = (program.id(), types.clone());
+        find(&self.each, key, || cuda.generated(&each_text(program, types, program.outputs())))
+    }
+}
+
+fn find<K: Eq + Hash>(
+    known: &Mutex<HashMap<K, Module>>,
+    key: K,
+    make: impl FnOnce() -> Result<Module>,
+) -> Result<Module> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(module) = known.get(&key) {
+        return Ok(Module::clone(module));
+    }
+    let module = make()?;
+    if known.len() >= MOST_KNOWN {
+        known.clear();
+    }
+    known.insert(key, Module::clone(&module));
+    Ok(module)
 }
 
 /// The kernel. Operand `k` is `p{k}`, outputs first; slots are the variables `r{slot}`.
@@ -251,7 +269,8 @@ pub(crate) fn pointwise_each(
     outputs: &mut [&mut [&mut Array]],
 ) -> Result<()> {
     check::pointwise_each(program, scalars, inputs, outputs)?;
-    let mut groups: HashMap<SmallVec<[DType; 8]>, Vec<u64>> = HashMap::new();
+    // In the order in which they are met: the same calls must make the same launches.
+    let mut groups: Vec<(Types, Vec<u64>)> = Vec::new();
     for (ins, outs) in inputs.iter().zip(outputs.iter_mut()) {
         let Some(first) = outs.first() else { continue };
         let layout = *first.layout();
@@ -264,18 +283,21 @@ pub(crate) fn pointwise_each(
         let outs: SmallVec<[&Array; 4]> = outs.iter().map(|output| &**output).collect();
         memory::open_all(&cuda.pool, ins, &outs, |ins, outs| {
             let operands = || outs.iter().chain(ins);
-            let entry =
-                groups.entry(operands().map(|operand| operand.dtype).collect()).or_default();
-            entry.push(layout.shape().numel() as u64);
-            entry.extend(operands().map(|operand| operand.address));
+            let types: Types = operands().map(|operand| operand.dtype).collect();
+            let known = groups.iter().position(|(known, _)| *known == types);
+            let group = known.unwrap_or_else(|| {
+                groups.push((types, Vec::new()));
+                groups.len() - 1
+            });
+            let entries = &mut groups[group].1;
+            entries.push(layout.shape().numel() as u64);
+            entries.extend(operands().map(|operand| operand.address));
             Ok(())
         })?;
     }
     for (types, entries) in groups {
         let words = types.len() + 1;
-        let writes = program.outputs();
-        let text = each_text(program, &types, writes);
-        let module = cuda.generated(&text)?;
+        let module = cuda.programs.module_each(cuda, program, &types)?;
         for part in entries.chunks(TABLE / (words + 1) * words) {
             launch_each(cuda, &module, scalars, part, words)?;
         }

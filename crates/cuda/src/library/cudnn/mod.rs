@@ -53,6 +53,59 @@ pub(crate) struct Convolution {
     pub(crate) relu: bool,
 }
 
+impl Convolution {
+    /// Products of a weight and a pixel.
+    fn multiply_adds(&self) -> u64 {
+        let sizes = self.y.sizes.iter().chain(&self.w.sizes[1..]);
+        sizes.fold(1, |product: u64, &size| product.saturating_mul(size as u64))
+    }
+}
+
+impl fmt::Display for Convolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ConvKind::Forward => "forward",
+            ConvKind::InputGrad => "input gradient",
+            ConvKind::WeightGrad => "weight gradient",
+        };
+        let Convolution { x, w, y, stride, padding, dilation, .. } = self;
+        write!(f, "{kind} {} {:?} {:?} to {} {:?}", x.dtype, x.sizes, w.sizes, y.dtype, y.sizes)?;
+        if w.dtype != x.dtype {
+            write!(f, " in {}", w.dtype)?;
+        }
+        for (name, value, usual) in
+            [("stride", stride, [1; 2]), ("padding", padding, [0; 2]), ("dilation", dilation, [1; 2])]
+        {
+            if *value != usual {
+                write!(f, " {name} {value:?}")?;
+            }
+        }
+        for (name, is_there) in
+            [("bias", self.bias), ("residual", self.residual.is_some()), ("relu", self.relu)]
+        {
+            if is_there {
+                write!(f, " + {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A convolution that a GPU was asked for, and what does it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvolutionReport {
+    /// What is convolved: the product that is wanted, type and sizes of images, weights and results, attributes.
+    pub convolution: String,
+    /// Products of a weight and a pixel.
+    pub multiply_adds: u64,
+    /// cuDNN's number of the engine; none where no engine takes it, and this crate's kernels do it.
+    pub engine: Option<i64>,
+    /// Milliseconds of a run, where engines were measured.
+    pub milliseconds: Option<f32>,
+    /// Bytes that the engine uses beside its operands.
+    pub workspace: usize,
+}
+
 /// The operands' addresses, those that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Addresses {
@@ -146,6 +199,27 @@ impl Dnn {
         let plan = plan.map(Arc::new);
         plans.insert(convolution.clone(), plan.clone());
         Ok(plan)
+    }
+
+    /// The convolutions that were met, with the engine of each.
+    pub(crate) fn report(&self) -> Vec<ConvolutionReport> {
+        let plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reports: Vec<_> = plans
+            .iter()
+            .map(|(convolution, plan)| {
+                let (engine, milliseconds) =
+                    plan.as_ref().map_or((None, None), |plan| (Some(plan.engine().0), plan.engine().1));
+                ConvolutionReport {
+                    convolution: convolution.to_string(),
+                    multiply_adds: convolution.multiply_adds(),
+                    engine,
+                    milliseconds,
+                    workspace: plan.as_ref().map_or(0, |plan| plan.workspace()),
+                }
+            })
+            .collect();
+        reports.sort_by(|a, b| a.convolution.cmp(&b.convolution));
+        reports
     }
 
     /// A convolution on its operands as work for the stream.

@@ -41,6 +41,10 @@ const SUMMED: i64 = 8;
 #[derive(Debug)]
 pub(crate) struct Plan {
     plan: Descriptor,
+    /// The number that the library has for the engine.
+    engine: i64,
+    /// Milliseconds of a run, where it was measured.
+    milliseconds: Option<f32>,
     workspace: usize,
     bias: bool,
     residual: bool,
@@ -282,13 +286,14 @@ pub(super) fn choose<B>(
             if rules.deterministic {
                 return Ok(Some(plan));
             }
-            let (workspace, hold) = scratch(plan.workspace)?;
+            // An engine that wants more memory than there is must not end a training that another can go on.
+            let Ok((workspace, hold)) = scratch(plan.workspace) else { continue };
             let time = handle.with(|handle| plan.time(handle, stream, addresses, workspace));
             let Ok(time) = time else { continue };
             drop(hold);
             tried += 1;
             if best.as_ref().is_none_or(|(least, _)| time < *least) {
-                best = Some((time, plan));
+                best = Some((time, Plan { milliseconds: Some(time), ..plan }));
             }
             if tried >= TRIED {
                 break;
@@ -318,8 +323,13 @@ impl Plan {
         if !(0..=MOST_WORKSPACE).contains(&workspace) {
             return Err(device(format!("an engine wants {workspace} bytes")));
         }
+        let kind = Kind::CUDNN_BACKEND_ENGINE_DESCRIPTOR;
+        let engines = config.get_descriptors(Name::CUDNN_ATTR_ENGINECFG_ENGINE, kind, 1)?;
+        let engine = engines.first().map(|e| e.get_i64(Name::CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
         Ok(Plan {
             plan,
+            engine: engine.transpose()?.unwrap_or(-1),
+            milliseconds: None,
             workspace: workspace as usize,
             bias: convolution.bias,
             residual: convolution.residual.is_some(),
@@ -331,6 +341,11 @@ impl Plan {
     /// Bytes that it uses beside its operands.
     pub(crate) fn workspace(&self) -> usize {
         self.workspace
+    }
+
+    /// The library's number of the engine, and the milliseconds of a run, where engines were measured.
+    pub(super) fn engine(&self) -> (i64, Option<f32>) {
+        (self.engine, self.milliseconds)
     }
 
     /// Asks the handle's stream for it.
@@ -389,7 +404,8 @@ impl Plan {
             }
             result::event::record(events[1].0, stream).map_err(failed)?;
             result::event::synchronize(events[1].0).map_err(failed)?;
-            result::event::elapsed(events[0].0, events[1].0).map_err(failed)
+            let all = result::event::elapsed(events[0].0, events[1].0).map_err(failed)?;
+            Ok(all / RUNS as f32)
         }
     }
 }
