@@ -3,8 +3,8 @@
 //
 // Two ways of going through images. Where channels are adjacent (`_rows`), a block takes `blockDim.x` packs of
 // channels and a run of pixels, its rows of threads take turns at the pixels. Elsewhere (`_planes`), a block
-// takes one channel and a run of its elements. Both leave a part of every sum for each run; `_parts` kernels
-// join them in order, a warp a channel. Runs are cut by the size of the problem alone.
+// takes one channel and a run of its elements. Both leave a part of every sum for each run, those of a channel
+// side by side; `_parts` kernels join them in order, a block a channel. Runs are cut by the size of the problem alone.
 
 typedef Pack<T, V> Elements;
 
@@ -30,7 +30,8 @@ DEVICE Moments from_shifted(A count, A shift, A sum, A squares) {
     return Moments{count, shift + mean, rest > A(0) || is_nan(rest) ? rest : A(0)};
 }
 
-KERNEL(moments_rows)(const T* __restrict__ x, A* __restrict__ parts, i64 packs, u64 pixels, u64 run, i64 pitch) {
+KERNEL(moments_rows)(const T* __restrict__ x, A* __restrict__ parts, i64 count_of_parts, i64 packs, u64 pixels, u64 run,
+                     i64 pitch) {
     SHARED Moments shared[256 * V];
     i64 pack = i64(blockIdx.x % ((packs + blockDim.x - 1) / blockDim.x)) * blockDim.x + threadIdx.x;
     u64 part = blockIdx.x / ((packs + blockDim.x - 1) / blockDim.x);
@@ -73,7 +74,7 @@ KERNEL(moments_rows)(const T* __restrict__ x, A* __restrict__ parts, i64 packs, 
     if (threadIdx.y == 0 && active)
         for (int v = 0; v < V; v++) {
             Moments m = shared[v * threads + self];
-            A* to = parts + (i64(part) * packs * V + pack * V + v) * 3;
+            A* to = parts + ((pack * V + v) * count_of_parts + i64(part)) * 3;
             to[0] = m.count;
             to[1] = m.mean;
             to[2] = m.squares;
@@ -90,8 +91,8 @@ DEVICE i64 in_channel(u64 number, bool small, i64 H, i64 W, const Longs<4>& stri
     return i64(n) * strides.at[0] + i64(q - n * u64(H)) * strides.at[2] + i64(number - q * u64(W)) * strides.at[3];
 }
 
-KERNEL(moments_planes)(const T* __restrict__ x, A* __restrict__ parts, i64 C, u64 pixels, u64 run, i64 H, i64 W,
-                       Longs<4> strides) {
+KERNEL(moments_planes)(const T* __restrict__ x, A* __restrict__ parts, i64 count_of_parts, i64 C, u64 pixels, u64 run,
+                       i64 H, i64 W, Longs<4> strides) {
     SHARED Moments shared[256];
     i64 channel = i64(blockIdx.x % C);
     u64 part = blockIdx.x / C, begin = part * run, end = begin + run < pixels ? begin + run : pixels;
@@ -114,21 +115,24 @@ KERNEL(moments_planes)(const T* __restrict__ x, A* __restrict__ parts, i64 C, u6
         __syncthreads();
     }
     if (threadIdx.x == 0) {
-        A* to = parts + (i64(part) * C + channel) * 3;
+        A* to = parts + (channel * count_of_parts + i64(part)) * 3;
         to[0] = shared[0].count;
         to[1] = shared[0].mean;
         to[2] = shared[0].squares;
     }
 }
 
-KERNEL(moments_parts)(const A* __restrict__ parts, A* __restrict__ mean, A* __restrict__ var, i64 C, i64 count,
+// The number of a thread in its block, and how many there are.
+DEVICE i64 in_block() { return i64(threadIdx.y) * blockDim.x + threadIdx.x; }
+DEVICE i64 of_block() { return i64(blockDim.x) * blockDim.y; }
+
+KERNEL(moments_parts)(const A* __restrict__ parts, A* __restrict__ mean, A* __restrict__ var, i64 count,
                       i64 mean_stride, i64 var_stride) {
-    i64 channel = i64(blockIdx.x) * blockDim.y + threadIdx.y;
-    bool active = channel < C;
-    if (!active) channel = 0;
+    SHARED Moments rows[8];
+    i64 channel = blockIdx.x;
     Moments m{A(0), A(0), A(0)};
-    for (i64 part = threadIdx.x; part < count; part += 32) {
-        const A* from = parts + (part * C + channel) * 3;
+    for (i64 part = in_block(); part < count; part += of_block()) {
+        const A* from = parts + (channel * count + part) * 3;
         m = join(m, Moments{from[0], from[1], from[2]});
     }
     for (int half = 16; half > 0; half /= 2) {
@@ -136,10 +140,12 @@ KERNEL(moments_parts)(const A* __restrict__ parts, A* __restrict__ mean, A* __re
                       __shfl_down_sync(0xffffffffu, m.squares, half)};
         m = join(m, other);
     }
-    if (active && threadIdx.x == 0) {
-        mean[channel * mean_stride] = m.mean;
-        var[channel * var_stride] = m.squares / m.count;
-    }
+    if (threadIdx.x == 0) rows[threadIdx.y] = m;
+    __syncthreads();
+    if (in_block() != 0) return;
+    for (int row = 1; row < int(blockDim.y); row++) m = join(m, rows[row]);
+    mean[channel * mean_stride] = m.mean;
+    var[channel * var_stride] = m.squares / m.count;
 }
 
 // Statistics and parameters with their strides; parameters may be absent.
@@ -202,8 +208,8 @@ KERNEL(norm_planes)(const T* __restrict__ x, const T* __restrict__ residual, T* 
 DEVICE A passing(T gy, T y) { return widen<A>(y) <= A(0) ? A(0) : widen<A>(gy); }
 
 KERNEL(sums_rows)(const T* __restrict__ gy, const T* __restrict__ x, const T* __restrict__ y,
-                  const A* __restrict__ mean, const A* __restrict__ var, A* __restrict__ parts, Longs<4> strides,
-                  double eps, i64 packs, u64 pixels, u64 run, i64 gy_pitch, i64 x_pitch, i64 y_pitch) {
+                  const A* __restrict__ mean, const A* __restrict__ var, A* __restrict__ parts, i64 count_of_parts,
+                  Longs<4> strides, double eps, i64 packs, u64 pixels, u64 run, i64 gy_pitch, i64 x_pitch, i64 y_pitch) {
     SHARED A shared[256 * V * 2];
     i64 groups = (packs + blockDim.x - 1) / blockDim.x;
     i64 pack = i64(blockIdx.x % groups) * blockDim.x + threadIdx.x;
@@ -244,15 +250,15 @@ KERNEL(sums_rows)(const T* __restrict__ gy, const T* __restrict__ x, const T* __
     }
     if (threadIdx.y == 0 && active)
         for (int v = 0; v < V; v++) {
-            A* to = parts + (i64(part) * packs * V + pack * V + v) * 2;
+            A* to = parts + ((pack * V + v) * count_of_parts + i64(part)) * 2;
             to[0] = shared[(2 * v) * threads + self];
             to[1] = shared[(2 * v + 1) * threads + self];
         }
 }
 
 KERNEL(sums_planes)(const T* __restrict__ gy, const T* __restrict__ x, const T* __restrict__ y,
-                    const A* __restrict__ mean, const A* __restrict__ var, A* __restrict__ parts, Longs<4> strides,
-                    double eps, i64 C, u64 pixels, u64 run, i64 H, i64 W, Longs<4> gy_strides, Longs<4> x_strides,
+                    const A* __restrict__ mean, const A* __restrict__ var, A* __restrict__ parts, i64 count_of_parts,
+                    Longs<4> strides, double eps, i64 C, u64 pixels, u64 run, i64 H, i64 W, Longs<4> gy_strides, Longs<4> x_strides,
                     Longs<4> y_strides) {
     SHARED A shared[512];
     i64 c = i64(blockIdx.x % C);
@@ -277,27 +283,34 @@ KERNEL(sums_planes)(const T* __restrict__ gy, const T* __restrict__ x, const T* 
         __syncthreads();
     }
     if (threadIdx.x == 0) {
-        parts[(i64(part) * C + c) * 2] = shared[0];
-        parts[(i64(part) * C + c) * 2 + 1] = shared[256];
+        parts[(c * count_of_parts + i64(part)) * 2] = shared[0];
+        parts[(c * count_of_parts + i64(part)) * 2 + 1] = shared[256];
     }
 }
 
-KERNEL(sums_parts)(const A* __restrict__ parts, A* __restrict__ gw, A* __restrict__ gb, i64 C, i64 count,
-                   i64 gw_stride, i64 gb_stride) {
-    i64 c = i64(blockIdx.x) * blockDim.y + threadIdx.y;
-    bool active = c < C;
-    if (!active) c = 0;
+KERNEL(sums_parts)(const A* __restrict__ parts, A* __restrict__ gw, A* __restrict__ gb, i64 count, i64 gw_stride,
+                   i64 gb_stride) {
+    SHARED A rows[16];
+    i64 c = blockIdx.x;
     A bias = A(0), weight = A(0);
-    for (i64 part = threadIdx.x; part < count; part += 32) {
-        bias += parts[(part * C + c) * 2];
-        weight += parts[(part * C + c) * 2 + 1];
+    for (i64 part = in_block(); part < count; part += of_block()) {
+        bias += parts[(c * count + part) * 2];
+        weight += parts[(c * count + part) * 2 + 1];
     }
     bias = warp_sum(bias);
     weight = warp_sum(weight);
-    if (active && threadIdx.x == 0) {
-        gb[c * gb_stride] = bias;
-        gw[c * gw_stride] = weight;
+    if (threadIdx.x == 0) {
+        rows[threadIdx.y] = bias;
+        rows[8 + threadIdx.y] = weight;
     }
+    __syncthreads();
+    if (in_block() != 0) return;
+    for (int row = 1; row < int(blockDim.y); row++) {
+        bias += rows[row];
+        weight += rows[8 + row];
+    }
+    gb[c * gb_stride] = bias;
+    gw[c * gw_stride] = weight;
 }
 
 // gx = w r (gy - (gb + xhat gw) / M) as gy * a + (x - mean) * b + d.

@@ -9,20 +9,38 @@ typedef Pack<T, V> Elements;
 DEVICE Elements load(const T* at) { return *reinterpret_cast<const Elements*>(at); }
 DEVICE void save(T* at, const Elements& e) { *reinterpret_cast<Elements*>(at) = e; }
 
-DEVICE Span down(const Longs<8>& window, i64 output, i64 size) {
-    return window_span(output, size, window.at[0], window.at[2], window.at[4], window.at[6]);
+// Whether 32 bits hold every number of a window and of the elements.
+DEVICE bool is_small(const Longs<8>& window, u64 count) {
+    u64 all = count;
+    for (int i = 0; i < 8; i++) all |= u64(window.at[i]);
+    return all <= 0x3fffffffULL;
 }
-DEVICE Span across(const Longs<8>& window, i64 output, i64 size) {
-    return window_span(output, size, window.at[1], window.at[3], window.at[5], window.at[7]);
+
+DEVICE Span down(const Longs<8>& window, i64 output, i64 size, bool small) {
+    return window_span(output, size, window.at[0], window.at[2], window.at[4], window.at[6], small);
+}
+DEVICE Span across(const Longs<8>& window, i64 output, i64 size, bool small) {
+    return window_span(output, size, window.at[1], window.at[3], window.at[5], window.at[7], small);
+}
+
+// The windows along one axis that reach a place of the padded image: from `first` to `last`.
+struct Reached { i64 first, last; };
+
+DEVICE Reached windows_over(i64 place, i64 reach, i64 stride, i64 outputs, bool small) {
+    Reached r;
+    r.first = place > reach ? quotient_up(place - reach, stride, small) : 0;
+    r.last = i64(quotient(u64(place), u64(stride), small));
+    if (r.last >= outputs) r.last = outputs - 1;
+    return r;
 }
 
 KERNEL(max_pool2d)(const T* __restrict__ x, T* __restrict__ y, i64* __restrict__ index, u64 count, Longs<5> sizes,
                    Longs<8> window, Longs<4> from, Longs<4> to, Longs<4> index_to, int last) {
     i64 C = sizes.at[0], H = sizes.at[1], W = sizes.at[2], OH = sizes.at[3], OW = sizes.at[4];
-    bool small = count <= 0x7fffffffULL;
+    bool small = is_small(window, count);
     for (u64 i = thread_number(); i < count; i += thread_count()) {
         Place p = place_of_number(i, small, last, C, OH, OW);
-        Span rows = down(window, p.h, H), columns = across(window, p.w, W);
+        Span rows = down(window, p.h, H, small), columns = across(window, p.w, W, small);
         const T* plane = x + p.n * from.at[0] + p.c * from.at[1] * V;
         A best[V];
         i64 at[V];
@@ -55,23 +73,20 @@ KERNEL(max_pool2d_grad)(const T* __restrict__ gy, const i64* __restrict__ index,
                         Longs<5> sizes, Longs<8> window, Longs<4> gy_strides, Longs<4> index_strides, Longs<4> to,
                         int last) {
     i64 C = sizes.at[0], H = sizes.at[1], W = sizes.at[2], OH = sizes.at[3], OW = sizes.at[4];
-    bool small = count <= 0x7fffffffULL;
+    bool small = is_small(window, count);
     for (u64 i = thread_number(); i < count; i += thread_count()) {
         Place p = place_of_number(i, small, last, C, H, W);
         i64 here = p.h * W + p.w;
         // Windows whose first to last element lie around the pixel; dilated ones may pass it by.
         i64 reach_down = (window.at[0] - 1) * window.at[6], reach_across = (window.at[1] - 1) * window.at[7];
-        i64 row = p.h + window.at[4], column = p.w + window.at[5];
-        i64 i0 = row > reach_down ? ceil_div(row - reach_down, window.at[2]) : 0, i1 = row / window.at[2];
-        i64 j0 = column > reach_across ? ceil_div(column - reach_across, window.at[3]) : 0, j1 = column / window.at[3];
-        if (i1 >= OH) i1 = OH - 1;
-        if (j1 >= OW) j1 = OW - 1;
+        Reached rows = windows_over(p.h + window.at[4], reach_down, window.at[2], OH, small);
+        Reached columns = windows_over(p.w + window.at[5], reach_across, window.at[3], OW, small);
         A sum[V];
         for (int v = 0; v < V; v++) sum[v] = A(0);
         const T* grads = gy + p.n * gy_strides.at[0] + p.c * gy_strides.at[1] * V;
         const i64* places = index + p.n * index_strides.at[0] + p.c * index_strides.at[1] * V;
-        for (i64 oi = i0; oi <= i1; oi++)
-            for (i64 oj = j0; oj <= j1; oj++) {
+        for (i64 oi = rows.first; oi <= rows.last; oi++)
+            for (i64 oj = columns.first; oj <= columns.last; oj++) {
                 Elements g = load(grads + oi * gy_strides.at[2] + oj * gy_strides.at[3]);
                 const i64* named = places + oi * index_strides.at[2] + oj * index_strides.at[3];
                 for (int v = 0; v < V; v++)
@@ -114,10 +129,10 @@ DEVICE A divisor_of(const Longs<8>& window, i64 i, i64 j, i64 H, i64 W, int coun
 KERNEL(avg_pool2d)(const T* __restrict__ x, T* __restrict__ y, u64 count, Longs<5> sizes, Longs<8> window,
                    Longs<4> from, Longs<4> to, int last, int count_padding) {
     i64 C = sizes.at[0], H = sizes.at[1], W = sizes.at[2], OH = sizes.at[3], OW = sizes.at[4];
-    bool small = count <= 0x7fffffffULL;
+    bool small = is_small(window, count);
     for (u64 i = thread_number(); i < count; i += thread_count()) {
         Place p = place_of_number(i, small, last, C, OH, OW);
-        Span rows = down(window, p.h, H), columns = across(window, p.w, W);
+        Span rows = down(window, p.h, H, small), columns = across(window, p.w, W, small);
         const T* plane = x + p.n * from.at[0] + p.c * from.at[1] * V;
         A sum[V];
         for (int v = 0; v < V; v++) sum[v] = A(0);
@@ -136,19 +151,16 @@ KERNEL(avg_pool2d)(const T* __restrict__ x, T* __restrict__ y, u64 count, Longs<
 KERNEL(avg_pool2d_grad)(const T* __restrict__ gy, T* __restrict__ gx, u64 count, Longs<5> sizes, Longs<8> window,
                         Longs<4> from, Longs<4> to, int last, int count_padding) {
     i64 C = sizes.at[0], H = sizes.at[1], W = sizes.at[2], OH = sizes.at[3], OW = sizes.at[4];
-    bool small = count <= 0x7fffffffULL;
+    bool small = is_small(window, count);
     for (u64 i = thread_number(); i < count; i += thread_count()) {
         Place p = place_of_number(i, small, last, C, H, W);
-        i64 row = p.h + window.at[4], column = p.w + window.at[5];
-        i64 i0 = row >= window.at[0] ? ceil_div(row - window.at[0] + 1, window.at[2]) : 0, i1 = row / window.at[2];
-        i64 j0 = column >= window.at[1] ? ceil_div(column - window.at[1] + 1, window.at[3]) : 0, j1 = column / window.at[3];
-        if (i1 >= OH) i1 = OH - 1;
-        if (j1 >= OW) j1 = OW - 1;
+        Reached rows = windows_over(p.h + window.at[4], window.at[0] - 1, window.at[2], OH, small);
+        Reached columns = windows_over(p.w + window.at[5], window.at[1] - 1, window.at[3], OW, small);
         A sum[V];
         for (int v = 0; v < V; v++) sum[v] = A(0);
         const T* grads = gy + p.n * from.at[0] + p.c * from.at[1] * V;
-        for (i64 oi = i0; oi <= i1; oi++)
-            for (i64 oj = j0; oj <= j1; oj++) {
+        for (i64 oi = rows.first; oi <= rows.last; oi++)
+            for (i64 oj = columns.first; oj <= columns.last; oj++) {
                 A by = divisor_of(window, oi, oj, H, W, count_padding);
                 Elements g = load(grads + oi * from.at[2] + oj * from.at[3]);
                 for (int v = 0; v < V; v++) sum[v] += widen<A>(g.at[v]) / by;

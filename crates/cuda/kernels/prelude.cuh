@@ -269,20 +269,20 @@ DEVICE i64 at_place(const Place& p, const Longs<4>& strides) {
     return p.n * strides.at[0] + p.c * strides.at[1] + p.h * strides.at[2] + p.w * strides.at[3];
 }
 
-// The quotient rounded up, of a numerator that may be negative and a positive denominator.
-DEVICE i64 ceil_div(i64 a, i64 b) { return a > 0 ? (a - 1) / b + 1 : -(-a / b); }
+// The quotient of numbers that are not negative; 32 bits are faster where they suffice.
+DEVICE u64 quotient(u64 a, u64 b, bool small) { return small ? u64(u32(a) / u32(b)) : a / b; }
+
+// The same rounded up; the numerator is not 0 either.
+DEVICE i64 quotient_up(i64 a, i64 b, bool small) { return i64(quotient(u64(a - 1), u64(b), small)) + 1; }
 
 // The elements of a window's kernel that lie in the image: from `begin` to below `end`, and where element 0 is.
 struct Span { i64 begin, end, start; };
 
-DEVICE Span window_span(i64 output, i64 size, i64 kernel, i64 stride, i64 padding, i64 dilation) {
+DEVICE Span window_span(i64 output, i64 size, i64 kernel, i64 stride, i64 padding, i64 dilation, bool small) {
     Span s;
     s.start = output * stride - padding;
-    s.begin = s.start < 0 ? ceil_div(-s.start, dilation) : 0;
-    i64 end = s.start < size ? ceil_div(size - s.start, dilation) : 0;
+    s.begin = s.start < 0 ? quotient_up(-s.start, dilation, small) : 0;
+    i64 end = s.start < size ? quotient_up(size - s.start, dilation, small) : 0;
     s.end = end < kernel ? end : kernel;
     return s;
 }
-
-// The quotient of numbers that are not negative; 32 bits are faster where they suffice.
-DEVICE u64 quotient(u64 a, u64 b, bool small) { return small ? u64(u32(a) / u32(b)) : a / b; }

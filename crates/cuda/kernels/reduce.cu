@@ -95,7 +95,7 @@ KERNEL(reduce_rows)(const T* __restrict__ x, D* __restrict__ y, i64* __restrict_
     }
 }
 
-// Joins the parts of each output, in their order.
+// Joins the parts of each output, in their order: a thread an output.
 KERNEL(reduce_parts)(const State* __restrict__ partial, D* __restrict__ y, i64* __restrict__ index, u64 outputs,
                      Longs<8> kept, Longs<8> to, Longs<8> index_to, u64 parts) {
     for (u64 output = thread_number(); output < outputs; output += thread_count()) {
@@ -103,4 +103,22 @@ KERNEL(reduce_parts)(const State* __restrict__ partial, D* __restrict__ y, i64* 
         for (u64 part = 0; part < parts; part++) s = join(s, partial[part * outputs + output]);
         store(s, output, y, index, kept, to, index_to);
     }
+}
+
+// The same where there are many parts: a row of 32 threads an output.
+KERNEL(reduce_many_parts)(const State* __restrict__ partial, D* __restrict__ y, i64* __restrict__ index, u64 outputs,
+                          Longs<8> kept, Longs<8> to, Longs<8> index_to, u64 parts) {
+    SHARED State shared[8][32];
+    u64 output = u64(blockIdx.x) * 8 + threadIdx.y;
+    State s = nothing();
+    if (output < outputs)
+        for (u64 part = threadIdx.x; part < parts; part += 32) s = join(s, partial[part * outputs + output]);
+    shared[threadIdx.y][threadIdx.x] = s;
+    __syncthreads();
+    for (int half = 16; half > 0; half /= 2) {
+        if (int(threadIdx.x) < half)
+            shared[threadIdx.y][threadIdx.x] = join(shared[threadIdx.y][threadIdx.x], shared[threadIdx.y][threadIdx.x + half]);
+        __syncthreads();
+    }
+    if (threadIdx.x == 0 && output < outputs) store(shared[threadIdx.y][0], output, y, index, kept, to, index_to);
 }

@@ -17,6 +17,7 @@ use crate::pool::{Block, Pool};
 use crate::queue::{Command, Launch, Pace, Queue};
 use crate::verbs::pointwise::Programs;
 use crate::verbs::resample::Matrices;
+use crate::verbs::ways::Ways;
 
 /// How a GPU is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -45,6 +46,7 @@ pub struct Cuda {
     name: String,
     pub(crate) programs: Programs,
     pub(crate) matrices: Matrices,
+    pub(crate) ways: Ways,
     modules: Modules,
     checked: Checked,
 }
@@ -100,6 +102,7 @@ impl Cuda {
             name,
             programs: Programs::default(),
             matrices: Matrices::default(),
+            ways: Ways::default(),
             modules: Modules::default(),
             checked: Checked::default(),
         }

@@ -15,7 +15,7 @@ use crate::library::{Dnn, Lt, Rules};
 use crate::machine::{Fault, Grid, Machine, Module};
 use crate::queue::{Command, Graph, Launch};
 use crate::staging::Staging;
-use crate::{CudaOptions, probe};
+use crate::{CudaOptions, probe, stopwatch};
 
 /// One GPU with one stream.
 pub(crate) struct Gpu {
@@ -330,6 +330,12 @@ impl Machine for Gpu {
     fn synchronize(&self) -> Result<()> {
         self.bind()?;
         self.stream.synchronize().map_err(driver("waiting for the device"))
+    }
+
+    fn time(&self, ask: &mut dyn FnMut() -> Result<()>) -> Result<Option<f32>> {
+        self.bind()?;
+        // SAFETY: the stream is this machine's own, and its context is current.
+        unsafe { stopwatch::milliseconds(self.stream.cu_stream(), ask) }.map(Some)
     }
 
     fn fault_address(&self) -> u64 {

@@ -40,6 +40,7 @@ mod pool;
 mod probe;
 mod queue;
 mod staging;
+mod stopwatch;
 mod verbs;
 mod walk;
 

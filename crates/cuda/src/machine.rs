@@ -80,6 +80,14 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// The device failed.
     fn synchronize(&self) -> Result<()>;
 
+    /// Milliseconds that the work takes which `ask` asks for, by the device's own clock; none where it has no clock.
+    ///
+    /// # Errors
+    /// Those of `ask`; the device failed.
+    fn time(&self, ask: &mut dyn FnMut() -> Result<()>) -> Result<Option<f32>> {
+        ask().map(|()| None)
+    }
+
     /// Where kernels report wrong operands: four numbers of 8 bytes that the host sees too.
     fn fault_address(&self) -> u64;
 

@@ -58,37 +58,55 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let programs = build::build(root, &metadata.target_directory.join("fuzz"), &chosen)?;
     let session = Session { root, programs: &programs, seconds: args.seconds };
     let queue = Mutex::new(chosen.iter().collect::<VecDeque<_>>());
-    let ended = Mutex::new(Vec::new());
+    let notes = Mutex::new(Notes { records: Records::read(root)?, found: Vec::new() });
     thread::scope(|scope| {
         for _ in 0..args.jobs.max(1) {
             scope.spawn(|| {
                 while let Some(target) = next(&queue) {
                     let end = session.run(target).map_err(|error| error.to_string());
-                    locked(&ended).push((target, end));
+                    // At once: whatever ends this command must not take along what was run.
+                    let mut notes = locked(&notes);
+                    if let Err(error) = notes.take(root, &all, target, end) {
+                        notes.found.push(format!("{} was not recorded: {error}", target.name));
+                    }
                 }
             });
         }
     });
-    let mut records = Records::read(root)?;
-    let mut found = Vec::new();
-    for (target, end) in locked(&ended).drain(..) {
-        match end {
-            Ok(Ended::Clean(run)) => records.add(root, target, run)?,
-            Ok(Ended::Found(text)) => {
-                records.forget(target);
-                found.push(text);
-            }
-            Err(error) => found.push(format!("{} was not run: {error}", target.name)),
-        }
-    }
-    records.write(root)?;
-    let table = records.table(root, &all)?;
-    marked::write(root, PAGE, "fuzz", &table)?;
-    if found.is_empty() {
-        print!("{table}");
+    let notes = notes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if notes.found.is_empty() {
+        print!("{}", notes.records.table(root, &all)?);
         return Ok(());
     }
-    Err(found.join("\n").into())
+    Err(notes.found.join("\n").into())
+}
+
+/// What came of the targets that have ended.
+struct Notes {
+    records: Records,
+    found: Vec<String>,
+}
+
+impl Notes {
+    /// Takes the end of a target in, and writes record and page.
+    fn take(
+        &mut self,
+        root: &Path,
+        all: &[Target],
+        target: &Target,
+        end: std::result::Result<Ended, String>,
+    ) -> Result<()> {
+        match end {
+            Ok(Ended::Clean(run)) => self.records.add(root, target, run)?,
+            Ok(Ended::Found(text)) => {
+                self.records.forget(target);
+                self.found.push(text);
+            }
+            Err(error) => self.found.push(format!("{} was not run: {error}", target.name)),
+        }
+        self.records.write(root)?;
+        marked::write(root, PAGE, "fuzz", &self.records.table(root, all)?)
+    }
 }
 
 fn next<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {

@@ -10,7 +10,7 @@ use proptest::prelude::any;
 use proptest::sample::select;
 use proptest::strategy::{Just, Strategy};
 
-use crate::{devices, for_all};
+use crate::{devices, for_all, refusal};
 
 /// Logits, targets that are not all ignored, and what is made of them.
 #[derive(Debug, Clone)]
@@ -279,7 +279,7 @@ fn labels_that_f32_cannot_tell_apart_are_not_ignored() -> Result<()> {
         let x = Tensor::from(Array::zeros(&device, DType::F32, [2, 2])?);
         let options = NllLoss { ignore_index: ignored, ..NllLoss::default() };
         let targets = |first: i64| Array::from_slice(&device, &[first, 1], [2]);
-        assert!(x.nll_loss(&targets(ignored - 1)?, &options).is_err());
+        refusal(&device, x.nll_loss(&targets(ignored - 1)?, &options));
         assert!(x.nll_loss(&targets(ignored)?, &options).is_ok());
         let params = CrossEntropy { ignore_index: ignored, ..CrossEntropy::default() };
         let loss = x.cross_entropy_with(&targets(ignored)?, &params, Reduction::Mean)?;

@@ -24,7 +24,7 @@ mod softmax;
 mod tape;
 mod threads;
 
-use ferrotape_backend::{Device, reference::Reference};
+use ferrotape_backend::{Device, Error, reference::Reference};
 use ferrotape_cpu::{Cpu, CpuOptions};
 use ferrotape_cuda::{Cuda, CudaOptions, emulated};
 use ferrotape_gradcheck::strategy;
@@ -52,6 +52,13 @@ fn devices() -> Vec<Device> {
         Device::new(cpu(1).expect("one thread can be had, and the level that the machine has")),
         Device::new(cpu(2).expect("two threads can be had, and the level that the machine has")),
     ]
+}
+
+/// The error of a call, or that of the next wait: a device that works behind the caller's back finds values that are out
+/// of range while it works.
+fn refusal<T>(device: &Device, outcome: Result<T, Error>) -> String {
+    let outcome = outcome.and_then(|_| device.synchronize());
+    outcome.expect_err("it must be refused").to_string()
 }
 
 /// Checks a law on generated cases on every device.

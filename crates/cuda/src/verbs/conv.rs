@@ -8,9 +8,12 @@ use crate::Cuda;
 use crate::args::Args;
 use crate::cuda::linear;
 use crate::kernel::{Kernel, Source};
+use crate::library::{ConvKind, Convolution};
 use crate::memory::{self, Operand};
-use crate::verbs::conv_dnn as dnn;
+use crate::verbs::conv_dnn::{self as dnn, Forward};
+use crate::verbs::conv_product as product;
 use crate::verbs::gemm::{tiles, with_accumulator};
+use crate::verbs::ways::Way;
 
 const CONV: Source = Source {
     name: "conv",
@@ -22,6 +25,20 @@ const PART: usize = 1024;
 
 /// Blocks that keep a device busy; more parts than it takes for that are of no use.
 const BLOCKS: usize = 512;
+
+/// Multiply-adds up to which this crate's kernel is tried beside an engine, and up to which weight gradients of
+/// sixteen-bit operands are never rounded to sixteen bits.
+const SMALL: u64 = 1 << 26;
+
+/// What a way is chosen by; none if a size is more than libraries count.
+fn key(kind: ConvKind, [x, w, y]: [Operand<'_>; 3], params: &Conv2d) -> Option<Convolution> {
+    let tensors = [x, w, y].map(|operand| dnn::tensor(operand.dtype, operand.layout));
+    dnn::description(kind, tensors, params)
+}
+
+fn is_small(key: &Convolution) -> bool {
+    key.multiply_adds() <= SMALL
+}
 
 fn kernel(entry: &'static str, x: Operand<'_>, d: Operand<'_>) -> Kernel {
     let kernel = Kernel::new(CONV, entry).with_type("T", x.dtype).with_type("D", d.dtype);
@@ -65,34 +82,58 @@ pub(crate) fn conv2d_act(
         let (x, w, y) = (ins[0], ins[1], outs[0]);
         let bias = bias.map(|_| ins[2]);
         let residual = epilogue.residual.and_then(|_| ins.last().copied());
-        let [n, o, oh, ow] = shapes.y;
-        let pixels = n * oh * ow;
-        if pixels * o == 0 {
+        if shapes.y.contains(&0) {
             return Ok(());
         }
-        if dnn::forward(cuda, [x, w], bias, residual, epilogue.relu, y, params)? {
-            return Ok(());
-        }
-        let address = |operand: Option<Operand<'_>>| operand.map_or(0, |operand| operand.address);
-        let args = Args::new()
-            .pointer(x.address)
-            .pointer(w.address)
-            .pointer(address(bias))
-            .pointer(address(residual))
-            .pointer(y.address)
-            .size(pixels)
-            .longs(image(&shapes, params.groups))
-            .longs(elements(&shapes))
-            .longs(window(params))
-            .longs(x.strides::<4>())
-            .longs(w.strides::<4>())
-            .long(bias.map_or(0, |bias| bias.strides::<1>()[0]))
-            .longs(residual.map_or([0; 4], |residual| residual.strides::<4>()))
-            .longs(y.strides::<4>())
-            .int(i32::from(epilogue.relu));
-        let grid = tiles(pixels, o / params.groups, params.groups);
-        cuda.launch(&kernel("conv2d", x, y), grid, args)
+        let call = Forward { x, w, bias, residual, relu: epilogue.relu, y };
+        let own = || own_forward(cuda, &call, &shapes, params);
+        let Some(mut key) = key(ConvKind::Forward, [x, w, y], params) else { return own() };
+        key.bias = bias.is_some();
+        key.residual = residual.map(|residual| dnn::tensor(residual.dtype, residual.layout));
+        key.relu = epilogue.relu;
+        let engine = Way::Engine(y.dtype);
+        let ways = match (is_small(&key), dnn::is_fillable(x, params)) {
+            (true, _) => &[engine, Way::Own][..],
+            (false, true) => &[Way::Filled(y.dtype), engine],
+            (false, false) => &[engine],
+        };
+        cuda.ways.take(cuda, &key, ways, |way| match way {
+            Way::Engine(_) => dnn::forward(cuda, &call, params, false),
+            Way::Filled(_) => dnn::forward(cuda, &call, params, true),
+            Way::Product => Ok(false),
+            Way::Own => own().map(|()| true),
+        })
     })
+}
+
+fn own_forward(
+    cuda: &Cuda,
+    call: &Forward<'_>,
+    shapes: &ConvShapes,
+    params: &Conv2d,
+) -> Result<()> {
+    let Forward { x, w, bias, residual, relu, y } = *call;
+    let [n, o, oh, ow] = shapes.y;
+    let pixels = n * oh * ow;
+    let address = |operand: Option<Operand<'_>>| operand.map_or(0, |operand| operand.address);
+    let args = Args::new()
+        .pointer(x.address)
+        .pointer(w.address)
+        .pointer(address(bias))
+        .pointer(address(residual))
+        .pointer(y.address)
+        .size(pixels)
+        .longs(image(shapes, params.groups))
+        .longs(elements(shapes))
+        .longs(window(params))
+        .longs(x.strides::<4>())
+        .longs(w.strides::<4>())
+        .long(bias.map_or(0, |bias| bias.strides::<1>()[0]))
+        .longs(residual.map_or([0; 4], |residual| residual.strides::<4>()))
+        .longs(y.strides::<4>())
+        .int(i32::from(relu));
+    let grid = tiles(pixels, o / params.groups, params.groups);
+    cuda.launch(&kernel("conv2d", x, y), grid, args)
 }
 
 /// See [`ferrotape_backend::Backend::conv2d_input_grad`].
@@ -107,22 +148,32 @@ pub(crate) fn conv2d_input_grad(
     cuda.open([gy, w], [gx], |[gy, w], [gx]| {
         let [n, c, h, width] = shapes.x;
         let pixels = n * h * width;
-        if pixels * c == 0 || dnn::input_grad(cuda, [gy, w], gx, params)? {
+        if pixels * c == 0 {
             return Ok(());
         }
-        let args = Args::new()
-            .pointer(gy.address)
-            .pointer(w.address)
-            .pointer(gx.address)
-            .size(pixels)
-            .longs(image(&shapes, params.groups))
-            .longs(elements(&shapes))
-            .longs(window(params))
-            .longs(gy.strides::<4>())
-            .longs(w.strides::<4>())
-            .longs(gx.strides::<4>());
-        let grid = tiles(pixels, c / params.groups, params.groups);
-        cuda.launch(&kernel("conv2d_input_grad", gy, gx), grid, args)
+        let own = || {
+            let args = Args::new()
+                .pointer(gy.address)
+                .pointer(w.address)
+                .pointer(gx.address)
+                .size(pixels)
+                .longs(image(&shapes, params.groups))
+                .longs(elements(&shapes))
+                .longs(window(params))
+                .longs(gy.strides::<4>())
+                .longs(w.strides::<4>())
+                .longs(gx.strides::<4>());
+            let grid = tiles(pixels, c / params.groups, params.groups);
+            cuda.launch(&kernel("conv2d_input_grad", gy, gx), grid, args)
+        };
+        let Some(key) = key(ConvKind::InputGrad, [gx, w, gy], params) else { return own() };
+        let engine = Way::Engine(gx.dtype);
+        let ways = if is_small(&key) { &[engine, Way::Own][..] } else { &[engine] };
+        cuda.ways.take(cuda, &key, ways, |way| match way {
+            Way::Engine(_) => dnn::input_grad(cuda, [gy, w], gx, params),
+            Way::Filled(_) | Way::Product => Ok(false),
+            Way::Own => own().map(|()| true),
+        })
     })
 }
 
@@ -136,44 +187,77 @@ pub(crate) fn conv2d_weight_grad(
 ) -> Result<()> {
     let shapes = check::conv2d_weight_grad(x, gy, gw, params)?;
     cuda.open([x, gy], [gw], |[x, gy], [gw]| {
-        let [n, _, oh, ow] = shapes.y;
-        let [o, c, kh, kw] = shapes.w;
-        let (pixels, count, groups) = (n * oh * ow, o * c * kh * kw, params.groups);
-        if count == 0 || dnn::weight_grad(cuda, [x, gy], gw, params)? {
+        if shapes.w.contains(&0) {
             return Ok(());
         }
-        let whole = tiles(o / groups, c * kh * kw, groups).blocks[0] as usize;
-        let parts = pixels.div_ceil(PART).clamp(1, (BLOCKS / whole).max(1));
-        let bytes = count * parts * x.dtype.accumulator().size();
-        let scratch = (parts > 1).then(|| cuda.scratch(bytes)).transpose()?;
-        let partial = scratch.as_ref().map_or(0, |block| block.address());
-        let args = Args::new()
-            .pointer(x.address)
-            .pointer(gy.address)
-            .pointer(gw.address)
-            .pointer(partial)
-            .size(pixels)
-            .size(parts)
-            .size(groups)
-            .longs(image(&shapes, groups))
-            .longs(elements(&shapes))
-            .longs(window(params))
-            .longs(x.strides::<4>())
-            .longs(gy.strides::<4>())
-            .longs(gw.strides::<4>());
-        let grid = tiles(o / groups, c * kh * kw, groups * parts);
-        cuda.launch(&kernel("conv2d_weight_grad", x, gw), grid, args)?;
-        if parts == 1 {
-            return Ok(());
-        }
-        let args = Args::new()
-            .pointer(partial)
-            .pointer(gw.address)
-            .size(count)
-            .size(parts)
-            .longs(image(&shapes, groups))
-            .longs(elements(&shapes))
-            .longs(gw.strides::<4>());
-        cuda.launch(&kernel("join_weight_grads", x, gw), linear(count), args)
+        let own = || own_weight_grad(cuda, [x, gy], gw, &shapes, params);
+        let Some(key) = key(ConvKind::WeightGrad, [x, gw, gy], params) else { return own() };
+        let engine = Way::Engine(gw.dtype);
+        // Of sixteen-bit operands gradients are wanted in f32. Engines that write f32 add up each of them in one place,
+        // which takes long for large images; those that write sixteen bits round once at the end, as PyTorch
+        // does. Products do neither.
+        let rounding = Way::Engine(x.dtype);
+        let is_product = product::is_product(&shapes, params);
+        let ways = match (is_small(&key), x.dtype == gw.dtype) {
+            (true, _) => &[engine, Way::Own][..],
+            (false, true) if is_product => &[Way::Product, engine],
+            (false, true) => &[engine],
+            (false, false) if is_product => &[Way::Product, rounding, engine],
+            (false, false) if dnn::is_fillable(x, params) => {
+                &[Way::Filled(x.dtype), rounding, engine]
+            }
+            (false, false) => &[rounding, engine],
+        };
+        cuda.ways.take(cuda, &key, ways, |way| match way {
+            Way::Engine(dtype) => dnn::weight_grad(cuda, [x, gy], gw, params, dtype, false),
+            Way::Filled(dtype) => dnn::weight_grad(cuda, [x, gy], gw, params, dtype, true),
+            Way::Product => product::weight_grad(cuda, [x, gy], gw, &shapes),
+            Way::Own => own().map(|()| true),
+        })
     })
+}
+
+fn own_weight_grad(
+    cuda: &Cuda,
+    [x, gy]: [Operand<'_>; 2],
+    gw: Operand<'_>,
+    shapes: &ConvShapes,
+    params: &Conv2d,
+) -> Result<()> {
+    let [n, _, oh, ow] = shapes.y;
+    let [o, c, kh, kw] = shapes.w;
+    let (pixels, count, groups) = (n * oh * ow, o * c * kh * kw, params.groups);
+    let whole = tiles(o / groups, c * kh * kw, groups).blocks[0] as usize;
+    let parts = pixels.div_ceil(PART).clamp(1, (BLOCKS / whole).max(1));
+    let bytes = count * parts * x.dtype.accumulator().size();
+    let scratch = (parts > 1).then(|| cuda.scratch(bytes)).transpose()?;
+    let partial = scratch.as_ref().map_or(0, |block| block.address());
+    let args = Args::new()
+        .pointer(x.address)
+        .pointer(gy.address)
+        .pointer(gw.address)
+        .pointer(partial)
+        .size(pixels)
+        .size(parts)
+        .size(groups)
+        .longs(image(shapes, groups))
+        .longs(elements(shapes))
+        .longs(window(params))
+        .longs(x.strides::<4>())
+        .longs(gy.strides::<4>())
+        .longs(gw.strides::<4>());
+    let grid = tiles(o / groups, c * kh * kw, groups * parts);
+    cuda.launch(&kernel("conv2d_weight_grad", x, gw), grid, args)?;
+    if parts == 1 {
+        return Ok(());
+    }
+    let args = Args::new()
+        .pointer(partial)
+        .pointer(gw.address)
+        .size(count)
+        .size(parts)
+        .longs(image(shapes, groups))
+        .longs(elements(shapes))
+        .longs(gw.strides::<4>());
+    cuda.launch(&kernel("join_weight_grads", x, gw), linear(count), args)
 }

@@ -8,24 +8,23 @@ use crate::library::{Addresses, ConvKind, Convolution, Dnn, Tensor};
 use crate::memory::Operand;
 use crate::pool::Block;
 use crate::queue::Command;
-use crate::verbs::copy::copy_operands;
+use crate::verbs::copy::{copy_operands, fill_operand};
 
 /// What the library takes: addresses that are multiples of so many bytes.
 const ALIGNMENT: u64 = 16;
 
+/// As many channels as fill what tensor cores take at once, of sixteen-bit floats.
+const FULL: usize = 8;
+
 /// An operand in channels-last memory without gaps: itself or a copy.
-struct Images {
+pub(super) struct Images {
     address: u64,
     tensor: Tensor,
-    /// The copy's memory and layout.
+    /// The copy's memory, and where the operand's elements lie in it.
     copy: Option<(Block, Layout)>,
 }
 
-fn layout_of(shape: &Shape) -> Result<Layout> {
-    Layout::channels_last(*shape)
-}
-
-fn tensor(dtype: DType, layout: &Layout) -> Tensor {
+pub(super) fn tensor(dtype: DType, layout: &Layout) -> Tensor {
     let (mut sizes, mut strides) = ([1; 4], [1; 4]);
     for (to, &size) in sizes.iter_mut().zip(layout.shape().iter()) {
         *to = size as i64;
@@ -45,14 +44,19 @@ fn is_dense(operand: Operand<'_>, wanted: &Layout) -> bool {
 }
 
 impl Images {
+    /// Where it lies.
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
     /// Memory for an operand, which is the operand's own if it lies right.
-    fn place(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+    pub(super) fn place(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
         Images::place_in(cuda, operand, operand.dtype)
     }
 
     /// The same, of another type.
     fn place_in(cuda: &Cuda, operand: Operand<'_>, dtype: DType) -> Result<Self> {
-        let wanted = layout_of(operand.layout.shape())?;
+        let wanted = Layout::channels_last(*operand.layout.shape())?;
         let tensor = tensor(dtype, &wanted);
         if dtype == operand.dtype && is_dense(operand, &wanted) {
             return Ok(Images { address: operand.address, tensor, copy: None });
@@ -62,17 +66,46 @@ impl Images {
     }
 
     /// An operand that is read.
-    fn read(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
-        let images = Images::place(cuda, operand)?;
-        if let Some((_, layout)) = &images.copy {
-            let to = Operand { address: images.address, layout, dtype: operand.dtype };
+    pub(super) fn read(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+        Images::place(cuda, operand)?.load(cuda, operand)
+    }
+
+    /// Memory for an operand with channels up to [`FULL`].
+    fn place_filled(cuda: &Cuda, operand: Operand<'_>, dtype: DType) -> Result<Self> {
+        let mut sizes = operand.layout.shape().to_vec();
+        let channels = std::mem::replace(&mut sizes[1], FULL);
+        let whole = Layout::channels_last(Shape::new(&sizes)?)?;
+        let block = cuda.scratch(whole.shape().numel() * dtype.size())?;
+        let own = whole.narrow(1, 0, channels)?;
+        Ok(Images {
+            address: block.address(),
+            tensor: tensor(dtype, &whole),
+            copy: Some((block, own)),
+        })
+    }
+
+    /// An operand that is read, with zeros in the channels that it has not.
+    fn read_filled(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+        let images = Images::place_filled(cuda, operand, operand.dtype)?;
+        let mut sizes = operand.layout.shape().to_vec();
+        sizes[1] = FULL;
+        let whole = Layout::channels_last(Shape::new(&sizes)?)?;
+        let all = Operand { address: images.address, layout: &whole, dtype: operand.dtype };
+        fill_operand(cuda, all, 0.0)?;
+        images.load(cuda, operand)
+    }
+
+    /// Brings an operand to its copy.
+    fn load(self, cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
+        if let Some((_, layout)) = &self.copy {
+            let to = Operand { address: self.address, layout, dtype: self.tensor.dtype };
             copy_operands(cuda, operand, to)?;
         }
-        Ok(images)
+        Ok(self)
     }
 
     /// Brings what was written to where it is wanted.
-    fn store(&self, cuda: &Cuda, operand: Operand<'_>) -> Result<()> {
+    pub(super) fn store(&self, cuda: &Cuda, operand: Operand<'_>) -> Result<()> {
         match &self.copy {
             None => Ok(()),
             Some((_, layout)) => {
@@ -103,7 +136,12 @@ fn run(cuda: &Cuda, dnn: &Dnn, convolution: &Convolution, addresses: &Addresses)
     Ok(true)
 }
 
-fn description(kind: ConvKind, [x, w, y]: [Tensor; 3], params: &Conv2d) -> Option<Convolution> {
+/// A convolution of such tensors; none if a size is more than the library counts.
+pub(super) fn description(
+    kind: ConvKind,
+    [x, w, y]: [Tensor; 3],
+    params: &Conv2d,
+) -> Option<Convolution> {
     let Conv2d { stride, padding, dilation, .. } = params;
     // The library counts in 32 bits.
     let small = |pair: &[usize; 2]| pair.iter().all(|&value| i32::try_from(value).is_ok());
@@ -127,22 +165,33 @@ fn description(kind: ConvKind, [x, w, y]: [Tensor; 3], params: &Conv2d) -> Optio
 }
 
 /// `y = relu(conv(x, w) + bias + residual)`.
+pub(super) struct Forward<'a> {
+    pub(super) x: Operand<'a>,
+    pub(super) w: Operand<'a>,
+    pub(super) bias: Option<Operand<'a>>,
+    pub(super) residual: Option<Operand<'a>>,
+    pub(super) relu: bool,
+    pub(super) y: Operand<'a>,
+}
+
+/// Computes it, with channels filled up if that is wanted.
 pub(super) fn forward(
     cuda: &Cuda,
-    [x, w]: [Operand<'_>; 2],
-    bias: Option<Operand<'_>>,
-    residual: Option<Operand<'_>>,
-    relu: bool,
-    y: Operand<'_>,
+    call: &Forward<'_>,
     params: &Conv2d,
+    is_filled: bool,
 ) -> Result<bool> {
     let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let Forward { x, w, bias, residual, relu, y } = *call;
     let adjacent = |bias: Operand<'_>| bias.strides::<1>()[0] == 1 && bias.is_aligned(ALIGNMENT);
     if bias.is_some_and(|bias| !adjacent(bias)) {
         return Ok(false);
     }
-    let (from, weights, to) =
-        (Images::read(cuda, x)?, Images::read(cuda, w)?, Images::place(cuda, y)?);
+    let [from, weights] = match is_filled {
+        true => [Images::read_filled(cuda, x)?, Images::read_filled(cuda, w)?],
+        false => [Images::read(cuda, x)?, Images::read(cuda, w)?],
+    };
+    let to = Images::place(cuda, y)?;
     let added = residual.map(|residual| Images::read(cuda, residual)).transpose()?;
     let tensors = [from.tensor, weights.tensor, to.tensor];
     let Some(mut convolution) = description(ConvKind::Forward, tensors, params) else {
@@ -188,30 +237,35 @@ pub(super) fn input_grad(
     Ok(done)
 }
 
-/// The gradient of the weights. Of 16-bit operands it is wanted in f32; where no engine writes that, it is rounded to
-/// their type first, as PyTorch does, because this crate's own kernels know no tensor cores.
+/// The gradient of the weights by an engine that writes this type, with channels filled up if that is wanted.
 pub(super) fn weight_grad(
     cuda: &Cuda,
     [x, gy]: [Operand<'_>; 2],
     gw: Operand<'_>,
     params: &Conv2d,
+    dtype: DType,
+    is_filled: bool,
 ) -> Result<bool> {
     let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
-    let (images, grads) = (Images::read(cuda, x)?, Images::read(cuda, gy)?);
-    let types = [gw.dtype, x.dtype];
-    let types = if gw.dtype == x.dtype { &types[..1] } else { &types[..] };
-    for &dtype in types {
-        let to = Images::place_in(cuda, gw, dtype)?;
-        let tensors = [images.tensor, to.tensor, grads.tensor];
-        let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
-            return Ok(false);
-        };
-        let (x, w, y) = (images.address, to.address, grads.address);
-        let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
-        if run(cuda, dnn, &convolution, &addresses)? {
-            to.store(cuda, gw)?;
-            return Ok(true);
-        }
+    let grads = Images::read(cuda, gy)?;
+    let (images, to) = match is_filled {
+        true => (Images::read_filled(cuda, x)?, Images::place_filled(cuda, gw, dtype)?),
+        false => (Images::read(cuda, x)?, Images::place_in(cuda, gw, dtype)?),
+    };
+    let tensors = [images.tensor, to.tensor, grads.tensor];
+    let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
+        return Ok(false);
+    };
+    let (x, w, y) = (images.address, to.address, grads.address);
+    let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
+    let done = run(cuda, dnn, &convolution, &addresses)?;
+    if done {
+        to.store(cuda, gw)?;
     }
-    Ok(false)
+    Ok(done)
+}
+
+/// Whether filling up channels may help: sixteen-bit images of fewer than [`FULL`] channels.
+pub(super) fn is_fillable(x: Operand<'_>, params: &Conv2d) -> bool {
+    x.dtype.size() == 2 && params.groups == 1 && x.layout.shape()[1] < FULL
 }

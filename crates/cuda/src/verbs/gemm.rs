@@ -5,7 +5,7 @@ use ferrotape_backend::{Array, DType, Result, check};
 use crate::Cuda;
 use crate::args::Args;
 use crate::kernel::{Kernel, Source};
-use crate::library::{Matrix, Product, WORKSPACE};
+use crate::library::{Lt, Matrix, Product, WORKSPACE};
 use crate::machine::Grid;
 use crate::memory::Operand;
 use crate::queue::Command;
@@ -63,9 +63,8 @@ fn multiply(
             c: matrix(c),
             accumulate,
         };
-        let workspace = cuda.scratch(WORKSPACE)?;
-        if let Some(call) = lt.product(&product, workspace.address())? {
-            return cuda.queue.push(Command::Call(call));
+        if by_library(cuda, lt, &product)? {
+            return Ok(());
         }
     }
     let args = Args::new()
@@ -81,6 +80,15 @@ fn multiply(
         .int(i32::from(accumulate));
     let kernel = Kernel::new(GEMM, "gemm").with_type("T", a.dtype).with_type("D", c.dtype);
     cuda.launch(&with_accumulator(kernel, a.dtype), tiles(m, n, batch), args)
+}
+
+/// Asks for a product by cuBLASLt; answers whether it takes it.
+pub(super) fn by_library(cuda: &Cuda, lt: &Lt, product: &Product) -> Result<bool> {
+    let workspace = cuda.scratch(WORKSPACE)?;
+    match lt.product(product, workspace.address())? {
+        None => Ok(false),
+        Some(call) => cuda.queue.push(Command::Call(call)).map(|()| true),
+    }
 }
 
 /// The type that is computed in must be known before the tile loop, which begins the source.

@@ -2,6 +2,7 @@
 
 pub(crate) mod conv;
 mod conv_dnn;
+mod conv_product;
 pub(crate) mod copy;
 pub(crate) mod gemm;
 pub(crate) mod index;
@@ -13,3 +14,4 @@ pub(crate) mod reduce;
 pub(crate) mod resample;
 pub(crate) mod softmax;
 pub(crate) mod transfer;
+pub(crate) mod ways;

@@ -71,9 +71,10 @@ impl Cut {
         self.sizes[1] / self.pack.unwrap_or(1)
     }
 
-    fn warps(&self) -> Grid {
-        let blocks = self.sizes[1].div_ceil(4).max(1) as u32;
-        Grid { blocks: [blocks, 1, 1], threads: [32, 4], shared: 0 }
+    /// A block for each channel, to join its parts: a warp, or eight where that shortens the way.
+    fn joins(&self) -> Grid {
+        let warps = if self.parts > 64 { 8 } else { 1 };
+        Grid { blocks: [self.sizes[1] as u32, 1, 1], threads: [32, warps], shared: 0 }
     }
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn channel_moments(cuda: &Cuda, x: &Array, mean: &Array, var: &Array)
         }
         let cut = Cut::new(sizes, &[x]);
         let parts = cuda.scratch(cut.parts * c * 3 * mean.dtype.size())?;
-        let args = Args::new().pointer(x.address).pointer(parts.address());
+        let args = Args::new().pointer(x.address).pointer(parts.address()).size(cut.parts);
         let args = match cut.pack {
             Some(_) => {
                 args.size(cut.packs()).size(cut.pixels).size(cut.run).long(pitch(x).unwrap_or(0))
@@ -127,11 +128,10 @@ pub(crate) fn channel_moments(cuda: &Cuda, x: &Array, mean: &Array, var: &Array)
             .pointer(parts.address())
             .pointer(mean.address)
             .pointer(var.address)
-            .size(c)
             .size(cut.parts)
             .long(vector(mean))
             .long(vector(var));
-        cuda.launch(&cut.kernel(["moments_parts"; 2], x), cut.warps(), args)
+        cuda.launch(&cut.kernel(["moments_parts"; 2], x), cut.joins(), args)
     })
 }
 
@@ -237,6 +237,7 @@ pub(crate) fn batch_norm_act_grad(
             .pointer(mean.address)
             .pointer(var.address)
             .pointer(parts.address())
+            .size(cut.parts)
             .longs([vector(mean), vector(var), 0, 0])
             .double(eps);
         let args = match cut.pack {
@@ -262,11 +263,10 @@ pub(crate) fn batch_norm_act_grad(
             .pointer(parts.address())
             .pointer(gw.address)
             .pointer(gb.address)
-            .size(c)
             .size(cut.parts)
             .long(vector(gw))
             .long(vector(gb));
-        cuda.launch(&cut.kernel(["sums_parts"; 2], x), cut.warps(), args)?;
+        cuda.launch(&cut.kernel(["sums_parts"; 2], x), cut.joins(), args)?;
         let count: usize = sizes.iter().product();
         if count == 0 {
             return Ok(());

@@ -13,8 +13,12 @@ use crate::walk::{RANK, Walk, padded, strides_of};
 
 const REDUCE: Source = Source { name: "reduce", text: include_str!("../../kernels/reduce.cu") };
 
-/// Terms that one part of an output takes at the least, where there are several.
-const PART: usize = 4096;
+/// Terms that one part of an output takes at the least, where there are several: sixteen for each of a block's threads
+/// that go along them.
+const PART: [usize; 2] = [8 * 16, 256 * 16];
+
+/// From so many parts on, a warp joins those of an output, not a thread.
+const MANY_PARTS: usize = 8;
 
 /// Blocks that keep a device busy; more parts than it takes for that are of no use.
 const BLOCKS: usize = 1024;
@@ -103,7 +107,7 @@ impl<'a> Reduction<'a> {
                 && self.terms >= 32;
         let output_blocks = if by_rows { outputs } else { outputs.div_ceil(32) };
         let useful = (BLOCKS / output_blocks.max(1)).max(1);
-        let parts = self.terms.div_ceil(PART).clamp(1, useful);
+        let parts = self.terms.div_ceil(PART[usize::from(by_rows)]).clamp(1, useful);
         let state = match (self.kind, self.src.dtype.accumulator()) {
             (Reduce::Sum, DType::F64) => 8,
             (Reduce::Sum, _) => 4,
@@ -148,6 +152,11 @@ impl<'a> Reduction<'a> {
             .longs(to)
             .longs(index_to)
             .size(parts);
-        cuda.launch(&self.kernel("reduce_parts"), linear(outputs), args)
+        if parts < MANY_PARTS {
+            return cuda.launch(&self.kernel("reduce_parts"), linear(outputs), args);
+        }
+        let blocks = [outputs.div_ceil(8) as u32, 1, 1];
+        let grid = Grid { blocks, threads: [32, 8], shared: 0 };
+        cuda.launch(&self.kernel("reduce_many_parts"), grid, args)
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Convolution {
 
 impl Convolution {
     /// Products of a weight and a pixel.
-    fn multiply_adds(&self) -> u64 {
+    pub(crate) fn multiply_adds(&self) -> u64 {
         let sizes = self.y.sizes.iter().chain(&self.w.sizes[1..]);
         sizes.fold(1, |product: u64, &size| product.saturating_mul(size as u64))
     }
@@ -73,9 +73,11 @@ impl fmt::Display for Convolution {
         if w.dtype != x.dtype {
             write!(f, " in {}", w.dtype)?;
         }
-        for (name, value, usual) in
-            [("stride", stride, [1; 2]), ("padding", padding, [0; 2]), ("dilation", dilation, [1; 2])]
-        {
+        for (name, value, usual) in [
+            ("stride", stride, [1; 2]),
+            ("padding", padding, [0; 2]),
+            ("dilation", dilation, [1; 2]),
+        ] {
             if *value != usual {
                 write!(f, " {name} {value:?}")?;
             }
@@ -207,8 +209,9 @@ impl Dnn {
         let mut reports: Vec<_> = plans
             .iter()
             .map(|(convolution, plan)| {
-                let (engine, milliseconds) =
-                    plan.as_ref().map_or((None, None), |plan| (Some(plan.engine().0), plan.engine().1));
+                let (engine, milliseconds) = plan
+                    .as_ref()
+                    .map_or((None, None), |plan| (Some(plan.engine().0), plan.engine().1));
                 ConvolutionReport {
                     convolution: convolution.to_string(),
                     multiply_adds: convolution.multiply_adds(),

@@ -8,12 +8,13 @@ use cudarc::cudnn::sys::{
     cudnnBackendDescriptorType_t as Kind, cudnnBackendHeurMode_t as Heuristic,
     cudnnBackendNumericalNote_t as Note, cudnnDataType_t as Data,
 };
-use cudarc::driver::{result, sys as driver};
+use cudarc::driver::sys as driver;
 use ferrotape_backend::{DType, ErrorKind, Result};
 
 use super::descriptor::{Descriptor, check};
 use super::{Addresses, ConvKind, Convolution, Handle, Tensor, device};
 use crate::library::Rules;
+use crate::stopwatch;
 
 /// Engines that are tried at the most.
 const TRIED: usize = 8;
@@ -389,33 +390,10 @@ impl Plan {
         addresses: &Addresses,
         workspace: u64,
     ) -> Result<f32> {
-        let failed = |error: result::DriverError| device(format!("timing an engine: {error:?}"));
-        let flags = driver::CUevent_flags::CU_EVENT_DEFAULT;
-        let events = [
-            Event(result::event::create(flags).map_err(failed)?),
-            Event(result::event::create(flags).map_err(failed)?),
-        ];
         self.execute(handle, addresses, workspace)?;
-        // SAFETY: stream and events are alive, and both events were recorded when the time is asked for.
-        unsafe {
-            result::event::record(events[0].0, stream).map_err(failed)?;
-            for _ in 0..RUNS {
-                self.execute(handle, addresses, workspace)?;
-            }
-            result::event::record(events[1].0, stream).map_err(failed)?;
-            result::event::synchronize(events[1].0).map_err(failed)?;
-            let all = result::event::elapsed(events[0].0, events[1].0).map_err(failed)?;
-            Ok(all / RUNS as f32)
-        }
-    }
-}
-
-/// An event, which it destroys.
-struct Event(driver::CUevent);
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is this one's own. What the driver answers changes nothing.
-        let _ = unsafe { result::event::destroy(self.0) };
+        let runs = || (0..RUNS).try_for_each(|_| self.execute(handle, addresses, workspace));
+        // SAFETY: the stream is the device's, whose context the caller made current.
+        let all = unsafe { stopwatch::milliseconds(stream, runs) }?;
+        Ok(all / RUNS as f32)
     }
 }
