@@ -62,15 +62,51 @@ fn main() -> Result<()> {
     let whole = |entry: &Entry| format!("{} {} {}", entry.phase, entry.name, entry.operands);
     grouped(&profile.entries, whole).iter().take(SHOWN).for_each(|(w, t, c)| line(*t, *c, w));
     #[cfg(feature = "cuda")]
-    convolutions(&device);
+    on_a_gpu(&device, &name, steps)?;
     Ok(())
 }
 
-/// Which of cuDNN's engines does each convolution, and how fast it was when it was chosen.
+/// What kernels took by the device's own clock, and which of cuDNN's engines does each convolution.
 #[cfg(feature = "cuda")]
-fn convolutions(device: &Device) {
-    let backend: &dyn std::any::Any = device.backend();
-    let Some(cuda) = backend.downcast_ref::<ferrotape::cuda::Cuda>() else { return };
+fn on_a_gpu(device: &Device, name: &str, steps: u32) -> Result<()> {
+    use ferrotape::cuda::{Cuda, CudaOptions};
+
+    fn cuda(device: &Device) -> Option<&Cuda> {
+        let backend: &dyn std::any::Any = device.backend();
+        backend.downcast_ref()
+    }
+    if cuda(device).is_none() {
+        return Ok(());
+    }
+    let timed = Device::new(Cuda::new(CudaOptions { timed: true, ..CudaOptions::default() })?);
+    let mut row = Row::of(&timed, name)?;
+    (row.step)()?;
+    // What the first step took is not of interest: engines were chosen in it.
+    drop(cuda(&timed).map(Cuda::times));
+    (0..steps).try_for_each(|_| (row.step)())?;
+    let times = cuda(&timed).map(Cuda::times).unwrap_or_default();
+    let per_step = |value: f64| value / f64::from(steps);
+    let all: f64 = times.iter().map(|time| time.milliseconds).sum();
+    say!(
+        "\n{:>10}  {:>5}  {:>6}  kernel, {:.3} ms in all",
+        "ms a step",
+        "%",
+        "calls",
+        per_step(all)
+    );
+    for time in times {
+        let share = 100.0 * time.milliseconds / all.max(1e-12);
+        let (ms, calls) = (per_step(time.milliseconds), per_step(time.calls as f64));
+        say!("{ms:>10.4}  {share:>5.1}  {calls:>6.1}  {}", time.name);
+    }
+    if let Some(cuda) = cuda(device) {
+        convolutions(cuda);
+    }
+    Ok(())
+}
+
+#[cfg(feature = "cuda")]
+fn convolutions(cuda: &ferrotape::cuda::Cuda) {
     say!("\n{:>10}  {:>8}  {:>6}  {:>9}  convolution", "ms", "TFLOP/s", "engine", "workspace");
     for of in cuda.convolutions() {
         let ms = of.milliseconds.map_or(f64::NAN, f64::from);

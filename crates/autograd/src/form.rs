@@ -42,8 +42,17 @@ pub enum Form<'a> {
         /// Its run-time scalars.
         scalars: &'a [f64],
     },
-    /// Of `x, w[, bias]`.
-    Conv2d(Conv2d),
+    /// Of `x, w[, bias][, residual]`.
+    Conv2d {
+        /// Stride, padding, dilation, groups.
+        params: Conv2d,
+        /// Whether there is a bias.
+        bias: bool,
+        /// Whether there is a residual.
+        residual: bool,
+        /// Whether a ReLU follows.
+        relu: bool,
+    },
     /// The largest of each window.
     MaxPool2d(Pool2d),
     /// The mean of each window.

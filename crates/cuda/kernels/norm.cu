@@ -11,6 +11,29 @@ typedef Pack<T, V> Elements;
 DEVICE Elements load(const T* at) { return *reinterpret_cast<const Elements*>(at); }
 DEVICE void save(T* at, const Elements& e) { *reinterpret_cast<Elements*>(at) = e; }
 
+// Pixels whose loads a thread begins before it uses any of them. Loops that load one at a time wait for memory most of
+// the time, and compilers do not turn one into the other where the end is tested between.
+const int AHEAD = 4;
+
+// Calls `take(pixel)` for each pixel of a thread's share, AHEAD at a time: `fetch(slot, pixel)` for all of them first.
+template <class Fetch, class Take>
+DEVICE void go_along(u64 pixel, u64 end, u64 step, const Fetch& fetch, const Take& take) {
+    for (; pixel + (AHEAD - 1) * step < end; pixel += AHEAD * step) {
+#ifndef EMULATOR
+#pragma unroll
+#endif
+        for (int slot = 0; slot < AHEAD; slot++) fetch(slot, pixel + slot * step);
+#ifndef EMULATOR
+#pragma unroll
+#endif
+        for (int slot = 0; slot < AHEAD; slot++) take(slot, pixel + slot * step);
+    }
+    for (; pixel < end; pixel += step) {
+        fetch(0, pixel);
+        take(0, pixel);
+    }
+}
+
 // The number, mean and sum of squared deviations of some values.
 struct Moments { A count, mean, squares; };
 
@@ -47,18 +70,17 @@ KERNEL(moments_rows)(const T* __restrict__ x, A* __restrict__ parts, i64 count_o
             Elements e = load(column + i64(pixel) * pitch);
             for (int v = 0; v < V; v++) shift[v] = widen<A>(e.at[v]);
         }
-#ifndef EMULATOR
-#pragma unroll 4
-#endif
-        for (; pixel < end; pixel += blockDim.y) {
-            Elements e = load(column + i64(pixel) * pitch);
-            for (int v = 0; v < V; v++) {
-                A d = widen<A>(e.at[v]) - shift[v];
-                sum[v] += d;
-                squares[v] += d * d;
-            }
-            count++;
-        }
+        Elements e[AHEAD];
+        go_along(
+            pixel, end, blockDim.y, [&](int slot, u64 at) { e[slot] = load(column + i64(at) * pitch); },
+            [&](int slot, u64) {
+                for (int v = 0; v < V; v++) {
+                    A d = widen<A>(e[slot].at[v]) - shift[v];
+                    sum[v] += d;
+                    squares[v] += d * d;
+                }
+                count++;
+            });
     }
     int self = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
     for (int v = 0; v < V; v++) shared[v * threads + self] = from_shifted(A(count), shift[v], sum[v], squares[v]);
@@ -175,19 +197,22 @@ KERNEL(norm_rows)(const T* __restrict__ x, const T* __restrict__ residual, T* __
     u64 begin = blockIdx.x / groups * run, end = begin + run < pixels ? begin + run : pixels;
     Channel k[V];
     for (int v = 0; v < V; v++) k[v] = channel_of(pack * V + v, mean, var, weight, bias, strides, eps);
-#ifndef EMULATOR
-#pragma unroll 4
-#endif
-    for (u64 pixel = begin + threadIdx.y; pixel < end; pixel += blockDim.y) {
-        Elements e = load(x + i64(pixel) * x_pitch + pack * V), add, out;
-        if (residual) add = load(residual + i64(pixel) * residual_pitch + pack * V);
-        for (int v = 0; v < V; v++) {
-            A value = normal(widen<A>(e.at[v]), k[v]);
-            if (residual) value += widen<A>(add.at[v]);
-            out.at[v] = narrow<T>(relu ? rectify(value) : value);
-        }
-        save(y + i64(pixel) * y_pitch + pack * V, out);
-    }
+    Elements e[AHEAD], add[AHEAD];
+    go_along(
+        begin + threadIdx.y, end, blockDim.y,
+        [&](int slot, u64 pixel) {
+            e[slot] = load(x + i64(pixel) * x_pitch + pack * V);
+            if (residual) add[slot] = load(residual + i64(pixel) * residual_pitch + pack * V);
+        },
+        [&](int slot, u64 pixel) {
+            Elements out;
+            for (int v = 0; v < V; v++) {
+                A value = normal(widen<A>(e[slot].at[v]), k[v]);
+                if (residual) value += widen<A>(add[slot].at[v]);
+                out.at[v] = narrow<T>(relu ? rectify(value) : value);
+            }
+            save(y + i64(pixel) * y_pitch + pack * V, out);
+        });
 }
 
 KERNEL(norm_planes)(const T* __restrict__ x, const T* __restrict__ residual, T* __restrict__ y,
@@ -224,18 +249,21 @@ KERNEL(sums_rows)(const T* __restrict__ gy, const T* __restrict__ x, const T* __
             centre[v] = mean[c * strides.at[0]];
             scale[v] = A(1) / sqrt(var[c * strides.at[1]] + A(eps));
         }
-#ifndef EMULATOR
-#pragma unroll 2
-#endif
-        for (u64 pixel = begin + threadIdx.y; pixel < end; pixel += blockDim.y) {
-            Elements g = load(gy + i64(pixel) * gy_pitch + pack * V), e = load(x + i64(pixel) * x_pitch + pack * V), out;
-            if (y) out = load(y + i64(pixel) * y_pitch + pack * V);
-            for (int v = 0; v < V; v++) {
-                A grad = y ? passing(g.at[v], out.at[v]) : widen<A>(g.at[v]);
-                gb[v] += grad;
-                gw[v] += grad * ((widen<A>(e.at[v]) - centre[v]) * scale[v]);
-            }
-        }
+        Elements g[AHEAD], e[AHEAD], out[AHEAD];
+        go_along(
+            begin + threadIdx.y, end, blockDim.y,
+            [&](int slot, u64 pixel) {
+                g[slot] = load(gy + i64(pixel) * gy_pitch + pack * V);
+                e[slot] = load(x + i64(pixel) * x_pitch + pack * V);
+                if (y) out[slot] = load(y + i64(pixel) * y_pitch + pack * V);
+            },
+            [&](int slot, u64) {
+                for (int v = 0; v < V; v++) {
+                    A grad = y ? passing(g[slot].at[v], out[slot].at[v]) : widen<A>(g[slot].at[v]);
+                    gb[v] += grad;
+                    gw[v] += grad * ((widen<A>(e[slot].at[v]) - centre[v]) * scale[v]);
+                }
+            });
     }
     int self = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
     for (int v = 0; v < V; v++) {
@@ -338,20 +366,24 @@ KERNEL(norm_grad_rows)(const T* __restrict__ gy, const T* __restrict__ x, const 
     u64 begin = blockIdx.x / groups * run, end = begin + run < pixels ? begin + run : pixels;
     Slope s[V];
     for (int v = 0; v < V; v++) s[v] = slope_of(pack * V + v, mean, var, weight, gw, gb, strides, eps, A(pixels));
-#ifndef EMULATOR
-#pragma unroll 2
-#endif
-    for (u64 pixel = begin + threadIdx.y; pixel < end; pixel += blockDim.y) {
-        Elements g = load(gy + i64(pixel) * gy_pitch + pack * V), e = load(x + i64(pixel) * x_pitch + pack * V), out, to, masked;
-        if (y) out = load(y + i64(pixel) * y_pitch + pack * V);
-        for (int v = 0; v < V; v++) {
-            A grad = y ? passing(g.at[v], out.at[v]) : widen<A>(g.at[v]);
-            to.at[v] = narrow<T>(grad * s[v].a + ((widen<A>(e.at[v]) - s[v].mean) * s[v].b + s[v].d));
-            masked.at[v] = narrow<T>(grad);
-        }
-        save(gx + i64(pixel) * gx_pitch + pack * V, to);
-        if (passed) save(passed + i64(pixel) * passed_pitch + pack * V, masked);
-    }
+    Elements g[AHEAD], e[AHEAD], out[AHEAD];
+    go_along(
+        begin + threadIdx.y, end, blockDim.y,
+        [&](int slot, u64 pixel) {
+            g[slot] = load(gy + i64(pixel) * gy_pitch + pack * V);
+            e[slot] = load(x + i64(pixel) * x_pitch + pack * V);
+            if (y) out[slot] = load(y + i64(pixel) * y_pitch + pack * V);
+        },
+        [&](int slot, u64 pixel) {
+            Elements to, masked;
+            for (int v = 0; v < V; v++) {
+                A grad = y ? passing(g[slot].at[v], out[slot].at[v]) : widen<A>(g[slot].at[v]);
+                to.at[v] = narrow<T>(grad * s[v].a + ((widen<A>(e[slot].at[v]) - s[v].mean) * s[v].b + s[v].d));
+                masked.at[v] = narrow<T>(grad);
+            }
+            save(gx + i64(pixel) * gx_pitch + pack * V, to);
+            if (passed) save(passed + i64(pixel) * passed_pitch + pack * V, masked);
+        });
 }
 
 KERNEL(norm_grad_planes)(const T* __restrict__ gy, const T* __restrict__ x, const T* __restrict__ y, T* __restrict__ gx,

@@ -14,7 +14,7 @@ use crate::library::{ConvolutionReport, Dnn};
 use crate::machine::{Grid, Machine, Module};
 use crate::memory::{self, Operand};
 use crate::pool::{Block, Pool};
-use crate::queue::{Command, Launch, Pace, Queue};
+use crate::queue::{Command, KernelTime, Launch, Pace, Queue};
 use crate::verbs::pointwise::Programs;
 use crate::verbs::resample::Matrices;
 use crate::verbs::ways::Ways;
@@ -30,6 +30,8 @@ pub struct CudaOptions {
     pub tf32: bool,
     /// Ask the device for every kernel at once, instead of collecting them and replaying steps that repeat.
     pub eager: bool,
+    /// Ask for every kernel by itself and have the device time it, for [`Cuda::times`]. Slow.
+    pub timed: bool,
 }
 
 /// The CUDA backend: one GPU with one queue of work.
@@ -87,10 +89,11 @@ impl Cuda {
     }
 
     pub(crate) fn on(machine: Arc<dyn Machine>, name: String, options: CudaOptions) -> Self {
-        let pace = match (is_blocking(), options.eager) {
-            (true, _) => Pace::Blocking,
-            (false, true) => Pace::Eager,
-            (false, false) => Pace::Together,
+        let pace = match options {
+            CudaOptions { timed: true, .. } => Pace::Timed,
+            _ if is_blocking() => Pace::Blocking,
+            CudaOptions { eager: true, .. } => Pace::Eager,
+            _ => Pace::Together,
         };
         let queue = Queue::new(Arc::clone(&machine), pace);
         let pool = Pool::new(Arc::clone(&machine), Arc::clone(&queue));
@@ -127,6 +130,21 @@ impl Cuda {
     #[must_use]
     pub fn convolutions(&self) -> Vec<ConvolutionReport> {
         self.machine.dnn().map(Dnn::report).unwrap_or_default()
+    }
+
+    /// What the kernels and the libraries' work took since this was last asked, on a device that is
+    /// [timed](CudaOptions::timed), those that took longest in all first.
+    ///
+    /// ```
+    /// use ferrotape_cuda::{Cuda, CudaOptions};
+    ///
+    /// if let Ok(cuda) = Cuda::new(CudaOptions { timed: true, ..CudaOptions::default() }) {
+    ///     assert!(cuda.times().is_empty(), "it was asked for nothing yet");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn times(&self) -> Vec<KernelTime> {
+        self.queue.take_times()
     }
 
     pub(crate) fn device_name(&self) -> String {

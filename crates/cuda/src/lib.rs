@@ -49,3 +49,4 @@ pub use cuda::{Cuda, CudaOptions};
 pub use emulator::{compile, emulated};
 pub use library::ConvolutionReport;
 pub use probe::{CudaReport, GpuReport, LibraryReport, probe};
+pub use queue::KernelTime;

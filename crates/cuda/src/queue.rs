@@ -47,6 +47,9 @@ pub(crate) struct Launch {
 
 /// Work of a library, which launches kernels of its own.
 pub(crate) trait Call: Any + fmt::Debug + Send + Sync {
+    /// The library and the purpose.
+    fn name(&self) -> &'static str;
+
     /// What it is and on which addresses: equal words mean equal work.
     fn identity(&self) -> &[u64];
 
@@ -66,6 +69,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Launch(launch) => launch.entry,
+            Command::Call(call) => call.name(),
+        }
+    }
+
     fn hash(&self) -> u64 {
         match self {
             Command::Launch(Launch { module, entry, grid, args }) => {
@@ -138,6 +148,19 @@ pub(crate) enum Pace {
     Eager,
     /// At once, and is waited for: an error names its cause, and a clock of the host sees the device's time.
     Blocking,
+    /// The same, timed by the device.
+    Timed,
+}
+
+/// The time of all launches of a kernel, or of a library for one purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelTime {
+    /// The kernel, or the library and the purpose.
+    pub name: &'static str,
+    /// How often it ran.
+    pub calls: u64,
+    /// Milliseconds in all.
+    pub milliseconds: f64,
 }
 
 /// The work that waits.
@@ -145,6 +168,8 @@ pub(crate) struct Queue {
     machine: Arc<dyn Machine>,
     pace: Pace,
     state: Mutex<State>,
+    /// By name; empty unless work is timed.
+    times: Mutex<HashMap<&'static str, (u64, f64)>>,
 }
 
 impl fmt::Debug for Queue {
@@ -156,7 +181,7 @@ impl fmt::Debug for Queue {
 impl Queue {
     /// An empty one.
     pub(crate) fn new(machine: Arc<dyn Machine>, pace: Pace) -> Arc<Self> {
-        Arc::new(Queue { machine, pace, state: Mutex::default() })
+        Arc::new(Queue { machine, pace, state: Mutex::default(), times: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -175,6 +200,7 @@ impl Queue {
                 run(&*self.machine, &command)?;
                 return self.machine.synchronize();
             }
+            Pace::Timed => return self.run_timed(&command),
         }
         let mut state = self.state();
         let hash = command.hash();
@@ -187,6 +213,24 @@ impl Queue {
             true => state.flush(&*self.machine),
             false => Ok(()),
         }
+    }
+
+    fn run_timed(&self, command: &Command) -> Result<()> {
+        let time = self.machine.time(&mut || run(&*self.machine, command))?;
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let (calls, milliseconds) = times.entry(command.name()).or_default();
+        *calls += 1;
+        *milliseconds += f64::from(time.unwrap_or(0.0));
+        Ok(())
+    }
+
+    /// What was timed since the last call, the longest first.
+    pub(crate) fn take_times(&self) -> Vec<KernelTime> {
+        let times = std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
+        let time = |(name, (calls, milliseconds))| KernelTime { name, calls, milliseconds };
+        let mut times: Vec<_> = times.into_iter().map(time).collect();
+        times.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds).then(a.name.cmp(b.name)));
+        times
     }
 
     /// Asks the device for all that waits.

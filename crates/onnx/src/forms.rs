@@ -16,7 +16,9 @@ impl Builder<'_> {
                 self.of_all(node, "Cast", vec![int("to", code(to)? as usize)])?
             }
             (Form::Pointwise { program, scalars }, _) => self.pointwise(node, program, scalars)?,
-            (Form::Conv2d(params), _) => self.convolution(node, params)?,
+            (Form::Conv2d { params, residual, relu, .. }, _) => {
+                self.convolution(node, params, [residual, relu])?
+            }
             (Form::MaxPool2d(params), _) => {
                 let pads = self.window(records, index, &params)?;
                 let mut attributes = pooling(&params, pads);
@@ -72,13 +74,22 @@ impl Builder<'_> {
         op: &str,
         attributes: Vec<crate::proto::Attribute>,
     ) -> Result<String> {
-        let names = (0..node.operands.len()).map(|operand| self.operand(node, operand));
-        let names = names.collect::<Result<Vec<_>>>()?;
+        let names = self.operands(node)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(self.node(node, op, &names, attributes))
     }
 
-    fn convolution(&mut self, node: &GraphNode, params: Conv2d) -> Result<String> {
+    /// The names of all operands.
+    fn operands(&mut self, node: &GraphNode) -> Result<Vec<String>> {
+        (0..node.operands.len()).map(|operand| self.operand(node, operand)).collect()
+    }
+
+    fn convolution(
+        &mut self,
+        node: &GraphNode,
+        params: Conv2d,
+        [residual, relu]: [bool; 2],
+    ) -> Result<String> {
         let Conv2d { stride, padding: [top, left], dilation, groups } = params;
         let attributes = vec![
             ints("strides", &stride),
@@ -86,7 +97,28 @@ impl Builder<'_> {
             ints("dilations", &dilation),
             int("group", groups),
         ];
-        self.of_all(node, "Conv", attributes)
+        let names = self.operands(node)?;
+        let inputs = &names[..names.len() - usize::from(residual)];
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let y = self.node(node, "Conv", &inputs, attributes);
+        Ok(self.epilogue(node, y, names.last().filter(|_| residual), relu))
+    }
+
+    /// The sum with a residual and the ReLU, if they are there.
+    fn epilogue(
+        &mut self,
+        node: &GraphNode,
+        mut y: String,
+        residual: Option<&String>,
+        relu: bool,
+    ) -> String {
+        if let Some(residual) = residual {
+            y = self.node(node, "Add", &[&y, residual], Vec::new());
+        }
+        if relu {
+            y = self.node(node, "Relu", &[&y], Vec::new());
+        }
+        y
     }
 
     /// What is added at the end of each dimension so that windows of a pooling fit exactly: `ceil_mode` of
@@ -131,8 +163,7 @@ impl Builder<'_> {
         eps: f64,
         [affine, residual, relu]: [bool; 3],
     ) -> Result<String> {
-        let names = (0..node.operands.len()).map(|operand| self.operand(node, operand));
-        let names = names.collect::<Result<Vec<_>>>()?;
+        let names = self.operands(node)?;
         let [x, mean, var, rest @ ..] = &names[..] else {
             return Err(Error::unsupported("a batch norm without statistics"));
         };
@@ -145,14 +176,8 @@ impl Builder<'_> {
             ),
         };
         let inputs = [x, &scale, &shift, mean, var].map(String::as_str);
-        let mut y = self.node(node, "BatchNormalization", &inputs, vec![float("epsilon", eps)]);
-        if residual && let Some(residual) = names.last() {
-            y = self.node(node, "Add", &[&y, residual], Vec::new());
-        }
-        if relu {
-            y = self.node(node, "Relu", &[&y], Vec::new());
-        }
-        Ok(y)
+        let y = self.node(node, "BatchNormalization", &inputs, vec![float("epsilon", eps)]);
+        Ok(self.epilogue(node, y, names.last().filter(|_| residual), relu))
     }
 
     fn reshape(&mut self, node: &GraphNode, to: &[Size]) -> Result<String> {

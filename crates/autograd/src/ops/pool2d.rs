@@ -42,6 +42,15 @@ impl Op for MaxPool {
     }
 }
 
+/// New memory for the gradient of images. That of planes of one pixel may lie either way; then it is channels-last, as
+/// the images of convolutions are.
+fn grad_output(grad: &Array, input: Shape) -> Result<Array> {
+    match grad.layout().is_dense_channels_last() {
+        true => super::image_output(grad, grad.dtype(), &input),
+        false => super::output_like(grad, grad.dtype(), input),
+    }
+}
+
 /// Adds each element at its position of a plane of zeros, which lies in the element's window.
 #[derive(Debug)]
 struct Scatter {
@@ -55,7 +64,7 @@ impl Op for Scatter {
     }
 
     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
-        let mut gx = super::output_like(inputs[0], inputs[0].dtype(), self.input)?;
+        let mut gx = grad_output(inputs[0], self.input)?;
         let backend = inputs[0].device().backend();
         backend.max_pool2d_window_grad(inputs[0], inputs[1], &mut gx, &self.params)?;
         cx.save_constant(inputs[1]);
@@ -129,7 +138,7 @@ impl Op for Spread {
     }
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
-        let mut gx = super::output_like(inputs[0], inputs[0].dtype(), self.input)?;
+        let mut gx = grad_output(inputs[0], self.input)?;
         inputs[0].device().backend().avg_pool2d_grad(inputs[0], &mut gx, &self.params)?;
         Ok(gx)
     }

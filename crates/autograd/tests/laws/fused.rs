@@ -33,6 +33,36 @@ fn batch_norm_in_training_equals_its_definition() {
 }
 
 #[test]
+fn a_convolution_with_residual_and_relu_equals_what_it_means() {
+    let cases = (conv2d(), any::<[bool; 2]>()).prop_flat_map(|(case, has)| {
+        let mut shapes = case.shapes();
+        let sizes = |at: usize| <[usize; 4]>::try_from(&shapes[at][..]).expect("images");
+        let output = case.params.output_shape(sizes(0), sizes(1)).expect("the case fits");
+        shapes.push(output.to_vec());
+        (inputs(shapes, Values::Any), Just((case.params, has)))
+    });
+    for_all(cases, |device, (inputs, (params, [residual, relu]))| {
+        let (operands, last) = inputs.split_at(inputs.len() - 1);
+        let inputs = if residual { [operands, last].concat() } else { operands.to_vec() };
+        let parts = |x: &[Tensor]| {
+            let count = x.len() - usize::from(residual);
+            (x[..count].get(2).cloned(), x[count..].first().cloned())
+        };
+        let fused = |x: &[Tensor]| {
+            let (bias, residual) = parts(x);
+            x[0].conv2d_act(&x[1], bias.as_ref(), &params, residual.as_ref(), relu)
+        };
+        let plain = |x: &[Tensor]| {
+            let (bias, residual) = parts(x);
+            let y = x[0].conv2d(&x[1], bias.as_ref(), &params)?;
+            let y = residual.map_or(Ok(y.clone()), |residual| y.add(&residual))?;
+            if relu { y.relu() } else { Ok(y) }
+        };
+        Ok(check_equal!(device, &inputs, fused, plain, params, residual, relu)?)
+    });
+}
+
+#[test]
 fn batch_norm_with_residual_and_relu_equals_what_it_means() {
     let cases =
         (images(3), 1e-3..0.1, any::<[bool; 4]>()).prop_flat_map(|(mut shape, eps, has)| {

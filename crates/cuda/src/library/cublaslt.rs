@@ -377,6 +377,10 @@ impl std::fmt::Debug for Multiply {
 }
 
 impl Call for Multiply {
+    fn name(&self) -> &'static str {
+        "cuBLASLt product"
+    }
+
     fn identity(&self) -> &[u64] {
         &self.identity
     }

@@ -92,14 +92,9 @@ pub(crate) fn conv2d_act(
         key.residual = residual.map(|residual| dnn::tensor(residual.dtype, residual.layout));
         key.relu = epilogue.relu;
         let engine = Way::Engine(y.dtype);
-        let ways = match (is_small(&key), dnn::is_fillable(x, params)) {
-            (true, _) => &[engine, Way::Own][..],
-            (false, true) => &[Way::Filled(y.dtype), engine],
-            (false, false) => &[engine],
-        };
+        let ways = if is_small(&key) { &[engine, Way::Own][..] } else { &[engine] };
         cuda.ways.take(cuda, &key, ways, |way| match way {
-            Way::Engine(_) => dnn::forward(cuda, &call, params, false),
-            Way::Filled(_) => dnn::forward(cuda, &call, params, true),
+            Way::Engine(_) => dnn::forward(cuda, &call, params),
             Way::Product => Ok(false),
             Way::Own => own().map(|()| true),
         })
@@ -171,7 +166,7 @@ pub(crate) fn conv2d_input_grad(
         let ways = if is_small(&key) { &[engine, Way::Own][..] } else { &[engine] };
         cuda.ways.take(cuda, &key, ways, |way| match way {
             Way::Engine(_) => dnn::input_grad(cuda, [gy, w], gx, params),
-            Way::Filled(_) | Way::Product => Ok(false),
+            Way::Product => Ok(false),
             Way::Own => own().map(|()| true),
         })
     })
@@ -203,14 +198,10 @@ pub(crate) fn conv2d_weight_grad(
             (false, true) if is_product => &[Way::Product, engine],
             (false, true) => &[engine],
             (false, false) if is_product => &[Way::Product, rounding, engine],
-            (false, false) if dnn::is_fillable(x, params) => {
-                &[Way::Filled(x.dtype), rounding, engine]
-            }
             (false, false) => &[rounding, engine],
         };
         cuda.ways.take(cuda, &key, ways, |way| match way {
-            Way::Engine(dtype) => dnn::weight_grad(cuda, [x, gy], gw, params, dtype, false),
-            Way::Filled(dtype) => dnn::weight_grad(cuda, [x, gy], gw, params, dtype, true),
+            Way::Engine(dtype) => dnn::weight_grad(cuda, [x, gy], gw, params, dtype),
             Way::Product => product::weight_grad(cuda, [x, gy], gw, &shapes),
             Way::Own => own().map(|()| true),
         })

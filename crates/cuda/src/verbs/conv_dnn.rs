@@ -1,26 +1,23 @@
 //! Convolutions by cuDNN. Images and weights are brought to channels-last memory, where its tensor-core
 //! engines are; each function answers whether the work was done.
 
-use ferrotape_backend::{Conv2d, DType, Layout, Result, Shape};
+use ferrotape_backend::{Conv2d, DType, Layout, Result};
 
 use crate::Cuda;
 use crate::library::{Addresses, ConvKind, Convolution, Dnn, Tensor};
 use crate::memory::Operand;
 use crate::pool::Block;
 use crate::queue::Command;
-use crate::verbs::copy::{copy_operands, fill_operand};
+use crate::verbs::copy::copy_operands;
 
 /// What the library takes: addresses that are multiples of so many bytes.
 const ALIGNMENT: u64 = 16;
-
-/// As many channels as fill what tensor cores take at once, of sixteen-bit floats.
-const FULL: usize = 8;
 
 /// An operand in channels-last memory without gaps: itself or a copy.
 pub(super) struct Images {
     address: u64,
     tensor: Tensor,
-    /// The copy's memory, and where the operand's elements lie in it.
+    /// The copy's memory and layout.
     copy: Option<(Block, Layout)>,
 }
 
@@ -70,31 +67,6 @@ impl Images {
         Images::place(cuda, operand)?.load(cuda, operand)
     }
 
-    /// Memory for an operand with channels up to [`FULL`].
-    fn place_filled(cuda: &Cuda, operand: Operand<'_>, dtype: DType) -> Result<Self> {
-        let mut sizes = operand.layout.shape().to_vec();
-        let channels = std::mem::replace(&mut sizes[1], FULL);
-        let whole = Layout::channels_last(Shape::new(&sizes)?)?;
-        let block = cuda.scratch(whole.shape().numel() * dtype.size())?;
-        let own = whole.narrow(1, 0, channels)?;
-        Ok(Images {
-            address: block.address(),
-            tensor: tensor(dtype, &whole),
-            copy: Some((block, own)),
-        })
-    }
-
-    /// An operand that is read, with zeros in the channels that it has not.
-    fn read_filled(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
-        let images = Images::place_filled(cuda, operand, operand.dtype)?;
-        let mut sizes = operand.layout.shape().to_vec();
-        sizes[1] = FULL;
-        let whole = Layout::channels_last(Shape::new(&sizes)?)?;
-        let all = Operand { address: images.address, layout: &whole, dtype: operand.dtype };
-        fill_operand(cuda, all, 0.0)?;
-        images.load(cuda, operand)
-    }
-
     /// Brings an operand to its copy.
     fn load(self, cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
         if let Some((_, layout)) = &self.copy {
@@ -132,7 +104,7 @@ fn run(cuda: &Cuda, dnn: &Dnn, convolution: &Convolution, addresses: &Addresses)
         bytes => Some(cuda.scratch(bytes)?),
     };
     let address = workspace.as_ref().map_or(0, Block::address);
-    cuda.queue.push(Command::Call(dnn.call(&plan, addresses, address)))?;
+    cuda.queue.push(Command::Call(dnn.call(convolution.kind, &plan, addresses, address)))?;
     Ok(true)
 }
 
@@ -174,24 +146,16 @@ pub(super) struct Forward<'a> {
     pub(super) y: Operand<'a>,
 }
 
-/// Computes it, with channels filled up if that is wanted.
-pub(super) fn forward(
-    cuda: &Cuda,
-    call: &Forward<'_>,
-    params: &Conv2d,
-    is_filled: bool,
-) -> Result<bool> {
+/// Computes it.
+pub(super) fn forward(cuda: &Cuda, call: &Forward<'_>, params: &Conv2d) -> Result<bool> {
     let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
     let Forward { x, w, bias, residual, relu, y } = *call;
     let adjacent = |bias: Operand<'_>| bias.strides::<1>()[0] == 1 && bias.is_aligned(ALIGNMENT);
     if bias.is_some_and(|bias| !adjacent(bias)) {
         return Ok(false);
     }
-    let [from, weights] = match is_filled {
-        true => [Images::read_filled(cuda, x)?, Images::read_filled(cuda, w)?],
-        false => [Images::read(cuda, x)?, Images::read(cuda, w)?],
-    };
-    let to = Images::place(cuda, y)?;
+    let (from, weights, to) =
+        (Images::read(cuda, x)?, Images::read(cuda, w)?, Images::place(cuda, y)?);
     let added = residual.map(|residual| Images::read(cuda, residual)).transpose()?;
     let tensors = [from.tensor, weights.tensor, to.tensor];
     let Some(mut convolution) = description(ConvKind::Forward, tensors, params) else {
@@ -237,21 +201,17 @@ pub(super) fn input_grad(
     Ok(done)
 }
 
-/// The gradient of the weights by an engine that writes this type, with channels filled up if that is wanted.
+/// The gradient of the weights by an engine that writes this type.
 pub(super) fn weight_grad(
     cuda: &Cuda,
     [x, gy]: [Operand<'_>; 2],
     gw: Operand<'_>,
     params: &Conv2d,
     dtype: DType,
-    is_filled: bool,
 ) -> Result<bool> {
     let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
     let grads = Images::read(cuda, gy)?;
-    let (images, to) = match is_filled {
-        true => (Images::read_filled(cuda, x)?, Images::place_filled(cuda, gw, dtype)?),
-        false => (Images::read(cuda, x)?, Images::place_in(cuda, gw, dtype)?),
-    };
+    let (images, to) = (Images::read(cuda, x)?, Images::place_in(cuda, gw, dtype)?);
     let tensors = [images.tensor, to.tensor, grads.tensor];
     let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
         return Ok(false);
@@ -263,9 +223,4 @@ pub(super) fn weight_grad(
         to.store(cuda, gw)?;
     }
     Ok(done)
-}
-
-/// Whether filling up channels may help: sixteen-bit images of fewer than [`FULL`] channels.
-pub(super) fn is_fillable(x: Operand<'_>, params: &Conv2d) -> bool {
-    x.dtype.size() == 2 && params.groups == 1 && x.layout.shape()[1] < FULL
 }

@@ -109,28 +109,27 @@ fn transposed(walk: &Walk, src: Operand<'_>, dst: Operand<'_>) -> Option<(Grid, 
 /// See [`ferrotape_backend::Backend::fill`].
 pub(crate) fn fill(cuda: &Cuda, dst: &Array, value: f64) -> Result<()> {
     check::fill(dst)?;
-    cuda.open([], [dst], |[], [dst]| fill_operand(cuda, dst, value))
-}
-
-/// As [`fill`], of an operand that is open.
-pub(crate) fn fill_operand(cuda: &Cuda, dst: Operand<'_>, value: f64) -> Result<()> {
-    if dst.layout.shape().numel() == 0 {
-        return Ok(());
-    }
-    let walk = Walk::sorted(dst.layout.shape(), &[strides_of(dst.layout)]);
-    let pack = pack(&walk, &[dst]);
-    let (rank, dims) = few(walk.rank());
-    let kernel = Kernel::new(FILL, "fill").with_type("D", dst.dtype);
-    let kernel = kernel.with("R", rank).with("V", digit(pack));
-    let count = walk.count() / pack;
-    let args = Args::new().pointer(dst.address);
-    let args = match dims {
-        3 => args.longs(walk.sizes_in_packs::<3>(pack)).longs(walk.strides_in_packs::<3>(0, pack)),
-        _ => args
-            .longs(walk.sizes_in_packs::<RANK>(pack))
-            .longs(walk.strides_in_packs::<RANK>(0, pack)),
-    };
-    cuda.launch(&kernel, linear(count), args.size(count).double(value))
+    cuda.open([], [dst], |[], [dst]| {
+        if dst.layout.shape().numel() == 0 {
+            return Ok(());
+        }
+        let walk = Walk::sorted(dst.layout.shape(), &[strides_of(dst.layout)]);
+        let pack = pack(&walk, &[dst]);
+        let (rank, dims) = few(walk.rank());
+        let kernel = Kernel::new(FILL, "fill").with_type("D", dst.dtype);
+        let kernel = kernel.with("R", rank).with("V", digit(pack));
+        let count = walk.count() / pack;
+        let args = Args::new().pointer(dst.address);
+        let args = match dims {
+            3 => args
+                .longs(walk.sizes_in_packs::<3>(pack))
+                .longs(walk.strides_in_packs::<3>(0, pack)),
+            _ => args
+                .longs(walk.sizes_in_packs::<RANK>(pack))
+                .longs(walk.strides_in_packs::<RANK>(0, pack)),
+        };
+        cuda.launch(&kernel, linear(count), args.size(count).double(value))
+    })
 }
 
 /// A copy of an operand in memory of its own, dense in this layout.

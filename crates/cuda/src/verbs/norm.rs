@@ -13,9 +13,9 @@ use crate::memory::{self, Operand};
 
 const NORM: Source = Source { name: "norm", text: include_str!("../../kernels/norm.cu") };
 
-/// Blocks that a launch is cut into at the most: enough to keep every processor of a large GPU busy, whatever
-/// the size of the one at hand, because sums follow the cut.
-const BLOCKS: usize = 2048;
+/// Blocks that a launch is cut into at the most: eight for each of the 132 processors of an H100, whatever the size of the
+/// GPU at hand, because sums follow the cut. With more of them what each computes of its channels before the first pixel counts.
+const BLOCKS: usize = 8 * 132;
 
 /// Threads of a block.
 const THREADS: usize = 256;

@@ -16,8 +16,6 @@ const RUNS: u32 = 3;
 pub(crate) enum Way {
     /// An engine of cuDNN that gives results of this type.
     Engine(DType),
-    /// The same, with channels filled up with zeros to as many as tensor cores take.
-    Filled(DType),
     /// A product of matrices by cuBLASLt.
     Product,
     /// This crate's kernel.

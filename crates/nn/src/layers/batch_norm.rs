@@ -7,6 +7,7 @@ use ferrotape_backend::pointwise::{Expr, Program};
 use ferrotape_backend::{Array, DType, Error, Result};
 
 use crate::layers::IntoLayer;
+use crate::layers::folded::Folds;
 use crate::{Distribution, Init, Layer, Module, Parameter, Pass, Path, State};
 
 /// What a [`BatchNorm2d`] or [`BatchNorm1d`] is made from.
@@ -90,6 +91,8 @@ pub struct BatchNorm2d {
     pub running: Option<Running>,
     #[module(skip)]
     config: BatchNormConfig,
+    #[module(skip)]
+    pub(crate) folds: Folds,
     path: Path,
 }
 
@@ -170,6 +173,7 @@ impl BatchNorm2d {
             bias: parameter("bias", Distribution::Zeros)?,
             running: config.track_running_stats.then(running).transpose()?,
             config,
+            folds: Folds::default(),
             path: init.path().clone(),
         })
     }
@@ -229,7 +233,7 @@ impl BatchNorm2d {
 }
 
 /// The kernel takes parameters and statistics of the accumulator type: 16-bit ones are widened.
-fn wide(tensor: &Tensor) -> Result<Tensor> {
+pub(crate) fn wide(tensor: &Tensor) -> Result<Tensor> {
     tensor.cast(tensor.dtype().accumulator())
 }
 

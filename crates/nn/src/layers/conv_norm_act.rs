@@ -1,7 +1,7 @@
 //! Convolution, batch norm, residual and activation: what residual and Inception blocks repeat.
 
 use ferrotape_autograd::Tensor;
-use ferrotape_backend::{Error, Result};
+use ferrotape_backend::{DType, Error, Result, Shape};
 
 use crate::{BatchNorm2d, Conv2d, Layer, Pass};
 
@@ -64,6 +64,9 @@ impl NormActivation {
 /// the norm moves its running statistics as it does alone. The residual is converted to the norm's
 /// float type, which differs only under autocast.
 ///
+/// In a pass without gradients a norm that uses its running statistics is folded into the convolution: weights and bias of
+/// the one convolution that does the same are kept beside the norm until one of the two layers changes or trains.
+///
 /// ```
 /// use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
 /// use ferrotape_nn::{
@@ -93,12 +96,27 @@ pub fn conv_norm_act(
     activation: NormActivation,
     x: &Tensor,
 ) -> Result<Tensor> {
+    let is_epilogue = matches!(activation, NormActivation::Identity | NormActivation::Relu);
+    let relu = activation == NormActivation::Relu;
+    if is_epilogue && let Some(folded) = norm.folds.of(cx, conv, norm)? {
+        return cx.within(conv, || {
+            let (x, params) = (cx.compute(x)?, conv.params());
+            let shape = params.output_shape(x.shape().nchw()?, folded.weight.shape().nchw()?)?;
+            let fitting = |residual| fitting(residual, &Shape::new(&shape)?, x.dtype());
+            let residual = residual.map(fitting).transpose()?;
+            x.conv2d_act(&folded.weight, Some(&folded.bias), &params, residual.as_ref(), relu)
+        });
+    }
+    if cx.is_training(norm.path()) {
+        norm.folds.forget();
+    }
     let y = conv.forward(cx, x)?;
-    let residual = residual.map(|residual| fitting(residual, &y)).transpose()?;
+    let fitting = |residual| fitting(residual, y.shape(), y.dtype());
+    let residual = residual.map(fitting).transpose()?;
     match activation {
         // Whoever looks at the norm's own output gets it.
         NormActivation::Identity | NormActivation::Relu if !cx.watches(norm) => {
-            norm.forward_act(cx, &y, residual.as_ref(), activation == NormActivation::Relu)
+            norm.forward_act(cx, &y, residual.as_ref(), relu)
         }
         _ => {
             let y = norm.forward(cx, &y)?;
@@ -112,13 +130,12 @@ pub fn conv_norm_act(
 
 /// The residual in the type of what it is added to. The sum would broadcast, which hides a block that
 /// was put together wrongly.
-fn fitting(residual: &Tensor, y: &Tensor) -> Result<Tensor> {
-    if residual.shape() != y.shape() {
+fn fitting(residual: &Tensor, shape: &Shape, dtype: DType) -> Result<Tensor> {
+    if residual.shape() != shape {
         return Err(Error::shape(format!(
-            "the convolution gives {}, the residual is {}; bring it to that shape with a projection",
-            y.shape(),
+            "the convolution gives {shape}, the residual is {}; bring it to that shape with a projection",
             residual.shape()
         )));
     }
-    residual.cast(y.dtype())
+    residual.cast(dtype)
 }

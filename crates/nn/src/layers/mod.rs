@@ -11,6 +11,7 @@ mod conv_transpose2d;
 mod dropout;
 mod embedding;
 mod flatten;
+mod folded;
 mod group_norm;
 mod identity;
 mod instance_norm;

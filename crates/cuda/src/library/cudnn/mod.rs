@@ -228,13 +228,14 @@ impl Dnn {
     /// A convolution on its operands as work for the stream.
     pub(crate) fn call(
         &self,
+        kind: ConvKind,
         plan: &Arc<Plan>,
         addresses: &Addresses,
         workspace: u64,
     ) -> Arc<dyn Call> {
         let Addresses { x, w, y, bias, residual } = *addresses;
         let identity = [mix(2, &[Arc::as_ptr(plan) as u64]), x, w, y, bias, residual, workspace];
-        Arc::new(Convolve { dnn: Arc::clone(&self.0), plan: Arc::clone(plan), identity })
+        Arc::new(Convolve { dnn: Arc::clone(&self.0), plan: Arc::clone(plan), kind, identity })
     }
 }
 
@@ -242,6 +243,7 @@ impl Dnn {
 struct Convolve {
     dnn: Arc<Inner>,
     plan: Arc<Plan>,
+    kind: ConvKind,
     /// The plan, the addresses, the workspace.
     identity: [u64; 7],
 }
@@ -253,6 +255,14 @@ impl fmt::Debug for Convolve {
 }
 
 impl Call for Convolve {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            ConvKind::Forward => "cuDNN forward",
+            ConvKind::InputGrad => "cuDNN input gradient",
+            ConvKind::WeightGrad => "cuDNN weight gradient",
+        }
+    }
+
     fn identity(&self) -> &[u64] {
         &self.identity
     }
