@@ -80,7 +80,7 @@ if wants sanitize; then
   if command -v compute-sanitizer >/dev/null; then
     export FERROTAPE_CONFORMANCE_CASES=12
     for tool in memcheck racecheck; do
-      step "$tool" 150 compute-sanitizer --tool $tool --error-exitcode 9 "$here/bin/laws-cuda" on_a_gpu --test-threads=1
+      step "$tool" 150 compute-sanitizer --tool $tool --error-exitcode 9 "$here/bin/laws-cuda" conformance::on_a_gpu --test-threads=6
     done
     all
     unset FERROTAPE_CONFORMANCE_CASES

@@ -14,6 +14,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrotape_backend::Result;
@@ -170,6 +171,8 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// By name; empty unless work is timed.
     times: Mutex<HashMap<&'static str, (u64, f64)>>,
+    /// Whether several ways to one result are tried, which counts for nothing.
+    is_choosing: AtomicBool,
 }
 
 impl fmt::Debug for Queue {
@@ -181,7 +184,13 @@ impl fmt::Debug for Queue {
 impl Queue {
     /// An empty one.
     pub(crate) fn new(machine: Arc<dyn Machine>, pace: Pace) -> Arc<Self> {
-        Arc::new(Queue { machine, pace, state: Mutex::default(), times: Mutex::default() })
+        Arc::new(Queue {
+            machine,
+            pace,
+            state: Mutex::default(),
+            times: Mutex::default(),
+            is_choosing: AtomicBool::new(false),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -199,6 +208,9 @@ impl Queue {
             Pace::Blocking => {
                 run(&*self.machine, &command)?;
                 return self.machine.synchronize();
+            }
+            Pace::Timed if self.is_choosing.load(Ordering::Relaxed) => {
+                return run(&*self.machine, &command);
             }
             Pace::Timed => return self.run_timed(&command),
         }
@@ -222,6 +234,22 @@ impl Queue {
         *calls += 1;
         *milliseconds += f64::from(time.unwrap_or(0.0));
         Ok(())
+    }
+
+    /// Milliseconds that work takes which is asked for only to see how long it takes; none where the device has no
+    /// clock.
+    ///
+    /// # Errors
+    /// Those of `ask`; the device failed.
+    pub(crate) fn time(&self, mut ask: impl FnMut() -> Result<()>) -> Result<Option<f32>> {
+        self.flush()?;
+        self.is_choosing.store(true, Ordering::Relaxed);
+        let time = self.machine.time(&mut || {
+            ask()?;
+            self.flush()
+        });
+        self.is_choosing.store(false, Ordering::Relaxed);
+        time
     }
 
     /// What was timed since the last call, the longest first.
@@ -339,7 +367,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use ferrotape_backend::Error;
 

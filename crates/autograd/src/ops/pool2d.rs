@@ -45,9 +45,9 @@ impl Op for MaxPool {
 /// New memory for the gradient of images. That of planes of one pixel may lie either way; then it is channels-last, as
 /// the images of convolutions are.
 fn grad_output(grad: &Array, input: Shape) -> Result<Array> {
-    match grad.layout().is_dense_channels_last() {
-        true => super::image_output(grad, grad.dtype(), &input),
-        false => super::output_like(grad, grad.dtype(), input),
+    match grad.layout().as_channels_last() {
+        Some(_) => super::image_output(grad, grad.dtype(), &input),
+        None => super::output_like(grad, grad.dtype(), input),
     }
 }
 
