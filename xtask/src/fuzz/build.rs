@@ -15,7 +15,8 @@ pub(super) fn build(root: &Path, folder: &Path, targets: &[Target]) -> Result<Pa
         .read(root)
         .map_err(|_| "fuzzing needs cargo-fuzz: cargo install cargo-fuzz")?;
     let host = host(root)?;
-    let build = rustup(root, "nightly", "fuzz build --fuzz-dir fuzz --target")?
+    // With -O the assertions are those that the profile in `fuzz/Cargo.toml` asks for, else those of every package.
+    let build = rustup(root, "nightly", "fuzz build -O --fuzz-dir fuzz --target")?
         .arg(host.as_str())
         .arg("--target-dir")
         .arg(folder.display().to_string());

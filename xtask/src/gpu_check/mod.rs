@@ -1,5 +1,8 @@
 //! `cargo xtask gpu-check`: what has to be seen on a GPU, built into a folder that can be copied to a machine
-//! that has one and no Rust. `run.sh` in it runs everything and prints a table.
+//! that has one and no Rust. `run.sh` in it runs everything and prints a table. With `--page` what it left is written
+//! into `docs/performance.md`.
+
+mod page;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +20,9 @@ pub(crate) struct Args {
     /// Where the folder goes.
     #[arg(long, default_value = "target/gpu-check")]
     out: PathBuf,
+    /// Builds nothing, and writes the page from a folder with `speed.jsonl` and profiles that `run.sh` left.
+    #[arg(long, value_name = "FOLDER")]
+    page: Option<PathBuf>,
 }
 
 /// A binary of the folder: its name there, and what builds it.
@@ -77,6 +83,9 @@ const FILES: &[(&str, &str)] = &[
 /// Something does not build or cannot be written, or the folder becomes too large.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let root = Metadata::read()?.workspace_root;
+    if let Some(folder) = &args.page {
+        return page::write(&root, &root.join(folder));
+    }
     let out = root.join(&args.out);
     fs::create_dir_all(out.join("bin"))?;
     for binary in BINARIES {
