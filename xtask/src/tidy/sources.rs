@@ -22,6 +22,7 @@ const UNSAFE: &[&str] = &[
     "crates/cuda/src/library/",
     "crates/cuda/src/probe.rs",
     "crates/cuda/src/staging.rs",
+    "crates/cuda/src/stopwatch.rs",
     "crates/nn/src/state_dict/mapped.rs",
 ];
 
