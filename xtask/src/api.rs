@@ -45,7 +45,9 @@ const CRATES: &[&str] = &[
 /// The items are others than those of the texts; the message has the first of them.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let root = Metadata::read()?.workspace_root;
-    fs::create_dir_all(root.join(FOLDER))?;
+    if args.bless {
+        fs::create_dir_all(root.join(FOLDER))?;
+    }
     let mut changed = Vec::new();
     for name in CRATES {
         eprintln!("api: {name} ...");

@@ -16,7 +16,12 @@ const MOST_BYTES: u64 = 10 << 20;
 /// # Errors
 /// A crate that cannot be packed or built, or is too large.
 pub(crate) fn run() -> Result<()> {
-    packed(&Metadata::read()?, "publish --workspace --dry-run --locked --allow-dirty")
+    let metadata = Metadata::read()?;
+    // Where a dry run leaves its packages differs between versions of cargo, so their sizes are of those that
+    // are packed before.
+    pack(&metadata)?;
+    Call::cargo("publish --workspace --dry-run --locked --allow-dirty")
+        .run(&metadata.workspace_root)
 }
 
 /// Packs all crates that are published without building them.
@@ -28,15 +33,11 @@ pub(crate) fn pack(metadata: &Metadata) -> Result<()> {
     for package in metadata.packages.iter().filter(|p| p.publish.as_deref() == Some(&[])) {
         call += &format!(" --exclude {}", package.name);
     }
-    packed(metadata, &call)
-}
-
-fn packed(metadata: &Metadata, call: &str) -> Result<()> {
     let folder = metadata.target_directory.join("package");
     for (name, _) in packages(&folder)? {
         fs::remove_file(folder.join(name))?;
     }
-    Call::cargo(call).run(&metadata.workspace_root)?;
+    Call::cargo(&call).run(&metadata.workspace_root)?;
     let found = packages(&folder)?;
     if found.is_empty() {
         return Err(format!("cargo left no package in {}", folder.display()).into());

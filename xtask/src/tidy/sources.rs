@@ -12,6 +12,7 @@ const UNSAFE: &[&str] = &[
     "benches/memory/trim.rs",
     "benches/peers/gemm/src/main.rs",
     "benches/peers/harness/src/memory.rs",
+    "crates/cli/tests/command/bad_input/cost.rs",
     "crates/cpu/src/kernels/",
     "crates/cpu/src/alloc/",
     "crates/cpu/src/team.rs",
@@ -21,6 +22,7 @@ const UNSAFE: &[&str] = &[
     "crates/cuda/src/library/",
     "crates/cuda/src/probe.rs",
     "crates/cuda/src/staging.rs",
+    "crates/cuda/src/stopwatch.rs",
     "crates/nn/src/state_dict/mapped.rs",
 ];
 

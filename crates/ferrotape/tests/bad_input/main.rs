@@ -1,9 +1,9 @@
 //! Everything wrong that the library can be given, one row each: it is refused with a sentence.
 //!
 //! The rows of a section run in a process of their own that may not have more than 1 GiB of memory. A row
-//! that panics, is not refused, ends the process, or keeps it busy for too long fails by its name. With the
-//! variable `FERROTAPE_BAD_INPUT` the sentences are written down, which is where the table of
-//! `docs/reliability.md` comes from (`cargo xtask bad-input`).
+//! that panics, is not refused, ends the process, or keeps it busy for 10 seconds fails by its name. With the
+//! variable `FERROTAPE_BAD_INPUT` the sentences are written down with what each took, which is where the table
+//! of `docs/reliability.md` comes from (`cargo xtask bad-input`).
 
 mod child;
 mod data;

@@ -11,28 +11,50 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::SECTIONS;
-use crate::child::{ACCEPTED, BEGIN, PANICKED, REFUSED, VARIABLE};
+use crate::child::{ACCEPTED, BEGIN, PANICKED, REFUSED, TOOK, VARIABLE};
 
 /// The folder to write the sentences down in, if any.
 const RECORD: &str = "FERROTAPE_BAD_INPUT";
 
-/// How long a row may keep its process busy before it counts as one that never ends. It takes
-/// milliseconds; the rest is for a machine that is busy with something else.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a refusal may take, as the page promises. It takes milliseconds; the rest is for a machine that is
+/// busy with something else.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The address space of a child, in KiB as the shell takes it.
-#[cfg(target_os = "linux")]
-const MEMORY: usize = 1 << 20;
+/// The memory that a process may have to refuse a section's rows, in bytes, as the page promises. A shell
+/// holds the child's address space to it where it can.
+const MEMORY: u64 = 1 << 30;
+
+/// A row that ran.
+struct Row {
+    input: String,
+    /// The sentence that it was refused with, or what is wrong.
+    said: Result<String, String>,
+    seconds: f64,
+    /// The most bytes that its process had had by its end, or 0 where the system does not say.
+    resident: u64,
+}
+
+impl Row {
+    fn new(input: &str, said: Result<String, String>) -> Self {
+        Self { input: input.to_owned(), said, seconds: 0.0, resident: 0 }
+    }
+}
 
 /// Runs all sections, and panics with everything that did not go as it must.
 pub(crate) fn run() {
     let (mut wrong, mut record, mut rows) = (Vec::new(), String::new(), 0);
     for (title, _) in SECTIONS {
-        for (input, said) in section(title) {
+        for Row { input, said, seconds, resident } in section(title) {
             rows += 1;
             match said {
                 Ok(message) => {
-                    let row = json!({ "section": title, "input": input, "message": message });
+                    let row = json!({
+                        "section": title,
+                        "input": input,
+                        "message": message,
+                        "seconds": seconds,
+                        "resident": resident,
+                    });
                     record += &format!("{row}\n");
                 }
                 Err(fault) => wrong.push(format!("{title}: {input}: {fault}")),
@@ -46,12 +68,12 @@ pub(crate) fn run() {
     println!("{rows} bad inputs, each refused with a sentence");
 }
 
-/// The rows of a section with the sentence of each, or what is wrong with it.
-fn section(title: &str) -> Vec<(String, Result<String, String>)> {
+/// The rows of a section.
+fn section(title: &str) -> Vec<Row> {
     let place = tempfile::tempdir().expect("there is room for a folder");
     let mut child = start(title, place.path());
     let lines = lines(&mut child);
-    let mut rows: Vec<(String, Result<String, String>)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     let mut ended = Ok(());
     loop {
         match lines.recv_timeout(PATIENCE) {
@@ -60,7 +82,7 @@ fn section(title: &str) -> Vec<(String, Result<String, String>)> {
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                 // It may be over by now; then the status says so.
                 let _ = child.kill();
-                ended = Err("it does not end".to_owned());
+                ended = Err(format!("it does not end within {PATIENCE:?}"));
                 break;
             }
         }
@@ -71,28 +93,40 @@ fn section(title: &str) -> Vec<(String, Result<String, String>)> {
     }
     if let Err(fault) = ended {
         match rows.last_mut() {
-            Some(last) => last.1 = Err(fault),
-            None => rows.push(("the section".to_owned(), Err(fault))),
+            Some(last) => last.said = Err(fault),
+            None => rows.push(Row::new("the section", Err(fault))),
         }
     }
     rows
 }
 
-fn hear(line: &str, rows: &mut Vec<(String, Result<String, String>)>) {
-    let unheard = || Err("nothing came of it".to_owned());
+fn hear(line: &str, rows: &mut Vec<Row>) {
     if let Some(input) = line.strip_prefix(BEGIN) {
-        rows.push((input.to_owned(), unheard()));
+        rows.push(Row::new(input, Err("nothing came of it".to_owned())));
     } else if let Some(message) = line.strip_prefix(REFUSED) {
         set(rows, sentence(message));
     } else if line == ACCEPTED {
         set(rows, Err("it is accepted".to_owned()));
     } else if line == PANICKED {
         set(rows, Err("it panics".to_owned()));
+    } else if let Some((seconds, resident)) =
+        line.strip_prefix(TOOK).and_then(|took| took.split_once(' '))
+    {
+        let row = last(rows);
+        row.seconds = seconds.parse().expect("the child writes numbers");
+        row.resident = resident.parse().expect("the child writes numbers");
+        if row.resident > MEMORY {
+            row.said = Err(format!("its process took {resident} bytes of memory"));
+        }
     }
 }
 
-fn set(rows: &mut [(String, Result<String, String>)], said: Result<String, String>) {
-    rows.last_mut().expect("a row begins before it ends").1 = said;
+fn last(rows: &mut [Row]) -> &mut Row {
+    rows.last_mut().expect("a row begins before it ends")
+}
+
+fn set(rows: &mut [Row], said: Result<String, String>) {
+    last(rows).said = said;
 }
 
 /// A message is one line of some length.
@@ -120,7 +154,7 @@ fn start(title: &str, place: &Path) -> Child {
     #[cfg(target_os = "linux")]
     let mut command = {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -v {MEMORY} && exec \"$0\"")]).arg(program);
+        shell.args(["-c", &format!("ulimit -v {} && exec \"$0\"", MEMORY / 1024)]).arg(program);
         shell
     };
     #[cfg(not(target_os = "linux"))]
