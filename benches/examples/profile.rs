@@ -10,7 +10,6 @@ use std::io::Write;
 use std::time::Duration;
 
 use ferrotape::autograd::profile::{self, Entry};
-use ferrotape::prelude::*;
 use ferrotape::{Error, Result};
 use ferrotape_benches::device;
 use ferrotape_benches::rows::Row;
@@ -68,8 +67,9 @@ fn main() -> Result<()> {
 
 /// What kernels took by the device's own clock, and which of cuDNN's engines does each convolution.
 #[cfg(feature = "cuda")]
-fn on_a_gpu(device: &Device, name: &str, steps: u32) -> Result<()> {
+fn on_a_gpu(device: &ferrotape::Device, name: &str, steps: u32) -> Result<()> {
     use ferrotape::cuda::{Cuda, CudaOptions};
+    use ferrotape::prelude::*;
 
     fn cuda(device: &Device) -> Option<&Cuda> {
         let backend: &dyn std::any::Any = device.backend();
