@@ -17,13 +17,22 @@ pub(crate) fn write(root: &Path, page: &str, name: &str, text: &str) -> Result<(
         .map_err(|error| format!("{page} was not written: {error}").into())
 }
 
+/// The text between the marks of a name.
+///
+/// # Errors
+/// The page cannot be read, or has no such marks.
+pub(crate) fn text(root: &Path, page: &str, name: &str) -> Result<String> {
+    let whole = read(&root.join(page), page)?;
+    let [_, found, _] = parts(&whole, page, name)?;
+    Ok(found.to_owned())
+}
+
 /// Checks that a text is what is between the marks of a name.
 ///
 /// # Errors
 /// It is not; the message names the first line that differs, and the command that writes it.
 pub(crate) fn check(root: &Path, page: &str, name: &str, text: &str) -> Result<()> {
-    let whole = read(&root.join(page), page)?;
-    let [_, found, _] = parts(&whole, page, name)?;
+    let found = self::text(root, page, name)?;
     if found == text {
         return Ok(());
     }
@@ -66,6 +75,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("p.md"), PAGE).unwrap();
         check(place.path(), "p.md", "x", "old\n").unwrap();
+        assert_eq!(text(place.path(), "p.md", "x").unwrap(), "old\n");
         let error = check(place.path(), "p.md", "x", "new\n").unwrap_err().to_string();
         assert!(error.contains("was old") && error.contains("is  new"), "{error}");
         write(place.path(), "p.md", "x", "new\n").unwrap();

@@ -2,7 +2,7 @@
 //! packs and nothing else.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::metadata::Metadata;
@@ -20,6 +20,11 @@ pub(crate) fn run() -> Result<()> {
     // Where a dry run leaves its packages differs between versions of cargo, so their sizes are of those that
     // are packed before.
     pack(&metadata)?;
+    if let Some(home) = cargo_home() {
+        for folder in unpacked(&home.join("registry/src"), &metadata) {
+            fs::remove_dir_all(folder)?;
+        }
+    }
     Call::cargo("publish --workspace --dry-run --locked --allow-dirty")
         .run(&metadata.workspace_root)
 }
@@ -51,6 +56,30 @@ pub(crate) fn pack(metadata: &Metadata) -> Result<()> {
     }
 }
 
+/// Where cargo keeps what it downloads and unpacks.
+fn cargo_home() -> Option<PathBuf> {
+    let home = || Some(std::env::home_dir()?.join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
+}
+
+/// What an earlier dry run unpacked of our packages: cargo 1.95 takes it for that of the next, whatever has
+/// changed since, as the version has not. A dry run's registry has no host, so that its folder begins with the
+/// hyphen before the hash.
+fn unpacked(sources: &Path, metadata: &Metadata) -> Vec<PathBuf> {
+    let folders = |at: &Path| fs::read_dir(at).into_iter().flatten().flatten().map(|e| e.path());
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let is_of_dry_run = |path: &PathBuf| name(path).is_some_and(|name| name.starts_with('-'));
+    let is_ours = |path: &PathBuf| {
+        let folder = name(path).unwrap_or_default();
+        metadata.packages.iter().any(|package| {
+            let rest = folder.strip_prefix(&package.name).and_then(|rest| rest.strip_prefix('-'));
+            rest.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    };
+    let registries: Vec<PathBuf> = folders(sources).filter(is_of_dry_run).collect();
+    registries.iter().flat_map(|at| folders(at)).filter(is_ours).collect()
+}
+
 /// The packages in a folder with their sizes, which may not be there yet.
 fn packages(folder: &Path) -> Result<Vec<(String, u64)>> {
     let mut found = Vec::new();
@@ -75,12 +104,31 @@ fn too_large(packages: &[(String, u64)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::Package;
 
     #[test]
     fn a_package_above_the_limit_is_named() {
         let packages = |bytes| vec![("a.crate".to_owned(), 1), ("b.crate".to_owned(), bytes)];
         assert_eq!(too_large(&packages(MOST_BYTES)), None);
         assert!(too_large(&packages(MOST_BYTES + 1)).unwrap().starts_with("b.crate has"));
+    }
+
+    #[test]
+    fn what_an_earlier_dry_run_unpacked_is_found_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        for folder in ["-0a/our-0.1.0", "-0a/our-own-0.1.0", "-0a/other-1.0.0", "host-0a/our-0.1.0"]
+        {
+            fs::create_dir_all(place.path().join(folder)).unwrap();
+        }
+        let (dependencies, features) = (Vec::new(), std::collections::BTreeMap::new());
+        let package = Package { name: "our".to_owned(), dependencies, publish: None, features };
+        let metadata = Metadata {
+            packages: vec![package],
+            target_directory: PathBuf::new(),
+            workspace_root: PathBuf::new(),
+        };
+        assert_eq!(unpacked(place.path(), &metadata), [place.path().join("-0a/our-0.1.0")]);
+        assert!(unpacked(&place.path().join("none"), &metadata).is_empty());
     }
 
     #[test]
