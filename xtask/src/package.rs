@@ -20,12 +20,16 @@ pub(crate) fn run() -> Result<()> {
     // Where a dry run leaves its packages differs between versions of cargo, so their sizes are of those that
     // are packed before.
     pack(&metadata)?;
-    if let Some(home) = cargo_home() {
-        for folder in unpacked(&home.join("registry/src"), &metadata) {
-            fs::remove_dir_all(folder)?;
-        }
+    // Cargo takes what an earlier dry run unpacked and built of our packages for that of this one, whatever has
+    // changed since, as the version has not.
+    let target = metadata.target_directory.join("dry-run");
+    let sources = cargo_home().map(|home| home.join("registry/src"));
+    let unpacked = sources.iter().flat_map(|sources| unpacked(sources, &metadata));
+    for folder in unpacked.chain([target.clone()]).filter(|folder| folder.exists()) {
+        fs::remove_dir_all(folder)?;
     }
-    Call::cargo("publish --workspace --dry-run --locked --allow-dirty")
+    Call::cargo("publish --workspace --dry-run --locked --allow-dirty --target-dir")
+        .arg(target.display().to_string())
         .run(&metadata.workspace_root)
 }
 
@@ -62,8 +66,7 @@ fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
 }
 
-/// What an earlier dry run unpacked of our packages: cargo 1.95 takes it for that of the next, whatever has
-/// changed since, as the version has not. A dry run's registry has no host, so that its folder begins with the
+/// What an earlier dry run unpacked of our packages. Its registry has no host, so that the folder begins with the
 /// hyphen before the hash.
 fn unpacked(sources: &Path, metadata: &Metadata) -> Vec<PathBuf> {
     let folders = |at: &Path| fs::read_dir(at).into_iter().flatten().flatten().map(|e| e.path());
