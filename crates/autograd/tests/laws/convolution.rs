@@ -28,3 +28,26 @@ fn a_convolution_of_a_convolution_with_the_same_weight_obeys_the_laws() {
         )?)
     });
 }
+
+#[test]
+fn conv2d_with_a_residual_obeys_the_laws() {
+    let cases = conv2d().prop_flat_map(|case| {
+        let mut shapes = case.shapes();
+        let sizes = |at: usize| <[usize; 4]>::try_from(&shapes[at][..]).expect("images");
+        let output = case.params.output_shape(sizes(0), sizes(1)).expect("the case fits");
+        shapes.push(output.to_vec());
+        (inputs(shapes, Values::Any), Just(case.params))
+    });
+    for_all(cases, |device, (inputs, params)| {
+        let residual = inputs.len() - 1;
+        Ok(check_op!(
+            device,
+            &inputs,
+            |x| {
+                let bias = x[..residual].get(2);
+                x[0].conv2d_act(&x[1], bias, &params, Some(&x[residual]), false)
+            },
+            params
+        )?)
+    });
+}
