@@ -1,9 +1,10 @@
-//! The rules about the book and the README: links lead to files that exist, and no page is lost.
+//! The rules about the book and the README: links lead to files that exist, no page is lost, and no part that a
+//! command writes is empty.
 
 use pulldown_cmark::{Event, Parser, Tag};
 
 use super::Violation;
-use super::tree::Tree;
+use super::tree::{File, Tree};
 
 /// The page that lists the pages of the book.
 const SUMMARY: &str = "docs/SUMMARY.md";
@@ -38,6 +39,27 @@ pub(super) fn summary_lists_every_page(tree: &Tree) -> Vec<Violation> {
     });
     let lost = pages.filter(|path| !listed.contains(path));
     lost.map(|path| Violation::whole(path, format!("is not listed in {SUMMARY}"))).collect()
+}
+
+/// What a command writes between two comments is there. The page around it speaks of it, and reads well enough
+/// without it that nobody misses a table that was lost.
+pub(super) fn written_parts_are_there(file: &File) -> Vec<Violation> {
+    if !is_page(&file.path) {
+        return Vec::new();
+    }
+    let lines = (1..).zip(file.text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let is_comment = |line: &str| line.starts_with("<!--") && line.ends_with("-->");
+    let begins = |line: &str| {
+        is_comment(line) && (line.contains("written by cargo") || line.contains("writes from here"))
+    };
+    lines
+        .clone()
+        .zip(lines.skip(1))
+        .filter(|((_, line), (_, next))| begins(line) && is_comment(next))
+        .map(|((number, _), _)| {
+            Violation::at(&file.path, number, "nothing stands in what a command writes here")
+        })
+        .collect()
 }
 
 fn is_page(path: &str) -> bool {
@@ -113,6 +135,22 @@ mod tests {
     #[test]
     fn a_link_out_of_the_repository_is_reported() {
         assert_eq!(lead_somewhere(&tree(&[("docs/a.md", "[x](../../a.md)")])).len(), 1);
+    }
+
+    #[test]
+    fn a_part_that_a_command_left_empty_is_reported() {
+        let page = |inside: &str| {
+            let text =
+                format!("# A\n\n<!-- x: written by cargo xtask y -->\n{inside}<!-- end -->\n");
+            let tree = tree(&[("docs/a.md", &text)]);
+            written_parts_are_there(&tree.files[0]).iter().map(|v| v.line).collect::<Vec<_>>()
+        };
+        assert_eq!(page("\n| a |\n| --- |\n\n"), []);
+        assert_eq!((page(""), page("\n\n")), (vec![Some(3)], vec![Some(3)]));
+        let marked =
+            "<!-- cargo xtask y writes from here -->\n<!-- cargo xtask y writes to here -->\n";
+        let tree = tree(&[("README.md", marked)]);
+        assert_eq!(written_parts_are_there(&tree.files[0]).len(), 1);
     }
 
     #[test]

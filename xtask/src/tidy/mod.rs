@@ -50,6 +50,7 @@ impl fmt::Display for Violation {
 
 /// The rules that look at one file at a time; each picks the files it is about.
 const FILE_RULES: &[fn(&File) -> Vec<Violation>] = &[
+    links::written_parts_are_there,
     listings::hold_what_tables_show,
     manifests::inherits_from_the_workspace,
     paths::no_path_of_a_machine,
