@@ -15,7 +15,7 @@ DEVICE void save(T* at, const Elements& e) { *reinterpret_cast<Elements*>(at) = 
 // the time, and compilers do not turn one into the other where the end is tested between.
 const int AHEAD = 4;
 
-// Calls `take(pixel)` for each pixel of a thread's share, AHEAD at a time: `fetch(slot, pixel)` for all of them first.
+// Calls `take(slot, pixel)` for each pixel of a thread's share, AHEAD at a time, after `fetch(slot, pixel)` for all of them.
 template <class Fetch, class Take>
 DEVICE void go_along(u64 pixel, u64 end, u64 step, const Fetch& fetch, const Take& take) {
     for (; pixel + (AHEAD - 1) * step < end; pixel += AHEAD * step) {

@@ -37,9 +37,10 @@ pub struct CudaOptions {
 /// The CUDA backend: one GPU with one queue of work.
 ///
 /// Verbs return as soon as their work is asked for; [`synchronize`](ferrotape_backend::Device::synchronize)
-/// and everything that brings numbers to the host wait for it. With `CUDA_LAUNCH_BLOCKING=1` in the environment each
-/// launch is waited for, so that an error names its cause and a profile has the device's times. An index or a class out of range is found by
-/// the kernel that meets it, so that its error comes with the next call that waits.
+/// and everything that brings numbers to the host wait for it. An index or a class out of range is found by
+/// the kernel that meets it, so that its error comes with the next call that waits. With
+/// `CUDA_LAUNCH_BLOCKING=1` in the environment each launch is waited for, so that an error names its cause and a
+/// profile has the device's times.
 pub struct Cuda {
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) queue: Arc<Queue>,

@@ -64,16 +64,12 @@ impl Images {
 
     /// An operand that is read.
     pub(super) fn read(cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
-        Images::place(cuda, operand)?.load(cuda, operand)
-    }
-
-    /// Brings an operand to its copy.
-    fn load(self, cuda: &Cuda, operand: Operand<'_>) -> Result<Self> {
-        if let Some((_, layout)) = &self.copy {
-            let to = Operand { address: self.address, layout, dtype: self.tensor.dtype };
+        let images = Images::place(cuda, operand)?;
+        if let Some((_, layout)) = &images.copy {
+            let to = Operand { address: images.address, layout, dtype: operand.dtype };
             copy_operands(cuda, operand, to)?;
         }
-        Ok(self)
+        Ok(images)
     }
 
     /// Brings what was written to where it is wanted.
