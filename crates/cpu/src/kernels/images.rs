@@ -40,67 +40,22 @@ impl<'a, S: Element> Pixels<'a, S> {
         self.pitch == self.channels
     }
 
-    /// Calls `f` for rows `start..start + count`, as many at a time as fill `wide` elements; `wide`
-    /// exceeds the channels only where the pixels are dense.
+    /// The rows `start..start + count` cut into wide rows: the first of each, and how many fill `wide` elements,
+    /// which exceeds the channels only where the pixels are dense.
     #[inline(always)]
-    pub(crate) fn for_rows(
+    pub(crate) fn wide_rows(
         &self,
         start: usize,
         count: usize,
         wide: usize,
-        mut f: impl FnMut(&[S]),
-    ) {
-        if self.is_dense() {
-            let data = &self.data[start * self.channels..(start + count) * self.channels];
-            data.chunks(wide.max(1)).for_each(f);
-        } else {
-            for row in start..start + count {
-                f(&self.data[row * self.pitch..][..self.channels]);
-            }
-        }
+    ) -> impl Iterator<Item = (usize, usize)> + use<S> {
+        let (end, fold) = (start + count, (wide / self.channels.max(1)).max(1));
+        (start..end).step_by(fold).map(move |row| (row, fold.min(end - row)))
     }
 
-    /// As [`Pixels::for_rows`], for the same rows of two.
+    /// The channels of `count` rows from `row` on; of several only where the pixels are dense.
     #[inline(always)]
-    pub(crate) fn for_row_pairs(
-        a: Self,
-        b: Self,
-        start: usize,
-        count: usize,
-        wide: usize,
-        mut f: impl FnMut(&[S], &[S]),
-    ) {
-        if a.is_dense() && b.is_dense() {
-            let range = start * a.channels..(start + count) * a.channels;
-            let pairs =
-                a.data[range.clone()].chunks(wide.max(1)).zip(b.data[range].chunks(wide.max(1)));
-            pairs.for_each(|(a, b)| f(a, b));
-        } else {
-            for row in start..start + count {
-                let at = |x: &Self| row * x.pitch..row * x.pitch + x.channels;
-                f(&a.data[at(&a)], &b.data[at(&b)]);
-            }
-        }
-    }
-
-    /// As [`Pixels::for_rows`], for the same rows of three.
-    #[inline(always)]
-    pub(crate) fn for_row_triples(
-        [a, b, c]: [Self; 3],
-        start: usize,
-        count: usize,
-        wide: usize,
-        mut f: impl FnMut(&[S], &[S], &[S]),
-    ) {
-        if a.is_dense() && b.is_dense() && c.is_dense() {
-            let range = start * a.channels..(start + count) * a.channels;
-            let rows = |x: Self| x.data[range.clone()].chunks(wide.max(1));
-            rows(a).zip(rows(b)).zip(rows(c)).for_each(|((a, b), c)| f(a, b, c));
-        } else {
-            for row in start..start + count {
-                let at = |x: &Self| row * x.pitch..row * x.pitch + x.channels;
-                f(&a.data[at(&a)], &b.data[at(&b)], &c.data[at(&c)]);
-            }
-        }
+    pub(crate) fn rows(&self, row: usize, count: usize) -> &'a [S] {
+        &self.data[row * self.pitch..][..count * self.channels]
     }
 }

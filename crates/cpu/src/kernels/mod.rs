@@ -8,6 +8,7 @@ pub(crate) mod dots;
 pub(crate) mod gemm;
 pub(crate) mod images;
 pub(crate) mod math;
+pub(crate) mod norm;
 pub(crate) mod normal;
 pub(crate) mod pointwise;
 pub(crate) mod pool;

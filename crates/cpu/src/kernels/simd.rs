@@ -58,6 +58,59 @@ pub(crate) trait Simd: Copy {
     /// `to` is valid for writing `count` floats, and `count <= LANES`.
     unsafe fn store_part(self, to: *mut f32, value: Self::V, count: usize);
 
+    /// The first `count` numbers from `from`, zeros in the other lanes.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `count` numbers, and `count <= LANES`.
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const bf16, count: usize) -> Self::V {
+        let mut lanes = [0.0; LANES];
+        for (lane, to) in lanes.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller's.
+            *to = f32::from_bits(u32::from(unsafe { from.add(lane).read() }.to_bits()) << 16);
+        }
+        // SAFETY: `lanes` is a vector.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
+    /// Words of two bf16, of floats that have a bf16's bits only: those of `first` come first in memory.
+    #[inline(always)]
+    fn pair(self, first: Self::V, second: Self::V) -> Self::V {
+        let mut lanes = [[0.0f32; LANES]; 2];
+        // SAFETY: each row has room for a vector, and is one.
+        unsafe {
+            self.store(lanes[0].as_mut_ptr(), first);
+            self.store(lanes[1].as_mut_ptr(), second);
+            let [first, second] = &mut lanes;
+            for (first, second) in first.iter_mut().zip(second) {
+                let high = second.to_bits() & 0xffff_0000;
+                *first = f32::from_bits(first.to_bits() >> 16 | high);
+            }
+            self.load(lanes[0].as_ptr())
+        }
+    }
+
+    /// Rows as columns: lane `i` of row `j` becomes lane `j` of row `i`. Words stay what they are.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+        let mut from = [[0.0; LANES]; LANES];
+        let mut result = rows;
+        // SAFETY: each row has room for a vector, and is one.
+        unsafe {
+            for (to, row) in from.iter_mut().zip(rows) {
+                self.store(to.as_mut_ptr(), row);
+            }
+            for (lane, row) in result.iter_mut().enumerate() {
+                let mut column = [0.0; LANES];
+                for (to, from) in column.iter_mut().zip(&from) {
+                    *to = from[lane];
+                }
+                *row = self.load(column.as_ptr());
+            }
+        }
+        result
+    }
+
     /// Writes the first `count` lanes to `to`, rounded to bf16.
     ///
     /// # Safety
@@ -74,8 +127,14 @@ pub(crate) trait Simd: Copy {
     }
 }
 
-/// A type that kernels write their sums as.
-pub(crate) trait Stores: Copy + Send {
+/// A type whose numbers kernels read as vectors of floats, and write their sums as.
+pub(crate) trait InMemory: Copy + Send {
+    /// The first `count` numbers from `from`, zeros in the other lanes.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `count` numbers, and `count <= LANES`.
+    unsafe fn load<S: Simd>(simd: S, from: *const Self, count: usize) -> S::V;
+
     /// Writes the first `count` lanes to `to`, rounded to the type.
     ///
     /// # Safety
@@ -83,7 +142,18 @@ pub(crate) trait Stores: Copy + Send {
     unsafe fn store<S: Simd>(simd: S, to: *mut Self, value: S::V, count: usize);
 }
 
-impl Stores for f32 {
+impl InMemory for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::V {
+        // SAFETY: the caller's.
+        unsafe {
+            match count >= LANES {
+                true => simd.load(from),
+                false => simd.load_part(from, count),
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, to: *mut f32, value: S::V, count: usize) {
         // SAFETY: the caller's.
@@ -96,12 +166,32 @@ impl Stores for f32 {
     }
 }
 
-impl Stores for bf16 {
+impl InMemory for bf16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, from: *const bf16, count: usize) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { simd.load_bf16(from, count) }
+    }
+
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, to: *mut bf16, value: S::V, count: usize) {
         // SAFETY: the caller's.
         unsafe { simd.store_bf16(to, value, count) }
     }
+}
+
+/// The first [`LANES`] numbers, or as many as there are and zeros.
+#[inline(always)]
+pub(crate) fn read<S: Simd, T: InMemory>(simd: S, from: &[T]) -> S::V {
+    // SAFETY: as many numbers are read as there are.
+    unsafe { T::load(simd, from.as_ptr(), from.len().min(LANES)) }
+}
+
+/// Writes as many lanes as there is room for.
+#[inline(always)]
+pub(crate) fn write<S: Simd, T: InMemory>(simd: S, to: &mut [T], value: S::V) {
+    // SAFETY: as many numbers are written as there is room for.
+    unsafe { T::store(simd, to.as_mut_ptr(), value, to.len().min(LANES)) }
 }
 
 /// Arrays of floats.
@@ -331,6 +421,78 @@ mod x86 {
             // SAFETY: as in `splat`; lanes that are masked out are not written.
             unsafe { _mm512_mask_storeu_ps(to, self.mask(count), value) }
         }
+
+        #[inline(always)]
+        unsafe fn load_bf16(self, from: *const bf16, count: usize) -> Self::V {
+            // SAFETY: as in `splat`; lanes that are masked out are not read.
+            unsafe {
+                let numbers = _mm256_maskz_loadu_epi16(self.mask(count), from.cast());
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(numbers)))
+            }
+        }
+
+        #[inline(always)]
+        fn pair(self, first: Self::V, second: Self::V) -> Self::V {
+            // SAFETY: as in `splat`.
+            unsafe {
+                let first = _mm512_srli_epi32::<16>(_mm512_castps_si512(first));
+                // Lanes of 16 bits: the upper half of each word is that of `second`.
+                let second = _mm512_castps_si512(second);
+                _mm512_castsi512_ps(_mm512_mask_mov_epi16(first, 0xaaaa_aaaa, second))
+            }
+        }
+
+        #[inline(always)]
+        fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+            let mut pairs = rows;
+            let mut fours = rows;
+            let mut result = rows;
+            // SAFETY: as in `splat`.
+            unsafe {
+                for i in (0..LANES).step_by(2) {
+                    pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+                    pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+                }
+                // Quarter q of `fours[4 g + j]` is column 4 q + j of the rows from 4 g on.
+                for i in (0..LANES).step_by(4) {
+                    for half in 0..2 {
+                        let a = _mm512_castps_pd(pairs[i + half]);
+                        let b = _mm512_castps_pd(pairs[i + half + 2]);
+                        fours[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                        fours[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                    }
+                }
+                for j in 0..4 {
+                    let even_above = _mm512_shuffle_f32x4::<0x88>(fours[j], fours[4 + j]);
+                    let even_below = _mm512_shuffle_f32x4::<0x88>(fours[8 + j], fours[12 + j]);
+                    let odd_above = _mm512_shuffle_f32x4::<0xdd>(fours[j], fours[4 + j]);
+                    let odd_below = _mm512_shuffle_f32x4::<0xdd>(fours[8 + j], fours[12 + j]);
+                    result[j] = _mm512_shuffle_f32x4::<0x88>(even_above, even_below);
+                    result[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd_above, odd_below);
+                    result[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even_above, even_below);
+                    result[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd_above, odd_below);
+                }
+            }
+            result
+        }
+
+        #[inline(always)]
+        unsafe fn store_bf16(self, to: *mut bf16, value: Self::V, count: usize) {
+            // SAFETY: as in `splat`; lanes that are masked out are not written.
+            unsafe {
+                let bits = _mm512_castps_si512(value);
+                let upper = _mm512_srli_epi32::<16>(bits);
+                // To nearest, ties to even; a NaN keeps its upper bits and becomes a quiet one.
+                let odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+                let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+                let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+                let quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
+                let rounded = _mm512_mask_mov_epi32(rounded, nan, quiet);
+                let numbers = _mm512_cvtepi32_epi16(rounded);
+                _mm256_mask_storeu_epi16(to.cast(), self.mask(count), numbers);
+            }
+        }
     }
 
     /// 512-bit vectors whose factors are pairs of bf16: [`Simd::mul_add`] adds two products to each lane, which
@@ -403,11 +565,100 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn load_bf16(self, from: *const bf16, count: usize) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { self.0.load_bf16(from, count) }
+        }
+
+        #[inline(always)]
+        fn pair(self, first: Self::V, second: Self::V) -> Self::V {
+            self.0.pair(first, second)
+        }
+
+        #[inline(always)]
+        fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+            self.0.transpose(rows)
+        }
+
+        #[inline(always)]
         unsafe fn store_bf16(self, to: *mut bf16, value: Self::V, count: usize) {
             // SAFETY: as in `mul_add`; lanes that are masked out are not written.
             unsafe {
                 let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
                 _mm256_mask_storeu_epi16(to.cast(), self.0.mask(count), rounded);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Level;
+    use crate::kernels::dispatch::{Available, Kernel};
+
+    /// What moves numbers and computes nothing gives the same on each level.
+    struct Moves<'a> {
+        rows: &'a [[f32; LANES]; LANES],
+        count: usize,
+    }
+
+    impl Kernel for Moves<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let Moves { rows, count } = self;
+            let mut vectors = [simd.splat(0.0); LANES];
+            for (vector, row) in vectors.iter_mut().zip(rows) {
+                *vector = read(simd, &row[..]);
+            }
+            let mut columns = [[0.0; LANES]; LANES];
+            for (column, vector) in columns.iter_mut().zip(simd.transpose(vectors)) {
+                write(simd, &mut column[..], vector);
+            }
+            let numbers = [bf16::from_f32(-7.5); LANES + 1];
+            let mut halves = numbers;
+            write(simd, &mut halves[..count], vectors[1]);
+            let mut back = [0.0; LANES];
+            write(simd, &mut back[..], read(simd, &halves[..count]));
+            let mut words = [0.0; LANES];
+            let [first, second] = [&halves[..count], &numbers[..]].map(|row| read(simd, row));
+            write(simd, &mut words[..], simd.pair(first, second));
+            for i in 0..LANES {
+                for j in 0..LANES {
+                    assert_eq!(columns[i][j].to_bits(), rows[j][i].to_bits(), "{i} {j}");
+                }
+                let half = if i < count { bf16::from_f32(rows[1][i]) } else { numbers[i] };
+                assert_eq!(halves[i].to_bits(), half.to_bits(), "{i} of {count}: {}", rows[1][i]);
+                let read = if i < count { half } else { bf16::ZERO };
+                assert_eq!(back[i].to_bits(), read.to_f32().to_bits(), "{i} of {count}");
+                let word = u32::from(read.to_bits()) | u32::from(numbers[i].to_bits()) << 16;
+                assert_eq!(words[i].to_bits(), word, "{i} of {count}");
+            }
+            assert_eq!(halves[LANES], numbers[LANES]);
+        }
+    }
+
+    #[test]
+    fn numbers_are_moved_alike_on_each_level() {
+        let mut rows = [[0.0; LANES]; LANES];
+        for (i, number) in rows.iter_mut().flatten().enumerate() {
+            *number = (i as f32 - 20.0) * 1.000_77;
+        }
+        let half = |bits: u32| f32::from_bits(0x3f80_0000 + bits);
+        let special = [
+            [f32::NAN, f32::from_bits(0xff80_0001), f32::INFINITY, f32::NEG_INFINITY],
+            [half(0x7fff), half(0x8000), half(0x8001), half(0x1_8000)],
+            [f32::MAX, f32::MIN, -0.0, half(0x1_7fff)],
+        ];
+        rows[1][..12].copy_from_slice(special.as_flattened());
+        for level in Level::ALL.into_iter().filter_map(|level| Available::new(level).ok()) {
+            for count in 0..=LANES {
+                level.run_kernel(Moves { rows: &rows, count });
+                if let Some(pairs) = level.pairs() {
+                    pairs.run_kernel(Moves { rows: &rows, count });
+                }
             }
         }
     }

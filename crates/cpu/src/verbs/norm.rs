@@ -1,14 +1,12 @@
 //! Statistics of channels and batch normalisation.
 
-use std::slice::ChunksMut;
-
 use ferrotape_backend::{Array, BatchNormGrads, DType, Epilogue, Result, check};
 use half::bf16;
 
 use crate::Cpu;
-use crate::kernels::columns::{Cut, RowLoop, column_sums, tiled};
-use crate::kernels::dispatch::Loop;
+use crate::kernels::columns::{Cut, column_sums, tiled};
 use crate::kernels::images::Pixels;
+use crate::kernels::norm::{GradApply, GradSums, Gradients, Normalise, Squares, Sums};
 use crate::kernels::real::{Real, Stored};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output, stored};
@@ -59,38 +57,6 @@ fn moments<R: Real, S: Stored>(
     column_sums(cpu, &cut, &Squares { x, center: &center }, var)?;
     scale(var);
     Ok(())
-}
-
-struct Sums<'a, S> {
-    x: Pixels<'a, S>,
-}
-
-impl<R: Real, S: Stored> RowLoop<R> for Sums<'_, S> {
-    #[inline(always)]
-    fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
-        self.x.for_rows(start, count, sums.len(), |x| {
-            for (sum, &x) in sums.iter_mut().zip(x) {
-                *sum += R::load(x);
-            }
-        });
-    }
-}
-
-struct Squares<'a, R, S> {
-    x: Pixels<'a, S>,
-    center: &'a [R],
-}
-
-impl<R: Real, S: Stored> RowLoop<R> for Squares<'_, R, S> {
-    #[inline(always)]
-    fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
-        self.x.for_rows(start, count, sums.len(), |x| {
-            for (sum, (&x, &center)) in sums.iter_mut().zip(x.iter().zip(self.center)) {
-                let d = R::load(x) - center;
-                *sum = R::fused::<FMA>(d, d, *sum);
-            }
-        });
-    }
 }
 
 /// See [`ferrotape_backend::Backend::batch_norm_act`].
@@ -166,82 +132,10 @@ fn normalise<R: Real, S: Stored>(
     for_each_part(team, &Chunks::new(y.span::<S>()?, rows * pitch), |index, y| {
         let (start, count) = (index * rows, rows.min(x.rows - index * rows));
         let parameters = [&*mean, &*scale, &*shift];
-        match residual {
-            None => cpu.level.run(Normalise { x, start, count, parameters, least, y, pitch }),
-            Some(residual) => {
-                let parameters = (parameters, least);
-                cpu.level.run(NormaliseAdd { x, residual, start, count, parameters, y, pitch });
-            }
-        }
+        let y = (y, pitch);
+        cpu.level.run(Normalise { x, residual, start, count, parameters, least, y });
         Ok(())
     })
-}
-
-/// `value`, or `least` where it is below: a NaN stays one.
-#[inline(always)]
-fn at_least<R: Real>(value: R, least: R) -> R {
-    if value < least { least } else { value }
-}
-
-struct Normalise<'a, R, S> {
-    x: Pixels<'a, S>,
-    start: usize,
-    count: usize,
-    /// Mean, scale and shift.
-    parameters: [&'a [R]; 3],
-    least: R,
-    y: &'a mut [S],
-    pitch: usize,
-}
-
-impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let ([mean, scale, shift], least) = (self.parameters, self.least);
-        let step = if self.pitch == self.x.channels { mean.len() } else { self.pitch };
-        let mut y = self.y.chunks_mut(step.max(1));
-        self.x.for_rows(self.start, self.count, mean.len(), |x| {
-            let Some(y) = y.next() else { return };
-            let parameters = mean.iter().zip(scale).zip(shift);
-            for ((y, &x), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(parameters) {
-                *y = at_least(R::fused::<FMA>(R::load(x) - mean, scale, shift), least).store();
-            }
-        });
-    }
-}
-
-struct NormaliseAdd<'a, R, S> {
-    x: Pixels<'a, S>,
-    residual: Pixels<'a, S>,
-    start: usize,
-    count: usize,
-    /// Mean, scale and shift; the least value of the result.
-    parameters: ([&'a [R]; 3], R),
-    y: &'a mut [S],
-    pitch: usize,
-}
-
-impl<R: Real, S: Stored> Loop for NormaliseAdd<'_, R, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let ([mean, scale, shift], least) = self.parameters;
-        let step = if self.pitch == self.x.channels { mean.len() } else { self.pitch };
-        let mut y = self.y.chunks_mut(step.max(1));
-        let (x, residual, wide) = (self.x, self.residual, mean.len());
-        Pixels::for_row_pairs(x, residual, self.start, self.count, wide, |x, residual| {
-            let Some(y) = y.next() else { return };
-            let parameters = mean.iter().zip(scale).zip(shift);
-            let values = x.iter().zip(residual).zip(parameters);
-            for (y, ((&x, &residual), ((&mean, &scale), &shift))) in y.iter_mut().zip(values) {
-                let value = R::fused::<FMA>(R::load(x) - mean, scale, shift);
-                *y = at_least(value + R::load(residual), least).store();
-            }
-        });
-    }
 }
 
 /// See [`ferrotape_backend::Backend::batch_norm_act_grad`].
@@ -315,20 +209,20 @@ fn gradients<R: Real, S: Stored>(
     [mut gx, mut gw, mut gb]: [Out<'_>; 3],
     mut residual: Option<Out<'_>>,
 ) -> Result<()> {
-    let [gy, x, y] = [Pixels::<S>::new(gy)?, Pixels::new(x)?, Pixels::new(y)?];
+    let [gy, x] = [Pixels::<S>::new(gy)?, Pixels::new(x)?];
+    let y = has.relu.then(|| Pixels::new(y)).transpose()?;
+    let of = Gradients { gy, x, y };
     let (mean, rsigma) = (mean.span::<R>()?, inverse_deviation(var.span::<R>()?, eps));
     let pitch = gx.layout.pixel_pitch().unwrap_or(x.channels);
     let passed_pitch =
         residual.as_ref().map_or(pitch, |r| r.layout.pixel_pitch().unwrap_or(x.channels));
-    let dense = [x.pitch, gy.pitch, y.pitch, pitch, passed_pitch].iter().all(|&p| p == x.channels);
+    let dense = [x.pitch, gy.pitch, y.map_or(x.pitch, |y| y.pitch), pitch, passed_pitch]
+        .iter()
+        .all(|&p| p == x.channels);
     let cut = Cut::new(x.rows, x.channels, dense);
     let center = tiled(mean, &cut);
     let mut sums = vec![R::zero(); 2 * x.channels];
-    if has.relu {
-        column_sums(cpu, &cut, &PassedSums { gy, x, y, center: &center }, &mut sums)?;
-    } else {
-        column_sums(cpu, &cut, &GradSums { gy, x, center: &center }, &mut sums)?;
-    }
+    column_sums(cpu, &cut, &GradSums { of, mean: &center }, &mut sums)?;
     let (sum_gy, sum_gy_x) = sums.split_at(x.channels);
     let (gw, gb) = (gw.span::<R>()?, gb.span::<R>()?);
     gb.copy_from_slice(sum_gy);
@@ -356,187 +250,16 @@ fn gradients<R: Real, S: Stored>(
     let Some(residual) = &mut residual else {
         return for_each_part(team, &gx, |index, gx| {
             let (start, count) = range(index);
-            let gx = (gx, pitch);
-            if has.relu {
-                let passed = (Default::default(), pitch);
-                cpu.level.run(PassedApply { gy, x, y, start, count, parameters, gx, passed });
-            } else {
-                cpu.level.run(GradApply { gy, x, start, count, parameters, gx });
-            }
+            let (gx, passed) = ((gx, pitch), None);
+            cpu.level.run(GradApply { of, start, count, parameters, gx, passed });
             Ok(())
         });
     };
-    let passed = residual.span::<S>()?;
-    let parts = (gx, Chunks::new(passed, rows * passed_pitch));
+    let parts = (gx, Chunks::new(residual.span::<S>()?, rows * passed_pitch));
     for_each_part(team, &parts, |index, (gx, passed)| {
         let (start, count) = range(index);
-        let (gx, passed) = ((gx, pitch), (passed, passed_pitch));
-        if has.relu {
-            cpu.level.run(PassedApply { gy, x, y, start, count, parameters, gx, passed });
-        } else {
-            cpu.level.run(CopyRows { gy, start, count, wide: center.len(), to: passed });
-            cpu.level.run(GradApply { gy, x, start, count, parameters, gx });
-        }
+        let (gx, passed) = ((gx, pitch), Some((passed, passed_pitch)));
+        cpu.level.run(GradApply { of, start, count, parameters, gx, passed });
         Ok(())
     })
-}
-
-struct GradSums<'a, R, S> {
-    gy: Pixels<'a, S>,
-    x: Pixels<'a, S>,
-    center: &'a [R],
-}
-
-impl<R: Real, S: Stored> RowLoop<R> for GradSums<'_, R, S> {
-    #[inline(always)]
-    fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
-        let wide = self.center.len();
-        let (sum_gy, sum_gy_x) = sums.split_at_mut(wide);
-        Pixels::for_row_pairs(self.gy, self.x, start, count, wide, |gy, x| {
-            let sums = sum_gy.iter_mut().zip(&mut *sum_gy_x);
-            let values = gy.iter().zip(x).zip(self.center);
-            for ((sum_gy, sum_gy_x), ((&gy, &x), &center)) in sums.zip(values) {
-                let gy = R::load(gy);
-                *sum_gy += gy;
-                *sum_gy_x = R::fused::<FMA>(gy, R::load(x) - center, *sum_gy_x);
-            }
-        });
-    }
-}
-
-/// As [`GradSums`], of the gradients that pass a ReLU with the result `y`.
-struct PassedSums<'a, R, S> {
-    gy: Pixels<'a, S>,
-    x: Pixels<'a, S>,
-    y: Pixels<'a, S>,
-    center: &'a [R],
-}
-
-impl<R: Real, S: Stored> RowLoop<R> for PassedSums<'_, R, S> {
-    #[inline(always)]
-    fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
-        let wide = self.center.len();
-        let (sum_gy, sum_gy_x) = sums.split_at_mut(wide);
-        Pixels::for_row_triples([self.gy, self.x, self.y], start, count, wide, |gy, x, y| {
-            let sums = sum_gy.iter_mut().zip(&mut *sum_gy_x);
-            let values = gy.iter().zip(x).zip(y.iter().zip(self.center));
-            for ((sum_gy, sum_gy_x), ((&gy, &x), (&y, &center))) in sums.zip(values) {
-                let gy = passed(R::load(gy), R::load(y));
-                *sum_gy += gy;
-                *sum_gy_x = R::fused::<FMA>(gy, R::load(x) - center, *sum_gy_x);
-            }
-        });
-    }
-}
-
-/// The gradient that passes a ReLU with this result.
-#[inline(always)]
-fn passed<R: Real>(gy: R, y: R) -> R {
-    if y <= R::zero() { R::zero() } else { gy }
-}
-
-struct GradApply<'a, R, S> {
-    gy: Pixels<'a, S>,
-    x: Pixels<'a, S>,
-    start: usize,
-    count: usize,
-    /// Mean, and the factors of gy, of x - mean, and of nothing.
-    parameters: [&'a [R]; 4],
-    /// Rows and their pitch.
-    gx: (&'a mut [S], usize),
-}
-
-impl<R: Real, S: Stored> Loop for GradApply<'_, R, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let [mean, a, b, c] = self.parameters;
-        let mut gx = rows(self.gx, self.x.channels, mean.len());
-        Pixels::for_row_pairs(self.gy, self.x, self.start, self.count, mean.len(), |gy, x| {
-            let Some(gx) = gx.next() else { return };
-            let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
-            let values = gy.iter().zip(x).zip(parameters);
-            for (gx, ((&gy, &x), ((&mean, &a), (&b, &c)))) in gx.iter_mut().zip(values) {
-                *gx = R::fused::<FMA>(a, R::load(gy), R::fused::<FMA>(b, R::load(x) - mean, c))
-                    .store();
-            }
-        });
-    }
-}
-
-/// As [`GradApply`], of the gradients that pass a ReLU with the result `y`; they are written out too
-/// where there is room for them.
-struct PassedApply<'a, R, S> {
-    gy: Pixels<'a, S>,
-    x: Pixels<'a, S>,
-    y: Pixels<'a, S>,
-    start: usize,
-    count: usize,
-    parameters: [&'a [R]; 4],
-    gx: (&'a mut [S], usize),
-    passed: (&'a mut [S], usize),
-}
-
-impl<R: Real, S: Stored> Loop for PassedApply<'_, R, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let ([mean, a, b, c], channels) = (self.parameters, self.x.channels);
-        let mut gx = rows(self.gx, channels, mean.len());
-        let mut out = rows(self.passed, channels, mean.len());
-        let images = [self.gy, self.x, self.y];
-        Pixels::for_row_triples(images, self.start, self.count, mean.len(), |gy, x, y| {
-            let Some(gx) = gx.next() else { return };
-            let parameters = mean.iter().zip(a).zip(b.iter().zip(c));
-            let values = gy.iter().zip(x).zip(y).zip(parameters);
-            let result = |((&gy, &x), &y): ((&S, &S), &S), [mean, a, b, c]: [R; 4]| -> (S, S) {
-                let gy = passed(R::load(gy), R::load(y));
-                let gx = R::fused::<FMA>(a, gy, R::fused::<FMA>(b, R::load(x) - mean, c));
-                (gy.store(), gx.store())
-            };
-            match out.next() {
-                None => {
-                    for (gx, (values, ((&mean, &a), (&b, &c)))) in gx.iter_mut().zip(values) {
-                        *gx = result(values, [mean, a, b, c]).1;
-                    }
-                }
-                Some(out) => {
-                    let outs = gx.iter_mut().zip(out);
-                    for ((gx, out), (values, ((&mean, &a), (&b, &c)))) in outs.zip(values) {
-                        (*out, *gx) = result(values, [mean, a, b, c]);
-                    }
-                }
-            }
-        });
-    }
-}
-
-/// All of the gradients, which pass where there is no ReLU.
-struct CopyRows<'a, S> {
-    gy: Pixels<'a, S>,
-    start: usize,
-    count: usize,
-    wide: usize,
-    to: (&'a mut [S], usize),
-}
-
-impl<S: Stored> Loop for CopyRows<'_, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let mut to = rows(self.to, self.gy.channels, self.wide);
-        self.gy.for_rows(self.start, self.count, self.wide, |gy| {
-            let Some(to) = to.next() else { return };
-            to.iter_mut().zip(gy).for_each(|(to, &gy)| *to = gy);
-        });
-    }
-}
-
-/// Pixels of this pitch, as many at a time as fill `wide` elements where no gaps are between them.
-#[inline(always)]
-fn rows<S>((data, pitch): (&mut [S], usize), channels: usize, wide: usize) -> ChunksMut<'_, S> {
-    data.chunks_mut(if pitch == channels { wide } else { pitch }.max(1))
 }

@@ -6,12 +6,13 @@
 use ferrotape_backend::{Error, Result};
 use half::bf16;
 
-use super::panels::{Weights, pack_panel};
+use super::panels::{PackPanel, Weights};
 use super::weight_grad::Gradients;
-use super::windows::Frame;
+use super::windows::{CopyPairs, Frame};
 use crate::Cpu;
 use crate::kernels::dispatch::{Available, Kernel, Pairs};
 use crate::kernels::real::Stored;
+use crate::kernels::simd::{LANES, Simd, read, write};
 
 /// A type whose words can be multiplied.
 pub(crate) trait Factor: Stored {
@@ -30,24 +31,33 @@ pub(crate) trait Factor: Stored {
     /// They do not begin or end with a whole word.
     fn words(numbers: &[Self]) -> Result<&[f32]>;
 
-    /// As [`pack_panel`], in words: those of neighbouring inputs become one.
+    /// As [`PackPanel`], in words: those of neighbouring inputs become one.
     ///
     /// # Errors
     /// Out of memory.
     fn pack_panel(
         cpu: &Cpu,
+        level: Self::Level,
         weights: &Weights<'_, Self>,
         elements: &[[usize; 2]],
         first: usize,
         panel: &mut [f32],
     ) -> Result<()>;
 
-    /// Copies rows of a frame whose pixels are to be multiplied together with the next one that an output sees,
-    /// `shift` pixels on, into words.
-    fn copy_pixels(frame: &Frame, image: &[Self], first: usize, shift: usize, band: &mut [f32]);
+    /// Copies rows of a frame from row `first` on, whose pixels are to be multiplied together with the next one
+    /// that an output sees, `shift` pixels on, into words.
+    fn copy_pixels(
+        level: Self::Level,
+        frame: &Frame,
+        image: &[Self],
+        first: usize,
+        shift: usize,
+        band: &mut [f32],
+    );
 
     /// Gradients of pixels as words, panel by panel.
     fn pack_gradients<'a>(
+        level: Self::Level,
         gradients: Rows<'_, Self>,
         panel: usize,
         room: &'a mut [f32],
@@ -83,48 +93,115 @@ impl Factor for f32 {
 
     fn pack_panel(
         _: &Cpu,
+        level: Available,
         weights: &Weights<'_, f32>,
         elements: &[[usize; 2]],
         first: usize,
         panel: &mut [f32],
     ) -> Result<()> {
-        pack_panel(weights, elements, first, panel);
-        Ok(())
+        level.run_kernel(PackPanel { weights, elements, first, panel })
     }
 
-    fn copy_pixels(frame: &Frame, image: &[f32], first: usize, _: usize, band: &mut [f32]) {
+    fn copy_pixels(
+        _: Available,
+        frame: &Frame,
+        image: &[f32],
+        first: usize,
+        _: usize,
+        band: &mut [f32],
+    ) {
         frame.copy(image, first, band);
     }
 
     fn pack_gradients<'a>(
-        Rows { data, pitch, size, channels }: Rows<'_, f32>,
+        level: Available,
+        rows: Rows<'_, f32>,
         panel: usize,
         room: &'a mut [f32],
     ) -> Gradients<'a> {
-        let pixels = size[0] * size[1];
-        for (pixel, row) in data.chunks(pitch.max(1)).take(pixels).enumerate() {
-            for (at, from) in row[..channels].chunks(panel).enumerate() {
-                let to = (at * pixels + pixel) * panel;
-                room[to..to + from.len()].copy_from_slice(from);
-            }
-        }
+        let (pixels, channels) = (rows.size[0] * rows.size[1], rows.channels);
+        level.run_kernel(PackSingles { rows, panel, room });
         Gradients { data: room, pitch: panel, panel_step: pixels * panel, channels }
     }
 }
 
-/// Two bf16 as a word.
-#[inline(always)]
-fn word(first: bf16, second: bf16) -> f32 {
-    f32::from_bits(u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16)
+/// Channels of pixels panel by panel.
+struct PackSingles<'a> {
+    rows: Rows<'a, f32>,
+    panel: usize,
+    room: &'a mut [f32],
 }
 
-/// Rows of floats, `width` each, as rows of words: two rows become one.
-fn fold_rows(floats: &[f32], width: usize, words: &mut [f32]) {
-    let pairs = floats.chunks_exact((2 * width).max(1));
-    for (to, rows) in words.chunks_exact_mut(width.max(1)).zip(pairs) {
-        let (first, second) = rows.split_at(width);
-        for (to, (&first, &second)) in to.iter_mut().zip(first.iter().zip(second)) {
-            *to = word(bf16::from_f32(first), bf16::from_f32(second));
+impl Kernel for PackSingles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let PackSingles { rows: Rows { data, pitch, size, channels }, panel, room } = self;
+        let pixels = size[0] * size[1];
+        for pixel in 0..pixels {
+            let row = &data[pixel * pitch..][..channels];
+            for c in (0..channels).step_by(LANES) {
+                let to = (c / panel * pixels + pixel) * panel + c % panel;
+                write(simd, &mut room[to..to + LANES], read(simd, &row[c..]));
+            }
+        }
+    }
+}
+
+/// The same of bf16: those of two pixels of a row become words; a row of odd length ends with a pair whose second
+/// number is none.
+struct PackPairs<'a> {
+    rows: Rows<'a, bf16>,
+    panel: usize,
+    room: &'a mut [f32],
+}
+
+impl Kernel for PackPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let PackPairs { rows: Rows { data, pitch, size: [rows, pixels], channels }, panel, room } =
+            self;
+        let across = pixels.div_ceil(2);
+        for pair in 0..rows * across {
+            let (row, pixel) = (pair / across, pair % across * 2);
+            let first = &data[(row * pixels + pixel) * pitch..][..channels];
+            let second = match pixel + 1 < pixels {
+                true => &data[(row * pixels + pixel + 1) * pitch..][..channels],
+                false => &[],
+            };
+            for c in (0..channels).step_by(LANES) {
+                let to = (c / panel * rows * across + pair) * panel + c % panel;
+                let word =
+                    simd.pair(read(simd, &first[c..]), read(simd, &second[c.min(second.len())..]));
+                write(simd, &mut room[to..to + LANES], word);
+            }
+        }
+    }
+}
+
+/// Rows of floats that are bf16, `width` each, as rows of words: two rows become one.
+struct FoldRows<'a> {
+    floats: &'a [f32],
+    width: usize,
+    words: &'a mut [f32],
+}
+
+impl Kernel for FoldRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let FoldRows { floats, width, words } = self;
+        let pairs = floats.chunks_exact((2 * width).max(1));
+        for (to, rows) in words.chunks_exact_mut(width.max(1)).zip(pairs) {
+            let (first, second) = rows.split_at(width);
+            for at in (0..width).step_by(LANES) {
+                let [first, second] = [read(simd, &first[at..]), read(simd, &second[at..])];
+                write(simd, &mut to[at..], simd.pair(first, second));
+            }
         }
     }
 }
@@ -146,47 +223,42 @@ impl Factor for bf16 {
 
     fn pack_panel(
         cpu: &Cpu,
+        level: Pairs,
         weights: &Weights<'_, bf16>,
         elements: &[[usize; 2]],
         first: usize,
         panel: &mut [f32],
     ) -> Result<()> {
+        if let Some(weights) = &weights.in_words() {
+            return level.run_kernel(PackPanel { weights, elements, first, panel });
+        }
         let mut floats = cpu.workspace::<f32>(panel.len() * Self::IN_WORD)?;
-        pack_panel(weights, elements, first, floats.as_mut_slice());
-        let width = panel.len() * Self::IN_WORD / (elements.len() * weights.channels[1]).max(1);
-        fold_rows(floats.as_slice(), width, panel);
+        let floats = floats.as_mut_slice();
+        let width = floats.len() / (elements.len() * weights.channels[1]).max(1);
+        level.run_kernel(PackPanel { weights, elements, first, panel: floats })?;
+        level.run_kernel(FoldRows { floats, width, words: panel });
         Ok(())
     }
 
-    fn copy_pixels(frame: &Frame, image: &[bf16], first: usize, shift: usize, band: &mut [f32]) {
-        frame.copy_pairs(image, first, shift, band);
+    fn copy_pixels(
+        level: Pairs,
+        frame: &Frame,
+        image: &[bf16],
+        first: usize,
+        shift: usize,
+        band: &mut [f32],
+    ) {
+        level.run_kernel(CopyPairs { frame, image, first, shift, band });
     }
 
     fn pack_gradients<'a>(
-        Rows { data, pitch, size: [rows, pixels], channels }: Rows<'_, bf16>,
+        level: Pairs,
+        rows: Rows<'_, bf16>,
         panel: usize,
         room: &'a mut [f32],
     ) -> Gradients<'a> {
-        let pairs = rows * pixels.div_ceil(2);
-        for pair in 0..pairs {
-            let (row, pixel) = (pair / pixels.div_ceil(2), pair % pixels.div_ceil(2) * 2);
-            let channels_of = |pixel: usize| &data[(row * pixels + pixel) * pitch..][..channels];
-            let first = channels_of(pixel).chunks(panel);
-            // A row of odd length ends with a pair whose second gradient is none.
-            let second = (pixel + 1 < pixels).then(|| channels_of(pixel + 1));
-            for (at, first) in first.enumerate() {
-                let to = &mut room[(at * pairs + pair) * panel..][..first.len()];
-                match second {
-                    Some(second) => {
-                        let second = &second[at * panel..];
-                        for (to, (&first, &second)) in to.iter_mut().zip(first.iter().zip(second)) {
-                            *to = word(first, second);
-                        }
-                    }
-                    None => to.iter_mut().zip(first).for_each(|(to, &g)| *to = word(g, bf16::ZERO)),
-                }
-            }
-        }
+        let (pairs, channels) = (rows.size[0] * rows.size[1].div_ceil(2), rows.channels);
+        level.run_kernel(PackPairs { rows, panel, room });
         Gradients { data: room, pitch: panel, panel_step: pairs * panel, channels }
     }
 }
@@ -194,6 +266,7 @@ impl Factor for bf16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Plain;
 
     fn halves(numbers: impl IntoIterator<Item = f32>) -> Vec<bf16> {
         numbers.into_iter().map(bf16::from_f32).collect()
@@ -217,25 +290,28 @@ mod tests {
     #[test]
     fn two_rows_become_one_of_words() {
         let mut words = [0.0; 4];
-        fold_rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, &mut words);
+        let floats = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        FoldRows { floats, width: 2, words: &mut words }.run(Plain);
         assert_eq!(parts(&words), [[1.0, 3.0], [2.0, 4.0], [5.0, 7.0], [6.0, 8.0]]);
     }
 
     #[test]
     fn gradients_of_neighbouring_pixels_are_a_word_and_the_last_of_a_row_may_be_alone() {
-        // Two rows of three pixels with three channels, four numbers apart; panels of two channels.
-        let data = halves((0..24).map(|i| i as f32));
-        let rows = Rows { data: &data, pitch: 4, size: [2, 3], channels: 3 };
-        let mut room = [0.0; 16];
-        let packed = bf16::pack_gradients(rows, 2, &mut room);
-        assert_eq!((packed.pitch, packed.panel_step, packed.channels), (2, 8, 3));
-        let first = [[0.0, 4.0], [1.0, 5.0], [8.0, 0.0], [9.0, 0.0]];
-        let second = [[12.0, 16.0], [13.0, 17.0], [20.0, 0.0], [21.0, 0.0]];
-        assert_eq!(parts(&packed.data[..8]), [first, second].concat());
-        let of = |pair: usize| parts(packed.data)[8 + 2 * pair];
-        assert_eq!(
-            [of(0), of(1), of(2), of(3)],
-            [[2.0, 6.0], [10.0, 0.0], [14.0, 18.0], [22.0, 0.0]]
-        );
+        // Two rows of three pixels with 18 channels, 20 numbers apart; panels of one vector.
+        let data = halves((0..120).map(|i| i as f32));
+        let rows = Rows { data: &data, pitch: 20, size: [2, 3], channels: 18 };
+        let mut room = [f32::NAN; 2 * 4 * LANES];
+        PackPairs { rows, panel: LANES, room: &mut room }.run(Plain);
+        for (at, words) in room.chunks_exact(LANES).enumerate() {
+            let (panel, row, pair) = (at / 4, at / 2 % 2, at % 2);
+            for (lane, found) in parts(words).into_iter().enumerate() {
+                let number = |pixel: usize| {
+                    let channel = panel * LANES + lane;
+                    let is_there = pixel < 3 && channel < 18;
+                    if is_there { ((row * 3 + pixel) * 20 + channel) as f32 } else { 0.0 }
+                };
+                assert_eq!(found, [number(2 * pair), number(2 * pair + 1)], "{at} {lane}");
+            }
+        }
     }
 }

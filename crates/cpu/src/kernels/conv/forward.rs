@@ -9,21 +9,21 @@ use super::outputs::Block;
 use super::panels::{packed_len, panel_width};
 use super::windows::Windows;
 use crate::kernels::dispatch::Kernel;
-use crate::kernels::simd::{LANES, Simd, Stores};
+use crate::kernels::simd::{InMemory, LANES, Simd};
 
 /// `y = correlation(band, weights) + bias` for a block of outputs.
 pub(crate) struct Forward<'a, T> {
     pub(crate) windows: &'a Windows,
     /// From the block's first window on.
     pub(crate) band: &'a [f32],
-    /// The panels of the block's channels, see [`pack_panel`](super::panels::pack_panel).
+    /// The panels of the block's channels, see [`PackPanel`](super::panels::PackPanel).
     pub(crate) weights: &'a [f32],
     /// Those of the block's channels.
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) y: Block<'a, T>,
 }
 
-impl<T: Stores> Kernel for Forward<'_, T> {
+impl<T: InMemory> Kernel for Forward<'_, T> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -95,7 +95,7 @@ fn best_length(pixels: usize, vectors: usize, longest: usize) -> usize {
     lengths.min_by_key(|&length| cost(pixels, length, vectors)).unwrap_or(1)
 }
 
-impl<T: Stores> Panel<'_, T> {
+impl<T: InMemory> Panel<'_, T> {
     /// All pixels, in tiles that suit the length of a row.
     ///
     /// # Safety

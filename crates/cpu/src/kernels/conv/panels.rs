@@ -4,8 +4,12 @@
 //! of its outputs side by side. The last panel has as many whole vectors as its outputs need, with
 //! zeros where there is no output.
 
+use ferrotape_backend::{Error, Result};
+use half::bf16;
+
+use crate::kernels::dispatch::Kernel;
 use crate::kernels::real::Stored;
-use crate::kernels::simd::LANES;
+use crate::kernels::simd::{InMemory, LANES, Simd, read, write};
 
 /// Which of a weight's two channel dimensions are a convolution's outputs: `[O, C, KH, KW]`, in
 /// row-major order.
@@ -44,6 +48,21 @@ impl<'a, S: Stored> Weights<'a, S> {
     }
 }
 
+impl<'a> Weights<'a, bf16> {
+    /// Pairs of inputs as words, where these lie side by side and begin with whole words.
+    pub(crate) fn in_words(&self) -> Option<Weights<'a, f32>> {
+        let ([output_step, input_step], [outputs, inputs]) = (self.steps, self.channels);
+        let paired = self.kernel == [1, 1]
+            && input_step == 1
+            && output_step.is_multiple_of(2)
+            && inputs.is_multiple_of(2);
+        let whole = &self.data[..self.data.len() / 2 * 2];
+        let data = bytemuck::try_cast_slice(whole).ok().filter(|_| paired)?;
+        let (steps, channels) = ([output_step / 2, 1], [outputs, inputs / 2]);
+        Some(Weights { data, kernel: self.kernel, steps, channels })
+    }
+}
+
 /// Floats of the packed weights of some outputs.
 pub(crate) fn packed_len(taps: usize, outputs: usize) -> usize {
     taps * outputs.next_multiple_of(LANES)
@@ -56,90 +75,143 @@ pub(crate) fn panel_width(outputs: usize, first: usize, widest: usize) -> usize 
 
 /// Writes the panel of the outputs from `first` on, for windows of these kernel elements, to
 /// `panel`, whose length says how many outputs it has.
-pub(crate) fn pack_panel<S: Stored>(
-    weights: &Weights<'_, S>,
-    elements: &[[usize; 2]],
-    first: usize,
-    panel: &mut [f32],
-) {
-    let [outputs, inputs] = weights.channels;
-    let taps = elements.len() * inputs;
-    if taps == 0 {
-        return;
-    }
-    let width = panel.len() / taps;
-    let count = width.min(outputs - first);
-    let [output_step, input_step] = weights.steps;
-    if output_step > input_step {
-        return pack_far(weights, elements, [first, count, width], panel);
-    }
-    for input in 0..inputs {
-        for (element, &[kh, kw]) in elements.iter().enumerate() {
-            let from = first * output_step + input * input_step + kh * weights.kernel[1] + kw;
-            let to = &mut panel[(element * inputs + input) * width..][..width];
-            let sources = weights.data[from..].iter().step_by(output_step);
-            for (to, &from) in to[..count].iter_mut().zip(sources) {
-                *to = from.to_single();
-            }
-            to[count..].fill(0.0);
-        }
-    }
+pub(crate) struct PackPanel<'a, T> {
+    pub(crate) weights: &'a Weights<'a, T>,
+    pub(crate) elements: &'a [[usize; 2]],
+    pub(crate) first: usize,
+    pub(crate) panel: &'a mut [f32],
 }
 
-/// [`pack_panel`] where an output's weights lie side by side and those of the next one far away: a few of them
-/// at a time, so that what is read and what is written stays in the nearest cache meanwhile.
-fn pack_far<S: Stored>(
-    weights: &Weights<'_, S>,
-    elements: &[[usize; 2]],
-    [first, count, width]: [usize; 3],
-    panel: &mut [f32],
-) {
-    let inputs = weights.channels[1];
-    let [output_step, input_step] = weights.steps;
-    for inputs_from in (0..inputs).step_by(BLOCK) {
-        let block = inputs_from..(inputs_from + BLOCK).min(inputs);
-        for (element, &[kh, kw]) in elements.iter().enumerate() {
-            let start = (element * inputs + block.start) * width;
-            let to = &mut panel[start..start + block.len() * width];
-            let from = first * output_step + kh * weights.kernel[1] + kw;
-            for output in 0..count {
-                let from = &weights.data[from + output * output_step + block.start * input_step..];
-                let from = from.iter().step_by(input_step.max(1));
-                let to = to[output..].iter_mut().step_by(width);
-                to.zip(from).for_each(|(to, &from)| *to = from.to_single());
-            }
-            to.chunks_exact_mut(width).for_each(|row| row[count..].fill(0.0));
+impl<T: Stored + InMemory> Kernel for PackPanel<'_, T> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<()> {
+        let PackPanel { weights, elements, first, panel } = self;
+        let Weights { data, kernel, steps: [output_step, input_step], channels } = *weights;
+        let ([outputs, inputs], of_kernel) = (channels, kernel[0] * kernel[1]);
+        let taps = elements.len() * inputs;
+        if taps == 0 {
+            return Ok(());
         }
-    }
-}
-
-/// How many weights of an output are moved at a time: a cache line of them.
-const BLOCK: usize = 16;
-
-/// Writes a panel of gradients, laid out as [`pack_panel`] has weights, to the rows
-/// `[outputs, C, KH, KW]` of its outputs: the sum of its `partials`, added in their order.
-pub(crate) fn store_panel(partials: &[&[f32]], inputs: usize, elements: usize, rows: &mut [f32]) {
-    let taps = elements * inputs;
-    let Some(width) = partials.first().and_then(|panel| panel.len().checked_div(taps)) else {
-        return;
-    };
-    let mut sums = vec![0.0; BLOCK * width];
-    for first in (0..taps).step_by(BLOCK) {
-        let count = BLOCK.min(taps - first);
-        for (weight, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
-            let (input, element) = ((first + weight) / elements, (first + weight) % elements);
-            let at = (element * inputs + input) * width;
-            // A panel's sums for one float of the window lie side by side in each partial.
-            sums.fill(0.0);
-            for partial in partials {
-                for (sum, &part) in sums.iter_mut().zip(&partial[at..][..width]) {
-                    *sum += part;
+        let width = panel.len() / taps;
+        if !width.is_multiple_of(LANES) || first > outputs {
+            return Err(Error::argument("a convolution's panel is not of whole vectors"));
+        }
+        let count = width.min(outputs - first);
+        let from = first * output_step;
+        let all_in_order = elements.len() == of_kernel
+            && elements.iter().enumerate().all(|(i, &[kh, kw])| i == kh * kernel[1] + kw);
+        if output_step == 1 && of_kernel == 1 {
+            // The weights of an input lie side by side.
+            for input in 0..inputs {
+                let row = &data[from + input * input_step..][..count];
+                for at in (0..width).step_by(LANES) {
+                    let part = &row[at.min(count)..(at + LANES).min(count)];
+                    write(simd, &mut panel[input * width + at..], read(simd, part));
+                }
+            }
+        } else if input_step == of_kernel && all_in_order {
+            // All weights of an output lie side by side: through the inputs, and through the kernel for each.
+            for start in (0..taps).step_by(LANES) {
+                let weights = LANES.min(taps - start);
+                for at in (0..width).step_by(LANES) {
+                    let outputs = count.saturating_sub(at).min(LANES);
+                    let from = &data[(from + at * output_step + start).min(data.len())..];
+                    let vectors = columns(simd, from, output_step, [outputs, weights]);
+                    let places = (start..start + weights).map(|w| place(w, inputs, of_kernel));
+                    for (tap, vector) in places.zip(vectors) {
+                        write(simd, &mut panel[tap * width + at..], vector);
+                    }
+                }
+            }
+        } else if (2..=LANES).contains(&of_kernel) {
+            // The kernel of an output and an input lies side by side.
+            for input in 0..inputs {
+                for at in (0..width).step_by(LANES) {
+                    let outputs = count.saturating_sub(at).min(LANES);
+                    let from = from + at * output_step + input * input_step;
+                    let from = &data[from.min(data.len())..];
+                    let vectors = columns(simd, from, output_step, [outputs, of_kernel]);
+                    for (element, &[kh, kw]) in elements.iter().enumerate() {
+                        let tap = element * inputs + input;
+                        let vector = vectors[kh * kernel[1] + kw];
+                        write(simd, &mut panel[tap * width + at..], vector);
+                    }
+                }
+            }
+        } else {
+            for input in 0..inputs {
+                for (element, &[kh, kw]) in elements.iter().enumerate() {
+                    let from = from + input * input_step + kh * kernel[1] + kw;
+                    let to = &mut panel[(element * inputs + input) * width..][..width];
+                    let sources = data[from..].iter().step_by(output_step.max(1));
+                    for (to, &from) in to[..count].iter_mut().zip(sources) {
+                        *to = from.to_single();
+                    }
+                    to[count..].fill(0.0);
                 }
             }
         }
-        for (output, row) in rows.chunks_exact_mut(taps).enumerate() {
-            for (weight, to) in row[first..first + count].iter_mut().enumerate() {
-                *to = sums[weight * width + output];
+        Ok(())
+    }
+}
+
+/// Where a panel has weight `w` of an output's, which lie through the inputs, and through the kernel for each.
+#[inline(always)]
+fn place(w: usize, inputs: usize, of_kernel: usize) -> usize {
+    w % of_kernel * inputs + w / of_kernel
+}
+
+/// `count` vectors: number `i` of each of some rows, `step` numbers apart, is vector `i`.
+#[inline(always)]
+fn columns<S: Simd, T: InMemory>(
+    simd: S,
+    from: &[T],
+    step: usize,
+    [rows, count]: [usize; 2],
+) -> [S::V; LANES] {
+    let mut vectors = [simd.splat(0.0); LANES];
+    for (row, vector) in vectors.iter_mut().enumerate().take(rows) {
+        *vector = read(simd, &from[row * step..][..count]);
+    }
+    simd.transpose(vectors)
+}
+
+/// Writes a panel of gradients, laid out as [`PackPanel`] has weights, to the rows
+/// `[outputs, C, KH, KW]` of its outputs: the sum of its `partials`, added in their order.
+pub(crate) struct StorePanel<'a> {
+    pub(crate) partials: &'a [&'a [f32]],
+    pub(crate) inputs: usize,
+    /// Elements of a kernel.
+    pub(crate) elements: usize,
+    pub(crate) rows: &'a mut [f32],
+}
+
+impl Kernel for StorePanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let StorePanel { partials, inputs, elements, rows } = self;
+        let taps = elements * inputs;
+        let Some(width) = partials.first().and_then(|panel| panel.len().checked_div(taps)) else {
+            return;
+        };
+        for start in (0..taps).step_by(LANES) {
+            let count = LANES.min(taps - start);
+            for (block, rows) in rows.chunks_mut(LANES * taps).enumerate() {
+                let mut vectors = [simd.splat(0.0); LANES];
+                for (w, vector) in vectors.iter_mut().enumerate().take(count) {
+                    let at = place(start + w, inputs, elements) * width + block * LANES;
+                    for partial in partials {
+                        *vector = simd.add(*vector, read(simd, &partial[at..]));
+                    }
+                }
+                let vectors = simd.transpose(vectors);
+                for (row, vector) in rows.chunks_exact_mut(taps).zip(vectors) {
+                    write(simd, &mut row[start..start + count], vector);
+                }
             }
         }
     }

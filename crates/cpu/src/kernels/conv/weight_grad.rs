@@ -21,7 +21,7 @@ pub(crate) struct Gradients<'a> {
     pub(crate) channels: usize,
 }
 
-/// Adds the products of windows and gradients to the sums of a weight.
+/// Adds the products of windows and gradients to the sums of a weight, or begins with them.
 pub(crate) struct WeightGrad<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) band: &'a [f32],
@@ -30,8 +30,10 @@ pub(crate) struct WeightGrad<'a> {
     /// Pixels of a row.
     pub(crate) pixels: usize,
     pub(crate) gy: Gradients<'a>,
-    /// As [`pack_panel`](super::panels::pack_panel) has weights.
+    /// As [`PackPanel`](super::panels::PackPanel) has weights.
     pub(crate) sums: &'a mut [f32],
+    /// Whether what the sums hold is no part of them.
+    pub(crate) begins: bool,
 }
 
 impl Kernel for WeightGrad<'_> {
@@ -71,6 +73,7 @@ impl Kernel for WeightGrad<'_> {
                     pitch: gy.pitch,
                     count: (gy.channels - first).min(width),
                     sums: self.sums.as_mut_ptr().add(first * w.taps()),
+                    begins: self.begins,
                 };
                 if const { S::PANEL == 2 } && width == 2 * LANES {
                     panel.add_runs::<S, 2>(simd);
@@ -94,6 +97,7 @@ struct Panel<'a> {
     /// Outputs of the panel.
     count: usize,
     sums: *mut f32,
+    begins: bool,
 }
 
 impl Panel<'_> {
@@ -244,7 +248,8 @@ impl Panel<'_> {
                     // SAFETY: the float of the window has its sums.
                     unsafe {
                         let sum = self.sums.add((float * V + v) * LANES);
-                        simd.store(sum, simd.add(simd.load(sum), product));
+                        let before = if self.begins { simd.splat(0.0) } else { simd.load(sum) };
+                        simd.store(sum, simd.add(before, product));
                     }
                 }
             }

@@ -9,7 +9,8 @@
 use half::bf16;
 
 use super::Geometry;
-use crate::kernels::simd::LANES;
+use crate::kernels::dispatch::Kernel;
+use crate::kernels::simd::{LANES, Simd, read, write};
 
 /// Floats of half a page, at multiples of which lines of the nearest cache have eight neighbours or fewer.
 const CROWDED: usize = 512;
@@ -167,27 +168,6 @@ impl Frame {
         }
     }
 
-    /// As [`Frame::copy`], of an image of bf16: a word of the copy holds the number at its own place and the one
-    /// `shift` pixels on.
-    pub(crate) fn copy_pairs(&self, image: &[bf16], first: usize, shift: usize, band: &mut [f32]) {
-        let ([h, w], [above, left]) = (self.size, self.before);
-        let (channels, pitch) = (self.channels, self.image_pitch);
-        for (i, row) in band.chunks_exact_mut((self.padded[1] * channels).max(1)).enumerate() {
-            row.fill(0.0);
-            let Some(y) = (first + i).checked_sub(above).filter(|&y| y < h) else { continue };
-            let pixels = &image[y * w * pitch..];
-            let near = |bits: u32, number: bf16| bits | u32::from(number.to_bits());
-            merge(&mut row[left * channels..], pixels, [w, pitch, channels], near);
-            // Those of the first pixels lie before the row.
-            let skipped = shift.saturating_sub(left);
-            if skipped < w {
-                let to = &mut row[(left + skipped - shift) * channels..];
-                let far = |bits: u32, number: bf16| bits | u32::from(number.to_bits()) << 16;
-                merge(to, &pixels[skipped * pitch..], [w - skipped, pitch, channels], far);
-            }
-        }
-    }
-
     /// The reverse of [`Frame::copy`] for a whole image: what lies in the padding is dropped.
     pub(crate) fn uncopy(&self, band: &[f32], image: &mut [f32]) {
         let ([h, w], [above, left]) = (self.size, self.before);
@@ -203,22 +183,69 @@ impl Frame {
     }
 }
 
-/// Puts the channels of `count` pixels, `pitch` numbers apart, into the words of pixels without gaps.
-#[inline(always)]
-fn merge(
-    words: &mut [f32],
-    pixels: &[bf16],
-    [count, pitch, channels]: [usize; 3],
-    put: impl Fn(u32, bf16) -> u32,
-) {
-    let put =
-        |(word, &number): (&mut f32, &bf16)| *word = f32::from_bits(put(word.to_bits(), number));
-    if pitch == channels {
-        words.iter_mut().zip(&pixels[..count * channels]).for_each(put);
-        return;
+/// As [`Frame::copy`], of an image of bf16: a word of the copy holds the number at its own place and the one
+/// `shift` pixels on.
+pub(crate) struct CopyPairs<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) image: &'a [bf16],
+    /// The first row.
+    pub(crate) first: usize,
+    pub(crate) shift: usize,
+    pub(crate) band: &'a mut [f32],
+}
+
+impl Kernel for CopyPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let CopyPairs { frame, image, first, shift, band } = self;
+        let ([h, w], [above, left], padded) = (frame.size, frame.before, frame.padded[1]);
+        let (channels, pitch) = (frame.channels, frame.image_pitch);
+        // The columns that have a number at their own place, and those that have one further on.
+        let near = [left, left + w];
+        let far = near.map(|column| column.saturating_sub(shift));
+        let mut cuts = [0, near[0], near[1], far[0], far[1], padded];
+        cuts.sort_unstable();
+        for (i, row) in band.chunks_exact_mut((padded * channels).max(1)).enumerate() {
+            let Some(y) = (first + i).checked_sub(above).filter(|&y| y < h) else {
+                row.fill(0.0);
+                continue;
+            };
+            let pixels = &image[y * w * pitch..];
+            for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
+                let (start, columns) = (cut[0], cut[1] - cut[0]);
+                let has = |[from, to]: [usize; 2]| (from..to).contains(&start);
+                let from = [
+                    if has(near) { Some(&pixels[(start - left) * pitch..]) } else { None },
+                    if has(far) { Some(&pixels[(start + shift - left) * pitch..]) } else { None },
+                ];
+                let to = &mut row[start * channels..][..columns * channels];
+                if pitch == channels {
+                    merge(simd, from, 0, to);
+                } else {
+                    for (column, to) in to.chunks_exact_mut(channels.max(1)).enumerate() {
+                        merge(simd, from, column * pitch, to);
+                    }
+                }
+            }
+        }
     }
-    for (words, pixel) in words.chunks_mut(channels).zip(pixels.chunks(pitch)).take(count) {
-        words.iter_mut().zip(&pixel[..channels]).for_each(&put);
+}
+
+/// Words of what lies in each of two places from `start` on, zeros where nothing does.
+#[inline(always)]
+fn merge<S: Simd>(simd: S, from: [Option<&[bf16]>; 2], start: usize, to: &mut [f32]) {
+    let len = to.len();
+    for at in (0..len).step_by(LANES) {
+        let count = LANES.min(len - at);
+        let mut values = [simd.splat(0.0); 2];
+        for (value, from) in values.iter_mut().zip(from) {
+            if let Some(from) = from {
+                *value = read(simd, &from[start + at..][..count]);
+            }
+        }
+        write(simd, &mut to[at..at + count], simd.pair(values[0], values[1]));
     }
 }
 

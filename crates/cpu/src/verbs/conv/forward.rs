@@ -9,7 +9,7 @@ use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::{Outputs, Place};
 use crate::kernels::conv::panels::{Weights, packed_len};
 use crate::kernels::conv::windows::{Frame, Windows};
-use crate::kernels::simd::{LANES, Stores};
+use crate::kernels::simd::{InMemory, LANES};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
 use crate::{Cpu, Level};
@@ -24,7 +24,7 @@ pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
 }
 
 /// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous; the bias is f32.
-pub(crate) fn forward<T: Factor, O: Element + Stores>(
+pub(crate) fn forward<T: Factor, O: Element + InMemory>(
     cpu: &Cpu,
     level: T::Level,
     geometry: &Geometry,
@@ -39,7 +39,7 @@ pub(crate) fn forward<T: Factor, O: Element + Stores>(
 }
 
 /// As [`forward`], of weights that lie in any way.
-pub(in crate::verbs) fn correlate<T: Factor, O: Element + Stores>(
+pub(in crate::verbs) fn correlate<T: Factor, O: Element + InMemory>(
     cpu: &Cpu,
     level: T::Level,
     geometry: &Geometry,
@@ -53,7 +53,7 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + Stores>(
     let reads = geometry.outputs.div_ceil(cpu.level.panel());
     let frame = Frame::of_input(geometry).spread(reads);
     let windows = Windows::new(geometry, &frame);
-    let packed = pack::<T>(cpu, weights, &windows)?;
+    let packed = pack::<T>(cpu, level, weights, &windows)?;
 
     let [h, width] = windows.out;
     let (taps, products) = (windows.taps(), geometry.products());
@@ -78,6 +78,7 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + Stores>(
 /// All panels of a weight, in words.
 pub(super) fn pack<T: Factor>(
     cpu: &Cpu,
+    level: T::Level,
     weights: &Weights<'_, T>,
     windows: &Windows,
 ) -> Result<Workspace<f32>> {
@@ -88,7 +89,7 @@ pub(super) fn pack<T: Factor>(
     if len > 0 {
         let panels = Chunks::new(packed.as_mut_slice(), taps * panel);
         for_each_part(cpu.team_for(len), &panels, |index, to| {
-            T::pack_panel(cpu, weights, &windows.elements, index * panel, to)
+            T::pack_panel(cpu, level, weights, &windows.elements, index * panel, to)
         })?;
     }
     Ok(packed)

@@ -14,7 +14,7 @@ use crate::kernels::conv::input_grad::{InputGrad, LONGEST_RUN, pack_runs, packed
 use crate::kernels::conv::outputs::Outputs;
 use crate::kernels::conv::panels::Weights;
 use crate::kernels::conv::windows::{Frame, Windows};
-use crate::kernels::simd::Stores;
+use crate::kernels::simd::InMemory;
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
 use crate::{Cpu, Level};
@@ -48,7 +48,7 @@ pub(crate) fn input_grad(
 }
 
 /// As a convolution for each phase.
-pub(super) fn by_phases<T: Factor + Stores>(
+pub(super) fn by_phases<T: Factor + InMemory>(
     cpu: &Cpu,
     level: T::Level,
     geometry: &Geometry,
@@ -65,7 +65,7 @@ pub(super) fn by_phases<T: Factor + Stores>(
     for a in 0..stride[0].min(geometry.size[0]) {
         for b in 0..stride[1].min(geometry.size[1]) {
             let windows = Windows::of_phase(geometry, &frame, [a, b]);
-            let packed = pack::<T>(cpu, &weights, &windows)?;
+            let packed = pack::<T>(cpu, level, &weights, &windows)?;
             phases.push(([a, b], windows, packed));
         }
     }

@@ -7,7 +7,7 @@ use ferrotape_backend::Result;
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::{Factor, Rows};
-use crate::kernels::conv::panels::{packed_len, store_panel};
+use crate::kernels::conv::panels::{StorePanel, packed_len};
 use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
 use crate::kernels::conv::windows::{Frame, Windows};
 use crate::kernels::split::{Chunks, for_each_part};
@@ -93,9 +93,8 @@ pub(crate) fn weight_grad<T: Factor>(
     let pass = Bands { cpu, level, geometry, frame: &frame, windows: &windows, cut, x, gy };
     for_each_part(cpu.team_for(geometry.products()), &parts, |task, sums| {
         let (first, start) = (task % groups * cut.channels, task / groups * cut.rows);
-        sums.fill(0.0);
         let rows = start..(start + cut.rows).min(rows);
-        pass.add(rows, first..(first + cut.channels).min(outputs), sums)
+        pass.sum(rows, first..(first + cut.channels).min(outputs), sums)
     })?;
 
     let sums = sums.as_slice();
@@ -106,7 +105,8 @@ pub(crate) fn weight_grad<T: Factor>(
         let from = index * panel * taps;
         let len = (size - from).min(panel * taps);
         let panels: Vec<_> = sums.chunks_exact(size).map(|sums| &sums[from..][..len]).collect();
-        store_panel(&panels, geometry.inputs, kh * kw, rows);
+        let (partials, elements) = (&panels[..], kh * kw);
+        cpu.level.run_kernel(StorePanel { partials, inputs: geometry.inputs, elements, rows });
         Ok(())
     })
 }
@@ -124,8 +124,8 @@ struct Bands<'a, T: Factor> {
 }
 
 impl<T: Factor> Bands<'_, T> {
-    /// Adds rows of output pixels, numbered through all images, to the sums of some outputs.
-    fn add(&self, rows: Range<usize>, channels: Range<usize>, sums: &mut [f32]) -> Result<()> {
+    /// The sums of some outputs over rows of output pixels, numbered through all images.
+    fn sum(&self, rows: Range<usize>, channels: Range<usize>, sums: &mut [f32]) -> Result<()> {
         let windows = self.windows;
         let pixels = windows.out[1];
         let mut frames = Vec::new();
@@ -153,7 +153,7 @@ impl<T: Factor> Bands<'_, T> {
                 true => {
                     let (size, channels) = ([band.len(), width], channels.len());
                     let rows = Rows { data, pitch, size, channels };
-                    T::pack_gradients(rows, panel, packed.as_mut_slice())
+                    T::pack_gradients(self.level, rows, panel, packed.as_mut_slice())
                 }
                 false => Gradients {
                     data: T::words(data)?,
@@ -166,7 +166,9 @@ impl<T: Factor> Bands<'_, T> {
                 true => T::words(self.x)?,
                 false => copies.as_slice(),
             };
-            T::run(self.level, WeightGrad { windows, band, rows: &frames, pixels, gy, sums })?;
+            let (rows, begins) = (&frames[..], start == rows.start);
+            let sums = &mut *sums;
+            T::run(self.level, WeightGrad { windows, band, rows, pixels, gy, sums, begins })?;
         }
         Ok(())
     }
@@ -187,7 +189,8 @@ impl<T: Factor> Bands<'_, T> {
                 let len = windows.band_rows(count) * frame.row();
                 let to = &mut copies[used..used + len];
                 let (image, shift) = (image * frame.image_len(), self.geometry.params.stride[1]);
-                T::copy_pixels(frame, &self.x[image..], first * windows.down, shift, to);
+                let first = first * windows.down;
+                T::copy_pixels(self.level, frame, &self.x[image..], first, shift, to);
                 used += len;
                 used - len
             };

@@ -8,7 +8,7 @@ use crate::cpu::Workspace;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::Block;
-use crate::kernels::conv::panels::{Weights, pack_panel, packed_len, panel_width, store_panel};
+use crate::kernels::conv::panels::{PackPanel, StorePanel, Weights, packed_len, panel_width};
 use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
 use crate::kernels::conv::windows::{Windows, spread_pitch};
 use crate::kernels::conv::winograd::{
@@ -143,7 +143,8 @@ fn pack(
     let panels = Chunks::new(packed.as_mut_slice(), PLACES * inputs * panel);
     for_each_part(cpu.team_for(len), &panels, |index, to| {
         let mut own = cpu.workspace::<f32>(to.len() / PLACES * ELEMENTS)?;
-        pack_panel(weights, elements, index * panel, own.as_mut_slice());
+        let (first, panel) = (index * panel, own.as_mut_slice());
+        cpu.level.run_kernel(PackPanel { weights, elements, first, panel })?;
         cpu.level.run_kernel(TransformWeights { panel: own.as_slice(), to })
     })?;
     Ok(packed)
@@ -192,7 +193,7 @@ pub(super) fn weight_grad(
         let most = BLOCK_TILES.min(end - start);
         let mut values = cpu.workspace::<f32>(PLACES * most * inputs)?;
         let mut gradients = cpu.workspace::<f32>(PLACES * most * channels)?;
-        sums.fill(0.0);
+        let first_tile = start;
         for start in (start..end).step_by(BLOCK_TILES) {
             let tiles = [start, BLOCK_TILES.min(end - start)];
             let (values, gradients) = (values.as_mut_slice(), gradients.as_mut_slice());
@@ -210,6 +211,7 @@ pub(super) fn weight_grad(
                     pixels: tiles[1],
                     gy: Gradients { data, pitch: channels, panel_step: panel, channels },
                     sums,
+                    begins: start == first_tile,
                 })?;
             }
         }
@@ -228,7 +230,8 @@ pub(super) fn weight_grad(
             cpu.level.run_kernel(WeightGradients { sums: &sums[from..], step, panel })?;
         }
         let panels: Vec<_> = panels.as_slice().chunks_exact(len).collect();
-        store_panel(&panels, inputs, ELEMENTS, rows);
+        let partials = &panels[..];
+        cpu.level.run_kernel(StorePanel { partials, inputs, elements: ELEMENTS, rows });
         Ok(())
     })
 }

@@ -9,7 +9,7 @@ use half::bf16;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::panels::Weights;
-use crate::kernels::simd::Stores;
+use crate::kernels::simd::InMemory;
 use crate::memory::{Before, Form, In, Out, input, open, output};
 use crate::verbs::conv::forward::correlate;
 use crate::{Cpu, Level};
@@ -69,7 +69,7 @@ fn in_words(matrix: &Array) -> Result<Cow<'_, Array>> {
     Ok(Cow::Owned(rows.copy()?))
 }
 
-fn multiply<T: Factor + Stores + Element>(
+fn multiply<T: Factor + InMemory + Element>(
     cpu: &Cpu,
     level: T::Level,
     [m, k, n]: [usize; 3],
