@@ -73,13 +73,26 @@ impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
                 let n = BLOCK.min(x.len() - at);
                 let mut buffer = [R::zero(); BLOCK];
                 let values = &mut buffer[..n];
-                load(values, &x[at..at + n]);
-                subtract(values, &mean[at..at + n]);
-                scale_and_shift::<FMA, R>(values, &scale[at..at + n], &shift[at..at + n]);
-                if let Some(residual) = residual {
-                    add(values, &residual[at..at + n]);
+                let (x, mean) = (&x[at..at + n], &mean[at..at + n]);
+                let (scale, shift) = (&scale[at..at + n], &shift[at..at + n]);
+                match residual {
+                    None => {
+                        for i in 0..n {
+                            let value =
+                                R::fused::<FMA>(R::load(x[i]) - mean[i], scale[i], shift[i]);
+                            values[i] = at_least(value, least);
+                        }
+                    }
+                    Some(residual) => {
+                        let residual = &residual[at..at + n];
+                        for i in 0..n {
+                            let value =
+                                R::fused::<FMA>(R::load(x[i]) - mean[i], scale[i], shift[i]);
+                            values[i] = at_least(value + R::load(residual[i]), least);
+                        }
+                    }
                 }
-                store_at_least(values, least, &mut y[at..at + n]);
+                store(values, &mut y[at..at + n]);
             }
         }
     }
@@ -106,20 +119,20 @@ impl<S: Stored> Gradients<'_, S> {
     #[inline(always)]
     fn passed<R: Real>(&self, row: usize, rows: usize, at: usize, passed: &mut [R]) {
         let n = passed.len();
-        load(passed, &self.gy.rows(row, rows)[at..at + n]);
-        if let Some(y) = &self.y {
-            for (gy, &y) in passed.iter_mut().zip(&y.rows(row, rows)[at..at + n]) {
-                *gy = if R::load(y) <= R::zero() { R::zero() } else { *gy };
+        let gy = &self.gy.rows(row, rows)[at..at + n];
+        match &self.y {
+            None => {
+                for (passed, &gy) in passed.iter_mut().zip(gy) {
+                    *passed = R::load(gy);
+                }
+            }
+            Some(y) => {
+                let y = &y.rows(row, rows)[at..at + n];
+                for ((passed, &gy), &y) in passed.iter_mut().zip(gy).zip(y) {
+                    *passed = if R::load(y) <= R::zero() { R::zero() } else { R::load(gy) };
+                }
             }
         }
-    }
-
-    /// `x - mean`.
-    #[inline(always)]
-    fn centered<R: Real>(&self, row: usize, rows: usize, at: usize, mean: &[R], x: &mut [R]) {
-        let n = x.len();
-        load(x, &self.x.rows(row, rows)[at..at + n]);
-        subtract(x, &mean[at..at + n]);
     }
 }
 
@@ -141,7 +154,11 @@ impl<R: Real, S: Stored> RowLoop<R> for GradSums<'_, R, S> {
                 let [gy, x] = &mut buffers;
                 let (gy, x) = (&mut gy[..n], &mut x[..n]);
                 self.of.passed(row, rows, at, gy);
-                self.of.centered(row, rows, at, self.mean, x);
+                let values =
+                    self.of.x.rows(row, rows)[at..at + n].iter().zip(&self.mean[at..at + n]);
+                for (x, (&value, &mean)) in x.iter_mut().zip(values) {
+                    *x = R::load(value) - mean;
+                }
                 for (sum, &gy) in sum_gy[at..at + n].iter_mut().zip(&*gy) {
                     *sum += gy;
                 }
@@ -178,49 +195,22 @@ impl<R: Real, S: Stored> Loop for GradApply<'_, R, S> {
             let (len, place) = (rows * self.of.x.channels, row - self.start);
             for at in (0..len).step_by(BLOCK) {
                 let n = BLOCK.min(len - at);
-                let mut buffers = [[R::zero(); BLOCK]; 2];
-                let [gy, x] = &mut buffers;
-                let (gy, x) = (&mut gy[..n], &mut x[..n]);
-                self.of.passed(row, rows, at, gy);
+                let mut buffer = [R::zero(); BLOCK];
+                let values = &mut buffer[..n];
+                self.of.passed(row, rows, at, values);
                 if let Some((passed, pitch)) = &mut passed {
-                    store(gy, &mut passed[place * *pitch + at..][..n]);
+                    store(values, &mut passed[place * *pitch + at..][..n]);
                 }
-                self.of.centered(row, rows, at, mean, x);
-                scale_and_shift::<FMA, R>(x, &b[at..at + n], &c[at..at + n]);
-                for (x, (&gy, &a)) in x.iter_mut().zip(gy.iter().zip(&a[at..at + n])) {
-                    *x = R::fused::<FMA>(a, gy, *x);
+                let x = &self.of.x.rows(row, rows)[at..at + n];
+                let (mean, a) = (&mean[at..at + n], &a[at..at + n]);
+                let (b, c) = (&b[at..at + n], &c[at..at + n]);
+                for i in 0..n {
+                    let rest = R::fused::<FMA>(b[i], R::load(x[i]) - mean[i], c[i]);
+                    values[i] = R::fused::<FMA>(a[i], values[i], rest);
                 }
-                store(x, &mut gx[place * pitch + at..][..n]);
+                store(values, &mut gx[place * pitch + at..][..n]);
             }
         }
-    }
-}
-
-#[inline(always)]
-fn load<R: Real, S: Stored>(values: &mut [R], from: &[S]) {
-    for (value, &from) in values.iter_mut().zip(from) {
-        *value = R::load(from);
-    }
-}
-
-#[inline(always)]
-fn add<R: Real, S: Stored>(values: &mut [R], more: &[S]) {
-    for (value, &more) in values.iter_mut().zip(more) {
-        *value += R::load(more);
-    }
-}
-
-#[inline(always)]
-fn subtract<R: Real>(values: &mut [R], less: &[R]) {
-    for (value, &less) in values.iter_mut().zip(less) {
-        *value = *value - less;
-    }
-}
-
-#[inline(always)]
-fn scale_and_shift<const FMA: bool, R: Real>(values: &mut [R], scale: &[R], shift: &[R]) {
-    for (value, (&scale, &shift)) in values.iter_mut().zip(scale.iter().zip(shift)) {
-        *value = R::fused::<FMA>(*value, scale, shift);
     }
 }
 
@@ -231,10 +221,8 @@ fn store<R: Real, S: Stored>(values: &[R], to: &mut [S]) {
     }
 }
 
-/// The values, or `least` where they are below: a NaN stays one.
+/// `value`, or `least` where it is below: a NaN stays one.
 #[inline(always)]
-fn store_at_least<R: Real, S: Stored>(values: &[R], least: R, to: &mut [S]) {
-    for (to, &value) in to.iter_mut().zip(values) {
-        *to = if value < least { least } else { value }.store();
-    }
+fn at_least<R: Real>(value: R, least: R) -> R {
+    if value < least { least } else { value }
 }

@@ -86,24 +86,45 @@ impl Rule for SgdConfig {
     }
 
     fn program(&self) -> Program {
-        let [sign, decay, lr, momentum, share] = [0, 1, 2, 3, 4].map(Expr::scalar);
+        let mut scalars = 0;
+        let mut times = |factor: Expr| {
+            scalars += 1;
+            factor * Expr::scalar(scalars - 1)
+        };
+        // What a setting leaves out costs a step nothing; the factors are those of `scalars`, in its order.
         let value = Expr::previous(0);
-        let gradient = Expr::input(0) * sign + &value * decay;
-        if self.momentum == 0.0 {
-            return Program::new(&[&value - lr * gradient]);
+        let mut gradient = Expr::input(0);
+        if self.maximize {
+            gradient = gradient.neg();
         }
-        let buffer = Expr::previous(1) * &momentum + &gradient * share;
-        let direction = if self.nesterov { gradient + momentum * &buffer } else { buffer.clone() };
-        Program::new(&[value - lr * direction, buffer])
+        if self.weight_decay != 0.0 {
+            gradient = gradient + times(value.clone());
+        }
+        if self.momentum == 0.0 {
+            return Program::new(&[value - times(gradient)]);
+        }
+        let added = if self.dampening == 0.0 { gradient.clone() } else { times(gradient.clone()) };
+        let buffer = times(Expr::previous(1)) + added;
+        let direction =
+            if self.nesterov { gradient + times(buffer.clone()) } else { buffer.clone() };
+        Program::new(&[value - times(direction), buffer])
     }
 
     fn scalars(&self, step: u64, lr: f64) -> Vec<f64> {
-        let sign = if self.maximize { -1.0 } else { 1.0 };
-        let mut scalars = vec![sign, self.weight_decay, lr];
-        if self.momentum != 0.0 {
-            let share = if step == 1 { 1.0 } else { 1.0 - self.dampening };
-            scalars.extend([self.momentum, share]);
+        let mut scalars = Vec::new();
+        if self.weight_decay != 0.0 {
+            scalars.push(self.weight_decay);
         }
+        if self.momentum != 0.0 {
+            if self.dampening != 0.0 {
+                scalars.push(if step == 1 { 1.0 } else { 1.0 - self.dampening });
+            }
+            scalars.push(self.momentum);
+            if self.nesterov {
+                scalars.push(self.momentum);
+            }
+        }
+        scalars.push(lr);
         scalars
     }
 }

@@ -139,11 +139,15 @@ impl Kernel for PackSingles<'_> {
     fn run<S: Simd>(self, simd: S) {
         let PackSingles { rows: Rows { data, pitch, size, channels }, panel, room } = self;
         let pixels = size[0] * size[1];
-        for pixel in 0..pixels {
-            let row = &data[pixel * pitch..][..channels];
-            for c in (0..channels).step_by(LANES) {
-                let to = (c / panel * pixels + pixel) * panel + c % panel;
-                write(simd, &mut room[to..to + LANES], read(simd, &row[c..]));
+        for (first, room) in
+            (0..channels).step_by(panel).zip(room.chunks_mut((pixels * panel).max(1)))
+        {
+            let count = panel.min(channels - first);
+            for (pixel, to) in room.chunks_exact_mut(panel).enumerate() {
+                let from = &data[pixel * pitch + first..][..count];
+                for at in (0..count).step_by(LANES) {
+                    write(simd, &mut to[at..at + LANES], read(simd, &from[at..]));
+                }
             }
         }
     }
@@ -165,18 +169,21 @@ impl Kernel for PackPairs<'_> {
         let PackPairs { rows: Rows { data, pitch, size: [rows, pixels], channels }, panel, room } =
             self;
         let across = pixels.div_ceil(2);
-        for pair in 0..rows * across {
-            let (row, pixel) = (pair / across, pair % across * 2);
-            let first = &data[(row * pixels + pixel) * pitch..][..channels];
-            let second = match pixel + 1 < pixels {
-                true => &data[(row * pixels + pixel + 1) * pitch..][..channels],
-                false => &[],
-            };
-            for c in (0..channels).step_by(LANES) {
-                let to = (c / panel * rows * across + pair) * panel + c % panel;
-                let word =
-                    simd.pair(read(simd, &first[c..]), read(simd, &second[c.min(second.len())..]));
-                write(simd, &mut room[to..to + LANES], word);
+        let len = rows * across * panel;
+        for (first, room) in (0..channels).step_by(panel).zip(room.chunks_mut(len.max(1))) {
+            let count = panel.min(channels - first);
+            for (row, room) in room.chunks_exact_mut(across * panel).enumerate() {
+                for (pair, to) in room.chunks_exact_mut(panel).enumerate() {
+                    let from = (row * pixels + 2 * pair) * pitch + first;
+                    let near = &data[from..][..count];
+                    let far =
+                        if 2 * pair + 1 < pixels { &data[from + pitch..][..count] } else { &[] };
+                    for at in (0..count).step_by(LANES) {
+                        let second = read(simd, &far[at.min(far.len())..]);
+                        let word = simd.pair(read(simd, &near[at..]), second);
+                        write(simd, &mut to[at..at + LANES], word);
+                    }
+                }
             }
         }
     }

@@ -115,12 +115,12 @@ impl<T: Stored + InMemory> Kernel for PackPanel<'_, T> {
             // All weights of an output lie side by side: through the inputs, and through the kernel for each.
             for start in (0..taps).step_by(LANES) {
                 let weights = LANES.min(taps - start);
+                let places = places(start, inputs, of_kernel);
                 for at in (0..width).step_by(LANES) {
                     let outputs = count.saturating_sub(at).min(LANES);
                     let from = &data[(from + at * output_step + start).min(data.len())..];
                     let vectors = columns(simd, from, output_step, [outputs, weights]);
-                    let places = (start..start + weights).map(|w| place(w, inputs, of_kernel));
-                    for (tap, vector) in places.zip(vectors) {
+                    for (tap, vector) in places.into_iter().zip(vectors).take(weights) {
                         write(simd, &mut panel[tap * width + at..], vector);
                     }
                 }
@@ -157,10 +157,20 @@ impl<T: Stored + InMemory> Kernel for PackPanel<'_, T> {
     }
 }
 
-/// Where a panel has weight `w` of an output's, which lie through the inputs, and through the kernel for each.
+/// Where a panel has the weights of an output from `start` on, which lie through the inputs, and through the
+/// kernel for each.
 #[inline(always)]
-fn place(w: usize, inputs: usize, of_kernel: usize) -> usize {
-    w % of_kernel * inputs + w / of_kernel
+fn places(start: usize, inputs: usize, of_kernel: usize) -> [usize; LANES] {
+    let (mut input, mut element) = (start / of_kernel, start % of_kernel);
+    let mut places = [0; LANES];
+    for place in &mut places {
+        *place = element * inputs + input;
+        element += 1;
+        if element == of_kernel {
+            (input, element) = (input + 1, 0);
+        }
+    }
+    places
 }
 
 /// `count` vectors: number `i` of each of some rows, `step` numbers apart, is vector `i`.
@@ -186,6 +196,15 @@ pub(crate) struct StorePanel<'a> {
     /// Elements of a kernel.
     pub(crate) elements: usize,
     pub(crate) rows: &'a mut [f32],
+    /// As many floats as [`StorePanel::room`] says.
+    pub(crate) room: &'a mut [f32],
+}
+
+impl StorePanel<'_> {
+    /// The sums of [`LANES`] inputs.
+    pub(crate) fn room(width: usize, elements: usize) -> usize {
+        LANES * elements * width
+    }
 }
 
 impl Kernel for StorePanel<'_> {
@@ -193,24 +212,37 @@ impl Kernel for StorePanel<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let StorePanel { partials, inputs, elements, rows } = self;
+        let StorePanel { partials, inputs, elements, rows, room } = self;
         let taps = elements * inputs;
         let Some(width) = partials.first().and_then(|panel| panel.len().checked_div(taps)) else {
             return;
         };
-        for start in (0..taps).step_by(LANES) {
-            let count = LANES.min(taps - start);
-            for (block, rows) in rows.chunks_mut(LANES * taps).enumerate() {
-                let mut vectors = [simd.splat(0.0); LANES];
-                for (w, vector) in vectors.iter_mut().enumerate().take(count) {
-                    let at = place(start + w, inputs, elements) * width + block * LANES;
+        for first in (0..inputs).step_by(LANES) {
+            let count = LANES.min(inputs - first);
+            for (element, sums) in room.chunks_exact_mut(LANES * width).take(elements).enumerate() {
+                let from =
+                    (element * inputs + first) * width..(element * inputs + first + count) * width;
+                for at in (0..count * width).step_by(LANES) {
+                    let mut sum = simd.splat(0.0);
                     for partial in partials {
-                        *vector = simd.add(*vector, read(simd, &partial[at..]));
+                        sum = simd.add(sum, read(simd, &partial[from.clone()][at..]));
                     }
+                    write(simd, &mut sums[at..], sum);
                 }
-                let vectors = simd.transpose(vectors);
-                for (row, vector) in rows.chunks_exact_mut(taps).zip(vectors) {
-                    write(simd, &mut row[start..start + count], vector);
+            }
+            let (from, len) = (first * elements, count * elements);
+            for start in (0..len).step_by(LANES) {
+                let weights = LANES.min(len - start);
+                let places = places(start, LANES, elements);
+                for (block, rows) in rows.chunks_mut(LANES * taps).enumerate() {
+                    let mut vectors = [simd.splat(0.0); LANES];
+                    for (vector, tap) in vectors.iter_mut().zip(places).take(weights) {
+                        *vector = read(simd, &room[tap * width + block * LANES..]);
+                    }
+                    let vectors = simd.transpose(vectors);
+                    for (row, vector) in rows.chunks_exact_mut(taps).zip(vectors) {
+                        write(simd, &mut row[from + start..][..weights], vector);
+                    }
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ferrotape_backend::Result;
 
 use crate::Cpu;
+use crate::cpu::Workspace;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::{Factor, Rows};
 use crate::kernels::conv::panels::{StorePanel, packed_len};
@@ -90,7 +91,12 @@ pub(crate) fn weight_grad<T: Factor>(
     let groups = outputs.div_ceil(cut.channels);
     let mut sums = cpu.workspace::<f32>(partials * size)?;
     let parts = Chunks::grouped(sums.as_mut_slice(), size, cut.channels * taps);
-    let pass = Bands { cpu, level, geometry, frame: &frame, windows: &windows, cut, x, gy };
+    let copies = match groups > 1 && !frame.is_image() {
+        true => Some(copy_all(cpu, level, geometry, &frame, x)?),
+        false => None,
+    };
+    let copies = copies.as_ref().map(|copies| copies.as_slice());
+    let pass = Bands { cpu, level, geometry, frame: &frame, windows: &windows, cut, x, copies, gy };
     for_each_part(cpu.team_for(geometry.products()), &parts, |task, sums| {
         let (first, start) = (task % groups * cut.channels, task / groups * cut.rows);
         let rows = start..(start + cut.rows).min(rows);
@@ -105,10 +111,31 @@ pub(crate) fn weight_grad<T: Factor>(
         let from = index * panel * taps;
         let len = (size - from).min(panel * taps);
         let panels: Vec<_> = sums.chunks_exact(size).map(|sums| &sums[from..][..len]).collect();
-        let (partials, elements) = (&panels[..], kh * kw);
-        cpu.level.run_kernel(StorePanel { partials, inputs: geometry.inputs, elements, rows });
+        let (partials, elements, inputs) = (&panels[..], kh * kw, geometry.inputs);
+        let mut room = cpu.workspace::<f32>(StorePanel::room(len / taps, elements))?;
+        let room = room.as_mut_slice();
+        cpu.level.run_kernel(StorePanel { partials, inputs, elements, rows, room });
         Ok(())
     })
+}
+
+/// The frames of all images: each group of outputs sees all of them.
+fn copy_all<T: Factor>(
+    cpu: &Cpu,
+    level: T::Level,
+    geometry: &Geometry,
+    frame: &Frame,
+    x: &[T],
+) -> Result<Workspace<f32>> {
+    let size = frame.rows() * frame.row();
+    let mut copies = cpu.workspace::<f32>(geometry.n * size)?;
+    let parts = Chunks::new(copies.as_mut_slice(), size);
+    for_each_part(cpu.team_for(geometry.n * size), &parts, |image, to| {
+        let (image, shift) = (&x[image * frame.image_len()..], geometry.params.stride[1]);
+        T::copy_pixels(level, frame, image, 0, shift, to);
+        Ok(())
+    })?;
+    Ok(copies)
 }
 
 /// What is the same for all tasks.
@@ -120,6 +147,8 @@ struct Bands<'a, T: Factor> {
     windows: &'a Windows,
     cut: Cut,
     x: &'a [T],
+    /// The frames of all images, where they were copied before.
+    copies: Option<&'a [f32]>,
     gy: &'a [T],
 }
 
@@ -129,7 +158,7 @@ impl<T: Factor> Bands<'_, T> {
         let windows = self.windows;
         let pixels = windows.out[1];
         let mut frames = Vec::new();
-        let copied = match self.frame.is_image() {
+        let copied = match self.frame.is_image() || self.copies.is_some() {
             true => 0,
             false => {
                 let band = self.cut.band.min(rows.len());
@@ -162,9 +191,10 @@ impl<T: Factor> Bands<'_, T> {
                     channels: channels.len(),
                 },
             };
-            let band = match self.frame.is_image() {
-                true => T::words(self.x)?,
-                false => copies.as_slice(),
+            let band = match self.copies {
+                Some(copies) => copies,
+                None if self.frame.is_image() => T::words(self.x)?,
+                None => copies.as_slice(),
             };
             let (rows, begins) = (&frames[..], start == rows.start);
             let sums = &mut *sums;
@@ -183,7 +213,9 @@ impl<T: Factor> Bands<'_, T> {
         while row < rows.end {
             let (image, first) = (row / height, row % height);
             let count = (height - first).min(rows.end - row);
-            let start = if frame.is_image() {
+            let start = if self.copies.is_some() {
+                image * frame.rows() * frame.row() + first * windows.row_step
+            } else if frame.is_image() {
                 image * frame.image_len() + first * windows.row_step
             } else {
                 let len = windows.band_rows(count) * frame.row();

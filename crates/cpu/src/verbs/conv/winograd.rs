@@ -230,8 +230,10 @@ pub(super) fn weight_grad(
             cpu.level.run_kernel(WeightGradients { sums: &sums[from..], step, panel })?;
         }
         let panels: Vec<_> = panels.as_slice().chunks_exact(len).collect();
-        let partials = &panels[..];
-        cpu.level.run_kernel(StorePanel { partials, inputs, elements: ELEMENTS, rows });
+        let (partials, elements) = (&panels[..], ELEMENTS);
+        let mut room = cpu.workspace::<f32>(StorePanel::room(width, elements))?;
+        let room = room.as_mut_slice();
+        cpu.level.run_kernel(StorePanel { partials, inputs, elements, rows, room });
         Ok(())
     })
 }
