@@ -8,7 +8,7 @@ use ferrotape_backend::{Error, Result};
 
 use super::dispatch::Kernel;
 use super::gemm::{Matrix, MatrixMut};
-use super::simd::{LANES, Simd};
+use super::simd::{InMemory, LANES, Simd};
 
 /// Elements of a stretch of the sum: four columns of them are half of a first cache.
 const STRETCH: usize = 1024;
@@ -18,26 +18,19 @@ pub(crate) const MOST_ROWS: usize = 48;
 
 /// `c = a b`, or `c += a b`. Every element is the sum of [`LANES`] partial sums, added pairwise at the end: the
 /// same bits whatever the product is cut into.
-pub(crate) struct Dots<'a, 'c> {
+pub(crate) struct Dots<'a, 'c, T> {
     pub(crate) a: Matrix<'a, f32>,
-    pub(crate) b: Matrix<'a, f32>,
+    pub(crate) b: Matrix<'a, T>,
     pub(crate) c: &'a mut MatrixMut<'c, f32>,
     pub(crate) accumulate: bool,
 }
 
-impl Dots<'_, '_> {
-    /// Whether these operands are what the kernel is for.
-    pub(crate) fn fit(a: &Matrix<'_, f32>, b: &Matrix<'_, f32>) -> bool {
-        let ([m, k], [_, n]) = (a.sizes(), b.sizes());
-        (1..=MOST_ROWS).contains(&m)
-            && k >= LANES
-            && n > 0
-            && a.strides()[1] == 1
-            && b.strides()[0] == 1
-    }
+/// Whether `[m, k] [k, n]` with these strides of the two matrices is what the kernel is for.
+pub(crate) fn fit([m, k, n]: [usize; 3], a: [isize; 2], b: [isize; 2]) -> bool {
+    (1..=MOST_ROWS).contains(&m) && k >= LANES && n > 0 && a[1] == 1 && b[0] == 1
 }
 
-impl Kernel for Dots<'_, '_> {
+impl<T: InMemory> Kernel for Dots<'_, '_, T> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -53,7 +46,7 @@ impl Kernel for Dots<'_, '_> {
             let columns = (n - column).min(4);
             sums[..m].fill([simd.splat(0.0); 4]);
             // A column past the last is the last one again: it is computed and not stored.
-            let b: [*const f32; 4] = std::array::from_fn(|j| {
+            let b: [*const T; 4] = std::array::from_fn(|j| {
                 b.wrapping_offset((column + j.min(columns - 1)) as isize * b_step)
             });
             for start in (0..k).step_by(STRETCH) {
@@ -66,7 +59,7 @@ impl Kernel for Dots<'_, '_> {
                 unsafe {
                     if const { S::ACCUMULATORS >= 16 } {
                         while i + 4 <= m {
-                            tile::<S, 4>(
+                            tile::<S, T, 4>(
                                 simd,
                                 std::array::from_fn(|t| row(i + t)),
                                 b,
@@ -77,7 +70,7 @@ impl Kernel for Dots<'_, '_> {
                         }
                     }
                     while i < m {
-                        tile::<S, 1>(simd, [row(i)], b, count, &mut sums[i..]);
+                        tile::<S, T, 1>(simd, [row(i)], b, count, &mut sums[i..]);
                         i += 1;
                     }
                 }
@@ -97,41 +90,31 @@ impl Kernel for Dots<'_, '_> {
 /// # Safety
 /// All of them have `count` elements.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize>(
+unsafe fn tile<S: Simd, T: InMemory, const R: usize>(
     simd: S,
     a: [*const f32; R],
-    b: [*const f32; 4],
+    b: [*const T; 4],
     count: usize,
     sums: &mut [[S::V; 4]],
 ) {
-    let mut acc: [[S::V; 4]; R] = std::array::from_fn(|r| sums[r]);
-    let whole = count - count % LANES;
-    for at in (0..whole).step_by(LANES) {
-        // SAFETY: `at + LANES <= count`.
-        let b = b.map(|b| unsafe { simd.load(b.add(at)) });
+    let mut acc = [[simd.splat(0.0); 4]; R];
+    acc.copy_from_slice(&sums[..R]);
+    for at in (0..count).step_by(LANES) {
+        let lanes = LANES.min(count - at);
+        let mut values = [simd.splat(0.0); 4];
+        for (value, b) in values.iter_mut().zip(b) {
+            // SAFETY: `at + lanes <= count`.
+            *value = unsafe { T::load(simd, b.add(at), lanes) };
+        }
         for (acc, a) in acc.iter_mut().zip(a) {
             // SAFETY: as above.
-            let a = unsafe { simd.load(a.add(at)) };
-            for (acc, b) in acc.iter_mut().zip(b) {
+            let a = unsafe { f32::load(simd, a.add(at), lanes) };
+            for (acc, b) in acc.iter_mut().zip(values) {
                 *acc = simd.mul_add(a, b, *acc);
             }
         }
     }
-    if whole < count {
-        let rest = count - whole;
-        // SAFETY: `whole + rest == count`.
-        let b = b.map(|b| unsafe { simd.load_part(b.add(whole), rest) });
-        for (acc, a) in acc.iter_mut().zip(a) {
-            // SAFETY: as above.
-            let a = unsafe { simd.load_part(a.add(whole), rest) };
-            for (acc, b) in acc.iter_mut().zip(b) {
-                *acc = simd.mul_add(a, b, *acc);
-            }
-        }
-    }
-    for (sum, acc) in sums.iter_mut().zip(acc) {
-        *sum = acc;
-    }
+    sums[..R].copy_from_slice(&acc);
 }
 
 /// The sum of all lanes, pairwise.

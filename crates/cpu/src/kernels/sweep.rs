@@ -8,7 +8,7 @@ use ferrotape_backend::{Error, Result};
 
 use super::dispatch::Kernel;
 use super::gemm::{Matrix, MatrixMut};
-use super::simd::{LANES, Simd};
+use super::simd::{InMemory, LANES, Simd};
 
 /// Vectors of a stretch of a row.
 const VECTORS: usize = 32;
@@ -24,22 +24,19 @@ const DEPTH: usize = 4;
 
 /// `c = a b`, or `c += a b`. An element adds its products in the order of the sum: the same bits whatever the
 /// product is cut into.
-pub(crate) struct Sweep<'a, 'c> {
+pub(crate) struct Sweep<'a, 'c, T> {
     pub(crate) a: Matrix<'a, f32>,
-    pub(crate) b: Matrix<'a, f32>,
+    pub(crate) b: Matrix<'a, T>,
     pub(crate) c: &'a mut MatrixMut<'c, f32>,
     pub(crate) accumulate: bool,
 }
 
-impl Sweep<'_, '_> {
-    /// Whether these operands are what the kernel is for.
-    pub(crate) fn fit(a: &Matrix<'_, f32>, b: &Matrix<'_, f32>) -> bool {
-        let ([m, k], [_, n]) = (a.sizes(), b.sizes());
-        (1..=MOST_ROWS).contains(&m) && k >= DEPTH && n >= LANES && b.strides()[1] == 1
-    }
+/// Whether `[m, k] [k, n]` with these strides of the second matrix is what the kernel is for.
+pub(crate) fn fit([m, k, n]: [usize; 3], b: [isize; 2]) -> bool {
+    (1..=MOST_ROWS).contains(&m) && k >= DEPTH && n >= LANES && b[1] == 1
 }
 
-impl Kernel for Sweep<'_, '_> {
+impl<T: InMemory> Kernel for Sweep<'_, '_, T> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -63,15 +60,15 @@ impl Kernel for Sweep<'_, '_> {
                 };
                 let whole = k - k % DEPTH;
                 for kk in (0..whole).step_by(DEPTH) {
-                    let rows: [*const f32; DEPTH] = std::array::from_fn(|t| row(kk + t));
+                    let rows: [*const T; DEPTH] = std::array::from_fn(|t| row(kk + t));
                     for (i, sums) in sums[..m].iter_mut().enumerate() {
                         let factors = std::array::from_fn(|t| factor(i, kk + t));
-                        add_rows::<S, DEPTH>(simd, factors, rows, width, sums);
+                        add_rows::<S, T, DEPTH>(simd, factors, rows, width, sums);
                     }
                 }
                 for kk in whole..k {
                     for (i, sums) in sums[..m].iter_mut().enumerate() {
-                        add_rows::<S, 1>(simd, [factor(i, kk)], [row(kk)], width, sums);
+                        add_rows::<S, T, 1>(simd, [factor(i, kk)], [row(kk)], width, sums);
                     }
                 }
             }
@@ -96,30 +93,21 @@ impl Kernel for Sweep<'_, '_> {
 /// # Safety
 /// The rows have `width` elements, and `width <= STRETCH`.
 #[inline(always)]
-unsafe fn add_rows<S: Simd, const D: usize>(
+unsafe fn add_rows<S: Simd, T: InMemory, const D: usize>(
     simd: S,
     factors: [S::V; D],
-    rows: [*const f32; D],
+    rows: [*const T; D],
     width: usize,
     sums: &mut [S::V; VECTORS],
 ) {
-    let whole = width / LANES;
-    for (v, sum) in sums.iter_mut().enumerate().take(whole) {
+    for (v, sum) in sums.iter_mut().enumerate().take(width.div_ceil(LANES)) {
+        let lanes = LANES.min(width - v * LANES);
         let mut acc = *sum;
         for (factor, row) in factors.into_iter().zip(rows) {
-            // SAFETY: `(v + 1) * LANES <= width`.
-            acc = simd.mul_add(factor, unsafe { simd.load(row.add(v * LANES)) }, acc);
+            // SAFETY: `v * LANES + lanes <= width`.
+            let row = unsafe { T::load(simd, row.add(v * LANES), lanes) };
+            acc = simd.mul_add(factor, row, acc);
         }
         *sum = acc;
-    }
-    let rest = width % LANES;
-    if rest > 0 {
-        let mut acc = sums[whole];
-        for (factor, row) in factors.into_iter().zip(rows) {
-            // SAFETY: `whole * LANES + rest == width`.
-            acc =
-                simd.mul_add(factor, unsafe { simd.load_part(row.add(whole * LANES), rest) }, acc);
-        }
-        sums[whole] = acc;
     }
 }

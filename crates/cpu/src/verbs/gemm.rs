@@ -4,11 +4,13 @@ mod tiled;
 
 use std::borrow::Cow;
 
-use ferrotape_backend::{Array, DType, Result, check};
+use ferrotape_backend::{Array, DType, Element, Result, check};
+use half::bf16;
 
-use crate::kernels::dots::Dots;
+use crate::kernels::dots::{self, Dots};
 use crate::kernels::gemm::{Blocks, Matrix, MatrixMut, multiply};
 use crate::kernels::real::Real;
+use crate::kernels::simd::InMemory;
 use crate::kernels::split::for_each_part;
 use crate::kernels::sweep::{self, Sweep};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output};
@@ -27,22 +29,24 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
         return Ok(());
     }
     let dtype = a.dtype().accumulator();
-    let (a, b) = (of_type(a, dtype)?, of_type(b, dtype)?);
+    let a = of_type(a, dtype)?;
+    let few = Few::of(cpu, sizes, &a, b);
+    let b = match few {
+        Some(_) if b.dtype() == DType::BF16 => Cow::Borrowed(b),
+        _ => of_type(b, dtype)?,
+    };
     let run = |c: &mut Array| {
-        open([&*a, &*b], [&*c], |[a, b], [c]| match dtype {
-            DType::F64 => product::<f64>(cpu, sizes, [a, b], c, multiply_on(accumulate)),
-            _ if cpu.level.level() == Level::Portable => {
-                product::<f32>(cpu, sizes, [a, b], c, multiply_on(accumulate))
+        open([&*a, &*b], [&*c], |operands, [c]| match (dtype, few) {
+            (DType::F64, _) => {
+                product::<f64, f64>(cpu, sizes, operands, c, multiply_on(accumulate))
             }
-            _ => product::<f32>(cpu, sizes, [a, b], c, |a, b, c| {
-                if Dots::fit(&a, &b) {
-                    cpu.level.run_kernel(Dots { a, b, c, accumulate })
-                } else if Sweep::fit(&a, &b) {
-                    cpu.level.run_kernel(Sweep { a, b, c, accumulate })
-                } else {
-                    multiply(a, b, c, accumulate)
-                }
-            }),
+            (_, None) => product::<f32, f32>(cpu, sizes, operands, c, multiply_on(accumulate)),
+            (_, Some(few)) if b.dtype() == DType::BF16 => {
+                product::<f32, bf16>(cpu, sizes, operands, c, few.multiply_on(cpu, accumulate))
+            }
+            (_, Some(few)) => {
+                product::<f32, f32>(cpu, sizes, operands, c, few.multiply_on(cpu, accumulate))
+            }
         })
     };
     if c.dtype() == dtype {
@@ -50,6 +54,43 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     }
     let before = if accumulate { Before::Kept } else { Before::Ignored };
     output(c, dtype, Form::Contiguous, before, run)
+}
+
+/// A product of a few rows, for which nothing is packed.
+#[derive(Debug, Clone, Copy)]
+enum Few {
+    /// With a matrix whose columns lie in memory along the sum.
+    Dots,
+    /// With a matrix by rows.
+    Sweep,
+}
+
+impl Few {
+    /// What suits a product `[batch, m, k, n]` of f32 with `b`, if there are few rows.
+    fn of(cpu: &Cpu, [_, m, k, n]: [usize; 4], a: &Array, b: &Array) -> Option<Self> {
+        let strides = |array: &Array| [array.layout().strides()[1], array.layout().strides()[2]];
+        if a.dtype() != DType::F32 || cpu.level() == Level::Portable {
+            None
+        } else if dots::fit([m, k, n], strides(a), strides(b)) {
+            Some(Few::Dots)
+        } else if sweep::fit([m, k, n], strides(b)) {
+            Some(Few::Sweep)
+        } else {
+            None
+        }
+    }
+
+    /// As [`product`] wants it.
+    fn multiply_on<T: InMemory>(
+        self,
+        cpu: &Cpu,
+        accumulate: bool,
+    ) -> impl Fn(Matrix<'_, f32>, Matrix<'_, T>, &mut MatrixMut<'_, f32>) -> Result<()> + Sync {
+        move |a, b, c| match self {
+            Few::Dots => cpu.level.run_kernel(Dots { a, b, c, accumulate }),
+            Few::Sweep => cpu.level.run_kernel(Sweep { a, b, c, accumulate }),
+        }
+    }
 }
 
 /// The array in this type; in any layout, because strides do not matter to a product: a copy keeps the order in
@@ -84,12 +125,12 @@ fn multiply_on<R: Real>(
     move |a, b, c| multiply(a, b, c, accumulate)
 }
 
-fn product<R: Real>(
+fn product<R: Real, B: Element>(
     cpu: &Cpu,
     [batch, m, k, n]: [usize; 4],
     operands: [In<'_>; 2],
     mut c: Out<'_>,
-    multiply: impl Fn(Matrix<'_, R>, Matrix<'_, R>, &mut MatrixMut<'_, R>) -> Result<()> + Sync,
+    multiply: impl Fn(Matrix<'_, R>, Matrix<'_, B>, &mut MatrixMut<'_, R>) -> Result<()> + Sync,
 ) -> Result<()> {
     let layout = c.layout;
     // Rows that a few rows of the other operand pass over are read in whole stretches.
@@ -100,7 +141,7 @@ fn product<R: Real>(
     for_each_part(team, &blocks, |index, mut c| {
         let place = blocks.place(index);
         let a = matrix::<R>(operands[0], place.image, [m, k])?;
-        let b = matrix::<R>(operands[1], place.image, [k, n])?;
+        let b = matrix::<B>(operands[1], place.image, [k, n])?;
         let a = a.row_range(place.rows[0], place.rows[1])?;
         let b = b.column_range(place.columns[0], place.columns[1])?;
         multiply(a, b, &mut c)
@@ -108,7 +149,7 @@ fn product<R: Real>(
 }
 
 /// Matrix `index` of a batch; a batch of one is used for all.
-fn matrix<R: Real>(operand: In<'_>, index: usize, sizes: [usize; 2]) -> Result<Matrix<'_, R>> {
+fn matrix<R: Element>(operand: In<'_>, index: usize, sizes: [usize; 2]) -> Result<Matrix<'_, R>> {
     let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
     let step = if shape[0] == 1 { 0 } else { index as isize * strides[0] };
     let offset = operand.layout.offset().wrapping_add_signed(step);

@@ -45,16 +45,18 @@ pub(super) fn product(
         DType::BF16 => pairs.is_some(),
         _ => false,
     };
-    if !known || c.dtype() != dtype || b.dtype() != dtype {
+    let to = c.dtype();
+    if !known || !(to == dtype || to == DType::F32) || b.dtype() != dtype {
         return Ok(false);
     }
     let a = in_words(a)?;
-    output(c, dtype, Form::Contiguous, Before::Ignored, |c| {
-        open([&*a, b], [&*c], |operands, [c]| match pairs {
-            Some(level) if dtype == DType::BF16 => {
-                multiply::<bf16>(cpu, level, [m, k, n], operands, c)
+    output(c, to, Form::Contiguous, Before::Ignored, |c| {
+        open([&*a, b], [&*c], |operands, [c]| match (dtype, pairs) {
+            (DType::BF16, Some(level)) if to == DType::BF16 => {
+                multiply::<bf16, bf16>(cpu, level, [m, k, n], operands, c)
             }
-            _ => multiply::<f32>(cpu, cpu.level, [m, k, n], operands, c),
+            (DType::BF16, Some(level)) => multiply::<bf16, f32>(cpu, level, [m, k, n], operands, c),
+            _ => multiply::<f32, f32>(cpu, cpu.level, [m, k, n], operands, c),
         })
     })?;
     Ok(true)
@@ -69,7 +71,7 @@ fn in_words(matrix: &Array) -> Result<Cow<'_, Array>> {
     Ok(Cow::Owned(rows.copy()?))
 }
 
-fn multiply<T: Factor + InMemory + Element>(
+fn multiply<T: Factor, O: Element + InMemory>(
     cpu: &Cpu,
     level: T::Level,
     [m, k, n]: [usize; 3],
@@ -90,5 +92,5 @@ fn multiply<T: Factor + InMemory + Element>(
         x_pitch: k,
         y_pitch: n,
     };
-    correlate::<T, T>(cpu, level, &geometry, a.span()?, &weights, None, c.span()?)
+    correlate::<T, O>(cpu, level, &geometry, a.span()?, &weights, None, c.span()?)
 }
