@@ -25,7 +25,7 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     if nothing_to_write(&[c])? {
         return Ok(());
     }
-    if !accumulate && tiled::takes(cpu, sizes, b) && tiled::product(cpu, sizes, [a, b], c)? {
+    if tiled::takes(cpu, sizes, b) && tiled::product(cpu, sizes, [a, b], c, accumulate)? {
         return Ok(());
     }
     let dtype = a.dtype().accumulator();

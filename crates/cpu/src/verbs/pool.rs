@@ -7,6 +7,7 @@ use ferrotape_backend::{Array, DType, Error, Pool2d, Result, check};
 use half::bf16;
 
 use crate::Cpu;
+use crate::kernels::dispatch::Loop;
 use crate::kernels::pool::{AverageGradRow, AverageRow, Axis, MaxRow};
 use crate::kernels::real::{Real, Stored};
 use crate::kernels::split::{Chunks, for_each_part};
@@ -208,18 +209,20 @@ pub(crate) fn max_pool2d_grad(cpu: &Cpu, gy: &Array, index: &Array, gx: &mut Arr
     if nothing_to_write(&[gx])? {
         return Ok(());
     }
-    let dtype = gy.dtype().accumulator();
+    let dtype = stored(gy);
     let gy = input(gy, dtype, Form::Images)?;
     let index = input(index, DType::I64, Form::Images)?;
     output(gx, dtype, Form::Images, Before::Ignored, |gx| {
         open([&*gy, &*index], [&*gx], |[gy, index], [gx]| match dtype {
-            DType::F64 => unpool::<f64>(cpu, gy, index, gx, shapes),
-            _ => unpool::<f32>(cpu, gy, index, gx, shapes),
+            DType::F64 => unpool::<f64, f64>(cpu, gy, index, gx, shapes),
+            DType::BF16 => unpool::<f32, bf16>(cpu, gy, index, gx, shapes),
+            _ => unpool::<f32, f32>(cpu, gy, index, gx, shapes),
         })
     })
 }
 
-fn unpool<R: Real>(
+/// Sums are `R`.
+fn unpool<R: Real, S: Stored>(
     cpu: &Cpu,
     gy: In<'_>,
     index: In<'_>,
@@ -229,7 +232,7 @@ fn unpool<R: Real>(
     let [n, c, h, w] = shapes.x;
     let out = shapes.y[2] * shapes.y[3];
     let pitches = [pitch(gy.layout), pitch(index.layout), pitch(gx.layout)];
-    let (gy, index) = (gy.span::<R>()?, index.span::<i64>()?);
+    let (gy, index) = (gy.span::<S>()?, index.span::<i64>()?);
     if h * w == 0 {
         return match index.first() {
             Some(&position) => in_plane(position, 0).map(|_| ()),
@@ -237,17 +240,47 @@ fn unpool<R: Real>(
         };
     }
     let team = cpu.team_for(n * c * (h * w + out));
-    for_each_part(team, &Chunks::new(gx.span::<R>()?, h * w * pitches[2]), |image, gx| {
-        gx.chunks_mut(pitches[2]).for_each(|pixel| pixel[..c].fill(R::zero()));
+    for_each_part(team, &Chunks::new(gx.span::<S>()?, h * w * pitches[2]), |image, gx| {
+        let mut sums = cpu.workspace::<R>(h * w * c)?;
+        let sums = sums.as_mut_slice();
+        sums.fill(R::zero());
         for pixel in image * out..(image + 1) * out {
             let gy = &gy[pixel * pitches[0]..][..c];
             let index = &index[pixel * pitches[1]..][..c];
+            // Looked at first, so that the loop that adds has nothing to give up for.
+            if !index.iter().all(|&position| (position as u64) < (h * w) as u64) {
+                index.iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
+            }
             for (channel, (&g, &position)) in gy.iter().zip(index).enumerate() {
-                gx[in_plane(position, h * w)? * pitches[2] + channel] += g;
+                sums[position as usize * c + channel] += R::load(g);
             }
         }
+        cpu.level.run(StoreRows { sums, channels: c, rows: gx, pitch: pitches[2] });
         Ok(())
     })
+}
+
+/// Sums as rows of what an array holds.
+struct StoreRows<'a, R, S> {
+    sums: &'a [R],
+    channels: usize,
+    rows: &'a mut [S],
+    /// Elements from one row to the next.
+    pitch: usize,
+}
+
+impl<R: Real, S: Stored> Loop for StoreRows<'_, R, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let rows = self.rows.chunks_mut(self.pitch.max(1));
+        for (row, sums) in rows.zip(self.sums.chunks_exact(self.channels.max(1))) {
+            for (to, &sum) in row.iter_mut().zip(sums) {
+                *to = sum.store();
+            }
+        }
+    }
 }
 
 fn in_plane(position: i64, size: usize) -> Result<usize> {

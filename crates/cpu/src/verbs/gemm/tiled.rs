@@ -10,7 +10,7 @@ use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::panels::Weights;
 use crate::kernels::simd::InMemory;
-use crate::memory::{Before, Form, In, Out, input, open, output};
+use crate::memory::{Before, Form, In, input, open, output};
 use crate::verbs::conv::forward::correlate;
 use crate::{Cpu, Level};
 
@@ -18,7 +18,7 @@ use crate::{Cpu, Level};
 const LEAST: usize = 32;
 
 /// Multiply-adds from which on it pays to lay the second matrix out anew.
-const LEAST_PRODUCTS: usize = 1 << 24;
+const LEAST_PRODUCTS: usize = 1 << 20;
 
 /// Whether a product `[batch, m, k, n]` with `b` may be computed here.
 pub(super) fn takes(cpu: &Cpu, [batch, m, k, n]: [usize; 4], b: &Array) -> bool {
@@ -31,12 +31,13 @@ pub(super) fn takes(cpu: &Cpu, [batch, m, k, n]: [usize; 4], b: &Array) -> bool 
         && strides[2] > 0
 }
 
-/// `c = a b`, if the machine multiplies numbers of this type.
+/// `c = a b`, or `c += a b`, if the machine multiplies numbers of this type.
 pub(super) fn product(
     cpu: &Cpu,
     [_, m, k, n]: [usize; 4],
     [a, b]: [&Array; 2],
     c: &mut Array,
+    accumulate: bool,
 ) -> Result<bool> {
     let dtype = a.dtype();
     let pairs = cpu.level.pairs().filter(|_| k.is_multiple_of(2));
@@ -49,17 +50,39 @@ pub(super) fn product(
     if !known || !(to == dtype || to == DType::F32) || b.dtype() != dtype {
         return Ok(false);
     }
-    let a = in_words(a)?;
-    output(c, to, Form::Contiguous, Before::Ignored, |c| {
-        open([&*a, b], [&*c], |operands, [c]| match (dtype, pairs) {
-            (DType::BF16, Some(level)) if to == DType::BF16 => {
-                multiply::<bf16, bf16>(cpu, level, [m, k, n], operands, c)
+    let (a, sizes) = (in_words(a)?, [m, k, n]);
+    let written = if accumulate { DType::F32 } else { to };
+    let before = if accumulate { Before::Kept } else { Before::Ignored };
+    output(c, written, Form::Contiguous, before, |c| {
+        open([&*a, b], [&*c], |operands, [mut c]| match (dtype, pairs) {
+            (DType::BF16, Some(level)) if written == DType::BF16 => {
+                multiply::<bf16, bf16>(cpu, level, sizes, operands, c.span()?)
             }
-            (DType::BF16, Some(level)) => multiply::<bf16, f32>(cpu, level, [m, k, n], operands, c),
-            _ => multiply::<f32, f32>(cpu, cpu.level, [m, k, n], operands, c),
+            (DType::BF16, Some(level)) => with_sums(cpu, c.span()?, accumulate, |c| {
+                multiply::<bf16, f32>(cpu, level, sizes, operands, c)
+            }),
+            _ => with_sums(cpu, c.span()?, accumulate, |c| {
+                multiply::<f32, f32>(cpu, cpu.level, sizes, operands, c)
+            }),
         })
     })?;
     Ok(true)
+}
+
+/// Has `multiply` write to `c`, or to a place of its own that is then added to it.
+fn with_sums(
+    cpu: &Cpu,
+    c: &mut [f32],
+    accumulate: bool,
+    multiply: impl FnOnce(&mut [f32]) -> Result<()>,
+) -> Result<()> {
+    if !accumulate {
+        return multiply(c);
+    }
+    let mut sums = cpu.workspace::<f32>(c.len())?;
+    multiply(sums.as_mut_slice())?;
+    c.iter_mut().zip(sums.as_slice()).for_each(|(c, &sum)| *c += sum);
+    Ok(())
 }
 
 /// The matrix by rows without gaps; one of bf16 begins with a whole word.
@@ -76,7 +99,7 @@ fn multiply<T: Factor, O: Element + InMemory>(
     level: T::Level,
     [m, k, n]: [usize; 3],
     [a, b]: [In<'_>; 2],
-    mut c: Out<'_>,
+    c: &mut [O],
 ) -> Result<()> {
     let strides = b.layout.strides();
     let steps = [strides[2], strides[1]].map(isize::unsigned_abs);
@@ -92,5 +115,5 @@ fn multiply<T: Factor, O: Element + InMemory>(
         x_pitch: k,
         y_pitch: n,
     };
-    correlate::<T, O>(cpu, level, &geometry, a.span()?, &weights, None, c.span()?)
+    correlate::<T, O>(cpu, level, &geometry, a.span()?, &weights, None, c)
 }
