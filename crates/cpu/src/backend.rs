@@ -7,6 +7,7 @@ use ferrotape_backend::{
 };
 
 use crate::Cpu;
+use crate::memory::Held;
 use crate::verbs;
 
 impl Backend for Cpu {
@@ -20,7 +21,7 @@ impl Backend for Cpu {
 
     fn allocate(&self, dtype: DType, len: usize) -> Result<Box<dyn Memory>> {
         let block = self.allocator.allocate(len.saturating_mul(dtype.size()))?;
-        Ok(Box::new(block))
+        Ok(Box::new(Held::new(block)))
     }
 
     fn upload(&self, src: &[u8], dst: &mut Array) -> Result<()> {

@@ -30,6 +30,7 @@
 mod alloc;
 mod backend;
 mod cpu;
+mod kept;
 mod kernels;
 mod level;
 mod memory;

@@ -9,8 +9,21 @@ use ferrotape_backend::{Array, DType, Element, Error, ErrorKind, Layout, Memory,
 use smallvec::SmallVec;
 
 use crate::alloc::Block;
+use crate::kept::Kept;
 
-impl Memory for Block {
+/// The memory of a buffer.
+pub(crate) struct Held {
+    block: Block,
+    kept: Kept,
+}
+
+impl Held {
+    pub(crate) fn new(block: Block) -> Self {
+        Held { block, kept: Kept::default() }
+    }
+}
+
+impl Memory for Held {
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -28,7 +41,7 @@ enum Guard<'a> {
 }
 
 enum Bytes<'a> {
-    Shared(&'a [u8]),
+    Shared(&'a [u8], &'a Kept),
     Unique(&'a mut [u8]),
     Taken,
 }
@@ -40,11 +53,11 @@ impl Guard<'_> {
             Guard::Read(handle) => (***handle)
                 .as_any()
                 .downcast_ref()
-                .map(|block: &Block| Bytes::Shared(block.bytes())),
+                .map(|held: &Held| Bytes::Shared(held.block.bytes(), &held.kept)),
             Guard::Write(handle) => (***handle)
                 .as_any_mut()
                 .downcast_mut()
-                .map(|block: &mut Block| Bytes::Unique(block.bytes_mut())),
+                .map(|held: &mut Held| Bytes::Unique(held.block.bytes_mut())),
         };
         bytes.ok_or_else(|| {
             Error::new(
@@ -59,6 +72,8 @@ impl Guard<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct In<'a> {
     bytes: &'a [u8],
+    /// What was made of the buffer.
+    pub(crate) kept: &'a Kept,
     /// Where the elements lie.
     pub(crate) layout: &'a Layout,
     /// What the elements are.
@@ -193,8 +208,8 @@ pub(crate) fn open_all<T>(
     let mut ins: SmallVec<[In<'_>; 8]> = SmallVec::new();
     for array in reads {
         match opened[find(array)].1 {
-            Bytes::Shared(bytes) => {
-                ins.push(In { bytes, layout: array.layout(), dtype: array.dtype() });
+            Bytes::Shared(bytes, kept) => {
+                ins.push(In { bytes, kept, layout: array.layout(), dtype: array.dtype() });
             }
             _ => return Err(Error::new(ErrorKind::Overlap, "an input shares an output's memory")),
         }

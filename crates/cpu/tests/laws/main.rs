@@ -2,6 +2,7 @@
 
 mod conformance;
 mod extremes;
+mod kept;
 mod threads;
 
 use ferrotape_backend::Device;

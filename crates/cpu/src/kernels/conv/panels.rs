@@ -4,8 +4,13 @@
 //! of its outputs side by side. The last panel has as many whole vectors as its outputs need, with
 //! zeros where there is no output.
 
+use std::sync::Arc;
+
 use ferrotape_backend::{Error, Result};
 use half::bf16;
+
+use crate::cpu::Workspace;
+use crate::kept::{Kept, Packing};
 
 use crate::kernels::dispatch::Kernel;
 use crate::kernels::real::Stored;
@@ -13,7 +18,7 @@ use crate::kernels::simd::{InMemory, LANES, Simd, read, write};
 
 /// Which of a weight's two channel dimensions are a convolution's outputs: `[O, C, KH, KW]`, in
 /// row-major order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Weights<'a, S> {
     data: &'a [S],
     kernel: [usize; 2],
@@ -21,24 +26,46 @@ pub(crate) struct Weights<'a, S> {
     steps: [usize; 2],
     /// Channels of outputs and inputs.
     pub(crate) channels: [usize; 2],
+    /// Where their panels may be kept.
+    kept: Option<(&'a Kept, Packing)>,
 }
 
 impl<'a, S: Stored> Weights<'a, S> {
     /// As the convolution has them.
     pub(crate) fn new(data: &'a [S], [o, c, kh, kw]: [usize; 4]) -> Self {
         let elements = kh * kw;
-        Weights { data, kernel: [kh, kw], steps: [c * elements, elements], channels: [o, c] }
+        let steps = [c * elements, elements];
+        Weights { data, kernel: [kh, kw], steps, channels: [o, c], kept: None }
     }
 
     /// Those of a product with a matrix: `channels` are its columns and rows, each `steps` numbers apart.
     pub(crate) fn of_matrix(data: &'a [S], steps: [usize; 2], channels: [usize; 2]) -> Self {
-        Weights { data, kernel: [1, 1], steps, channels }
+        Weights { data, kernel: [1, 1], steps, channels, kept: None }
+    }
+
+    /// With a place for their panels beside the buffer that they lie in.
+    pub(crate) fn kept_beside(self, kept: &'a Kept, packing: Packing) -> Self {
+        Weights { kept: Some((kept, packing)), ..self }
+    }
+
+    /// Their panels, as they were kept or as `pack` makes them.
+    ///
+    /// # Errors
+    /// Those of `pack`.
+    pub(crate) fn panels(
+        &self,
+        pack: impl FnOnce() -> Result<Workspace<f32>>,
+    ) -> Result<Arc<Workspace<f32>>> {
+        match self.kept {
+            Some((kept, packing)) => kept.panels(packing, pack),
+            None => pack().map(Arc::new),
+        }
     }
 
     /// As its gradient in the input has them: inputs and outputs change places.
     pub(crate) fn swapped(self) -> Self {
         let ([far, near], [o, c]) = (self.steps, self.channels);
-        Weights { steps: [near, far], channels: [c, o], ..self }
+        Weights { steps: [near, far], channels: [c, o], kept: None, ..self }
     }
 
     /// The weight of an output, an input and a kernel element.
@@ -59,7 +86,7 @@ impl<'a> Weights<'a, bf16> {
         let whole = &self.data[..self.data.len() / 2 * 2];
         let data = bytemuck::try_cast_slice(whole).ok().filter(|_| paired)?;
         let (steps, channels) = ([output_step / 2, 1], [outputs, inputs / 2]);
-        Some(Weights { data, kernel: self.kernel, steps, channels })
+        Some(Weights { data, kernel: self.kernel, steps, channels, kept: None })
     }
 }
 
@@ -88,7 +115,7 @@ impl<T: Stored + InMemory> Kernel for PackPanel<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
         let PackPanel { weights, elements, first, panel } = self;
-        let Weights { data, kernel, steps: [output_step, input_step], channels } = *weights;
+        let Weights { data, kernel, steps: [output_step, input_step], channels, .. } = *weights;
         let ([outputs, inputs], of_kernel) = (channels, kernel[0] * kernel[1]);
         let taps = elements.len() * inputs;
         if taps == 0 {

@@ -3,6 +3,7 @@
 use ferrotape_backend::{Element, Result};
 
 use crate::cpu::Workspace;
+use crate::kept::{Kind, Packing};
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::forward::Forward;
@@ -34,7 +35,9 @@ pub(crate) fn forward<T: Factor, O: Element + InMemory>(
 ) -> Result<()> {
     let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
     let [kh, kw] = geometry.kernel;
-    let weights = Weights::new(w.span()?, [geometry.outputs, geometry.inputs, kh, kw]);
+    let packing = Packing { layout: *w.layout, level: cpu.level(), kind: Kind::Windows };
+    let weights = Weights::new(w.span()?, [geometry.outputs, geometry.inputs, kh, kw])
+        .kept_beside(w.kept, packing);
     correlate::<T, O>(cpu, level, geometry, x.span()?, &weights, bias, y.span()?)
 }
 
@@ -53,7 +56,7 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + InMemory>(
     let reads = geometry.outputs.div_ceil(cpu.level.panel());
     let frame = Frame::of_input(geometry).spread(reads);
     let windows = Windows::new(geometry, &frame);
-    let packed = pack::<T>(cpu, level, weights, &windows)?;
+    let packed = weights.panels(|| pack::<T>(cpu, level, weights, &windows))?;
 
     let [h, width] = windows.out;
     let (taps, products) = (windows.taps(), geometry.products());

@@ -5,6 +5,7 @@
 use ferrotape_backend::Result;
 
 use crate::cpu::Workspace;
+use crate::kept::{Kind, Packing};
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::Block;
@@ -56,7 +57,9 @@ pub(super) fn forward(
     mut y: Out<'_>,
 ) -> Result<()> {
     let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
-    let weights = Weights::new(w.span::<f32>()?, [geometry.outputs, geometry.inputs, 3, 3]);
+    let packing = Packing { layout: *w.layout, level: cpu.level(), kind: Kind::Tiles };
+    let weights = Weights::new(w.span::<f32>()?, [geometry.outputs, geometry.inputs, 3, 3])
+        .kept_beside(w.kept, packing);
     let elements = std::array::from_fn(|element| [element / 3, element % 3]);
     let tiling = forward_tiling(geometry);
     let pitches = [geometry.x_pitch, geometry.y_pitch];
@@ -93,7 +96,7 @@ fn correlate(
 ) -> Result<()> {
     let [outputs, inputs] = weights.channels;
     let panel = cpu.level.panel();
-    let packed = pack(cpu, weights, elements)?;
+    let packed = weights.panels(|| pack(cpu, weights, elements))?;
     let packed = packed.as_slice();
     let zeros = vec![0.0; inputs];
     let source = Source { data: x, pitch: x_pitch, channels: inputs, zeros: &zeros };

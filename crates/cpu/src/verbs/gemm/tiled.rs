@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use ferrotape_backend::{Array, Conv2d, DType, Element, Result};
 use half::bf16;
 
+use crate::kept::{Kind, Packing};
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::panels::Weights;
@@ -103,7 +104,8 @@ fn multiply<T: Factor, O: Element + InMemory>(
 ) -> Result<()> {
     let strides = b.layout.strides();
     let steps = [strides[2], strides[1]].map(isize::unsigned_abs);
-    let weights = Weights::of_matrix(b.span::<T>()?, steps, [n, k]);
+    let packing = Packing { layout: *b.layout, level: cpu.level(), kind: Kind::Product };
+    let weights = Weights::of_matrix(b.span::<T>()?, steps, [n, k]).kept_beside(b.kept, packing);
     let geometry = Geometry {
         n: 1,
         size: [1, m],
