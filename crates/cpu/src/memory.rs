@@ -54,10 +54,12 @@ impl Guard<'_> {
                 .as_any()
                 .downcast_ref()
                 .map(|held: &Held| Bytes::Shared(held.block.bytes(), &held.kept)),
-            Guard::Write(handle) => (***handle)
-                .as_any_mut()
-                .downcast_mut()
-                .map(|held: &mut Held| Bytes::Unique(held.block.bytes_mut())),
+            Guard::Write(handle) => {
+                (***handle).as_any_mut().downcast_mut().map(|held: &mut Held| {
+                    held.kept.forget();
+                    Bytes::Unique(held.block.bytes_mut())
+                })
+            }
         };
         bytes.ok_or_else(|| {
             Error::new(
