@@ -42,16 +42,8 @@ impl Op for MaxPool {
     }
 }
 
-/// New memory for the gradient of images. That of planes of one pixel may lie either way; then it is channels-last, as
-/// the images of convolutions are.
-fn grad_output(grad: &Array, input: Shape) -> Result<Array> {
-    match grad.layout().as_channels_last() {
-        Some(_) => super::image_output(grad, grad.dtype(), &input),
-        None => super::output_like(grad, grad.dtype(), input),
-    }
-}
-
-/// Adds each element at its position of a plane of zeros, which lies in the element's window.
+/// Adds each element at its position of a plane of zeros, which lies in the element's window. The planes are
+/// channels-last, as the images of convolutions are, whatever that of the output is: it may come from a vector.
 #[derive(Debug)]
 struct Scatter {
     params: Pool2d,
@@ -64,7 +56,7 @@ impl Op for Scatter {
     }
 
     fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
-        let mut gx = grad_output(inputs[0], self.input)?;
+        let mut gx = super::image_output(inputs[0], inputs[0].dtype(), &self.input)?;
         let backend = inputs[0].device().backend();
         backend.max_pool2d_window_grad(inputs[0], inputs[1], &mut gx, &self.params)?;
         cx.save_constant(inputs[1]);
@@ -125,7 +117,7 @@ impl Op for AvgPool {
     }
 }
 
-/// The transpose of [`AvgPool`].
+/// The transpose of [`AvgPool`]; channels-last, as [`Scatter`] is.
 #[derive(Debug)]
 struct Spread {
     params: Pool2d,
@@ -138,7 +130,7 @@ impl Op for Spread {
     }
 
     fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
-        let mut gx = grad_output(inputs[0], self.input)?;
+        let mut gx = super::image_output(inputs[0], inputs[0].dtype(), &self.input)?;
         inputs[0].device().backend().avg_pool2d_grad(inputs[0], &mut gx, &self.params)?;
         Ok(gx)
     }

@@ -348,6 +348,16 @@ impl Windows {
         }
     }
 
+    /// Those of pixels that see themselves only, whose channels lie by panels of [`LANES`]: `[panel, pixel, lane]`.
+    pub(crate) fn of_panels(count: usize, channels: usize) -> Self {
+        Windows {
+            pixel_step: LANES,
+            runs: (0..channels / LANES).map(|panel| panel * count * LANES).collect(),
+            run: LANES,
+            ..Self::of_pixels(count, channels, LANES)
+        }
+    }
+
     /// Windows of kernel elements and their rows and columns in a frame.
     fn at(
         frame: &Frame,

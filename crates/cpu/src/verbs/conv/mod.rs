@@ -6,6 +6,7 @@ pub(super) mod forward;
 mod groups;
 mod input_grad;
 mod pairs;
+mod pixels;
 mod weight_grad;
 mod winograd;
 
@@ -136,6 +137,9 @@ pub(crate) fn conv2d_weight_grad(
             open([&*x, &*gy], [&*gw], |[x, gy], [gw]| {
                 if winograd::takes(cpu, &geometry) {
                     return winograd::weight_grad(cpu, &geometry, [x, gy], gw);
+                }
+                if pixels::takes(&geometry) {
+                    return pixels::weight_grad::<f32>(cpu, cpu.level, &geometry, [x, gy], gw);
                 }
                 weight_grad::weight_grad::<f32>(cpu, cpu.level, &geometry, [x, gy], gw)
             })

@@ -8,7 +8,7 @@ use ferrotape_backend::check::ConvShapes;
 use ferrotape_backend::{Array, Conv2d, DType, Result};
 use half::bf16;
 
-use super::{forward, input_grad, weight_grad};
+use super::{forward, input_grad, pixels, weight_grad};
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
 use crate::kernels::dispatch::Pairs;
@@ -85,8 +85,9 @@ impl<'a> Paired<'a> {
         let gy = input(gy, DType::BF16, Form::Images)?;
         let geometry = Geometry::new(shapes, params, x.layout(), gy.layout());
         output(gw, DType::F32, Form::Contiguous, Before::Ignored, |gw| {
-            open([&*x, &*gy], [&*gw], |operands, [gw]| {
-                weight_grad::weight_grad::<bf16>(cpu, level, &geometry, operands, gw)
+            open([&*x, &*gy], [&*gw], |operands, [gw]| match pixels::takes(&geometry) {
+                true => pixels::weight_grad::<bf16>(cpu, level, &geometry, operands, gw),
+                false => weight_grad::weight_grad::<bf16>(cpu, level, &geometry, operands, gw),
             })
         })
     }

@@ -26,7 +26,7 @@ const MOST_PARTIALS: usize = 16;
 const MOST_PARTIAL_FLOATS: usize = 1 << 22;
 
 /// Floats of sums that stay in a core's cache while bands pass by: 512 KiB.
-const RESIDENT_SUMS: usize = 1 << 17;
+pub(super) const RESIDENT_SUMS: usize = 1 << 17;
 
 /// Floats of a band that stay in a core's first cache, about, and the pixels that a band has at
 /// least, so that sums are not fetched and stored too often.
@@ -103,15 +103,26 @@ pub(crate) fn weight_grad<T: Factor>(
         pass.sum(rows, first..(first + cut.channels).min(outputs), sums)
     })?;
 
-    let sums = sums.as_slice();
-    let panel = cpu.level.panel();
     let [kh, kw] = geometry.kernel;
+    store_sums(cpu, sums.as_slice(), [outputs, geometry.inputs, kh * kw], gw)
+}
+
+/// Writes a gradient `[O, C, KH, KW]` of so many outputs, inputs and elements: the sum of all partial sums, each of
+/// which has it by panels.
+pub(super) fn store_sums(
+    cpu: &Cpu,
+    sums: &[f32],
+    [outputs, inputs, elements]: [usize; 3],
+    gw: &mut [f32],
+) -> Result<()> {
+    let (taps, panel) = (inputs * elements, cpu.level.panel());
+    let size = packed_len(taps, outputs);
     let parts = Chunks::new(gw, taps * panel);
     for_each_part(cpu.team_for(sums.len()), &parts, |index, rows| {
         let from = index * panel * taps;
         let len = (size - from).min(panel * taps);
         let panels: Vec<_> = sums.chunks_exact(size).map(|sums| &sums[from..][..len]).collect();
-        let (partials, elements, inputs) = (&panels[..], kh * kw, geometry.inputs);
+        let partials = &panels[..];
         let mut room = cpu.workspace::<f32>(StorePanel::room(len / taps, elements))?;
         let room = room.as_mut_slice();
         cpu.level.run_kernel(StorePanel { partials, inputs, elements, rows, room });
