@@ -65,13 +65,13 @@ impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let ([mean, scale, shift], least, (data, pitch)) = (self.parameters, self.least, self.y);
+        let mut buffer = [R::zero(); BLOCK];
         for (row, rows) in self.x.wide_rows(self.start, self.count, mean.len()) {
             let x = self.x.rows(row, rows);
             let y = &mut data[(row - self.start) * pitch..][..x.len()];
             let residual = self.residual.map(|residual| residual.rows(row, rows));
             for at in (0..x.len()).step_by(BLOCK) {
                 let n = BLOCK.min(x.len() - at);
-                let mut buffer = [R::zero(); BLOCK];
                 let values = &mut buffer[..n];
                 let (x, mean) = (&x[at..at + n], &mean[at..at + n]);
                 let (scale, shift) = (&scale[at..at + n], &shift[at..at + n]);
@@ -146,11 +146,11 @@ impl<R: Real, S: Stored> RowLoop<R> for GradSums<'_, R, S> {
     #[inline(always)]
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         let (sum_gy, sum_gy_x) = sums.split_at_mut(self.mean.len());
+        let mut buffers = [[R::zero(); BLOCK]; 2];
         for (row, rows) in self.of.x.wide_rows(start, count, self.mean.len()) {
             let len = rows * self.of.x.channels;
             for at in (0..len).step_by(BLOCK) {
                 let n = BLOCK.min(len - at);
-                let mut buffers = [[R::zero(); BLOCK]; 2];
                 let [gy, x] = &mut buffers;
                 let (gy, x) = (&mut gy[..n], &mut x[..n]);
                 self.of.passed(row, rows, at, gy);
@@ -191,11 +191,11 @@ impl<R: Real, S: Stored> Loop for GradApply<'_, R, S> {
     fn run<const FMA: bool>(self) {
         let [mean, a, b, c] = self.parameters;
         let ((gx, pitch), mut passed) = (self.gx, self.passed);
+        let mut buffer = [R::zero(); BLOCK];
         for (row, rows) in self.of.x.wide_rows(self.start, self.count, mean.len()) {
             let (len, place) = (rows * self.of.x.channels, row - self.start);
             for at in (0..len).step_by(BLOCK) {
                 let n = BLOCK.min(len - at);
-                let mut buffer = [R::zero(); BLOCK];
                 let values = &mut buffer[..n];
                 self.of.passed(row, rows, at, values);
                 if let Some((passed, pitch)) = &mut passed {
