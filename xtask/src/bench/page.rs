@@ -93,7 +93,7 @@ fn page(lines: &[Line], pictures: &Pictures, notes: &str) -> String {
     let mut page = format!(
         "# Performance\n\n`cargo xtask bench --page` wrote this page from a run with {}.\n\n\
          ## Method\n{METHOD}{}",
-        Machine::of(lines),
+        Machine::of(lines).to_string().replace("--quick", "`--quick`"),
         peers(lines),
     );
     page += &section("The machine's ceilings", "", &ceiling_table(&entries));
@@ -103,7 +103,7 @@ fn page(lines: &[Line], pictures: &Pictures, notes: &str) -> String {
     }
     page += &section(
         "Whole networks",
-        &image(BARS, &pictures.bars),
+        &image("Rows of networks beside their peers, as bars", BARS, &pictures.bars),
         &networks(&entries, &ceilings, &verdicts),
     );
     page += &section("Slower than a peer", "", &slower(&verdicts));
@@ -115,7 +115,8 @@ fn page(lines: &[Line], pictures: &Pictures, notes: &str) -> String {
                   before it and less gradients and momentum.\n";
     page += &section("Memory of training", memory, &report::memory(&verdicts));
     let share = "\nEach as a percentage of min(peak, bandwidth x intensity).\n";
-    let above = format!("{share}{}", image(ROOFLINE, &pictures.roofline));
+    let what = "Convolutions by intensity and rate, below the roofline";
+    let above = format!("{share}{}", image(what, ROOFLINE, &pictures.roofline));
     page += &section("Convolutions", &above, &convolutions(&entries, &ceilings));
     page += &section("Other rows", "", &others(&entries, &ceilings));
     page += &section("What peers could not do", "", &report::failures(&verdicts));
@@ -148,8 +149,8 @@ fn section(title: &str, above: &str, table: &Table) -> String {
     format!("\n## {title}\n{above}{}", table.markdown())
 }
 
-fn image(file: &str, picture: &Option<String>) -> String {
-    picture.as_ref().map_or_else(String::new, |_| format!("\n![]({file})\n"))
+fn image(what: &str, file: &str, picture: &Option<String>) -> String {
+    picture.as_ref().map_or_else(String::new, |_| format!("\n![{what}]({file})\n"))
 }
 
 fn ceiling_table(entries: &[Entry]) -> Table {
@@ -288,7 +289,7 @@ mod tests {
         assert!(page.contains(row), "{page}");
         assert!(page.contains("| `conv2d/x.conv1/b1/f32` | 50 % |  |  | 200 |"), "{page}");
         assert!(page.contains("| `pool/x` |"), "{page}");
-        assert!(page.contains("![](performance-roofline.svg)"), "{page}");
+        assert!(page.contains("below the roofline](performance-roofline.svg)"), "{page}");
         assert!(page.contains("No peer is faster"), "{page}");
     }
 
