@@ -127,6 +127,16 @@ fn convolutions_of_single_pixels() {
     convolutions([5, 33, 13, 17], [40, 33, 1, 1], Conv2d::default());
 }
 
+/// Weights of which a cache holds a part: tasks share the outputs, and what is laid out of inputs serves all of them,
+/// some pixels at a time.
+#[test]
+fn convolutions_of_many_weights() {
+    let stride = [2, 2];
+    convolutions([2, 130, 13, 11], [128, 130, 3, 3], Conv2d { stride, ..Conv2d::default() });
+    convolutions([3, 528, 5, 7], [272, 528, 1, 1], Conv2d::default());
+    convolutions([1, 8192, 17, 17], [32, 8192, 1, 1], Conv2d::default());
+}
+
 #[test]
 fn matrix_products() {
     let small = [[64, 400, 120], [120, 64, 400], [7, 1000, 300], [300, 129, 257]];
@@ -143,7 +153,9 @@ fn matrix_products() {
             let mut transposed_a = plain(device, dtype, &[1, m, n], "c")?;
             let a = a.permute(&[0, 2, 1])?.contiguous()?.permute(&[0, 2, 1])?;
             device.backend().gemm(&a, &b.contiguous()?, &mut transposed_a, false)?;
-            Ok(vec![c, plain_b, transposed_a, transposed_b])
+            let mut wide = plain(device, dtype.accumulator(), &[1, m, n], "c")?;
+            device.backend().gemm(&a, &b, &mut wide, false)?;
+            Ok(vec![c, plain_b, transposed_a, transposed_b, wide])
         });
     }
 }
