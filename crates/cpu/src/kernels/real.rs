@@ -15,6 +15,9 @@ pub(crate) trait Real: Element + Float + std::ops::AddAssign + std::iter::Sum {
     /// The elements themselves, if they are of this type.
     fn same<S: Stored>(data: &[S]) -> Option<&[Self]>;
 
+    /// As [`Real::same`], to be written.
+    fn same_mut<S: Stored>(data: &mut [S]) -> Option<&mut [Self]>;
+
     /// From what an array holds.
     fn load<S: Stored>(value: S) -> Self;
 
@@ -103,6 +106,11 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn same_mut<S: Stored>(data: &mut [S]) -> Option<&mut [Self]> {
+        if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice_mut(data).ok() } else { None }
+    }
+
+    #[inline(always)]
     fn load<S: Stored>(value: S) -> Self {
         value.to_single()
     }
@@ -171,6 +179,11 @@ impl Real for f64 {
     #[inline(always)]
     fn same<S: Stored>(data: &[S]) -> Option<&[Self]> {
         if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice(data).ok() } else { None }
+    }
+
+    #[inline(always)]
+    fn same_mut<S: Stored>(data: &mut [S]) -> Option<&mut [Self]> {
+        if S::DTYPE == Self::DTYPE { bytemuck::try_cast_slice_mut(data).ok() } else { None }
     }
 
     #[inline(always)]

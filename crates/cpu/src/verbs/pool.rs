@@ -241,21 +241,30 @@ fn unpool<R: Real, S: Stored>(
     }
     let team = cpu.team_for(n * c * (h * w + out));
     for_each_part(team, &Chunks::new(gx.span::<S>()?, h * w * pitches[2]), |image, gx| {
-        let mut sums = cpu.workspace::<R>(h * w * c)?;
-        let sums = sums.as_mut_slice();
-        sums.fill(R::zero());
-        for pixel in image * out..(image + 1) * out {
-            let gy = &gy[pixel * pitches[0]..][..c];
-            let index = &index[pixel * pitches[1]..][..c];
-            // Looked at first, so that the loop that adds has nothing to give up for.
-            if !index.iter().all(|&position| (position as u64) < (h * w) as u64) {
-                index.iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
+        let add_to = |sums: &mut [R]| -> Result<()> {
+            sums.fill(R::zero());
+            for pixel in image * out..(image + 1) * out {
+                let gy = &gy[pixel * pitches[0]..][..c];
+                let index = &index[pixel * pitches[1]..][..c];
+                // Looked at first, so that the loop that adds has nothing to give up for.
+                if !index.iter().all(|&position| (position as u64) < (h * w) as u64) {
+                    index.iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
+                }
+                for (channel, (&g, &position)) in gy.iter().zip(index).enumerate() {
+                    sums[position as usize * c + channel] += R::load(g);
+                }
             }
-            for (channel, (&g, &position)) in gy.iter().zip(index).enumerate() {
-                sums[position as usize * c + channel] += R::load(g);
-            }
+            Ok(())
+        };
+        if pitches[2] == c
+            && let Some(sums) = R::same_mut(gx)
+        {
+            return add_to(sums);
         }
-        cpu.level.run(StoreRows { sums, channels: c, rows: gx, pitch: pitches[2] });
+        let mut sums = cpu.workspace::<R>(h * w * c)?;
+        add_to(sums.as_mut_slice())?;
+        let (sums, pitch) = (sums.as_slice(), pitches[2]);
+        cpu.level.run(StoreRows { sums, channels: c, rows: gx, pitch });
         Ok(())
     })
 }
