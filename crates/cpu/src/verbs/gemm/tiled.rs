@@ -11,6 +11,7 @@ use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::panels::Weights;
 use crate::kernels::simd::InMemory;
+use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, In, input, open, output};
 use crate::verbs::conv::forward::correlate;
 use crate::{Cpu, Level};
@@ -20,6 +21,9 @@ const LEAST: usize = 32;
 
 /// Multiply-adds from which on it pays to lay the second matrix out anew.
 const LEAST_PRODUCTS: usize = 1 << 20;
+
+/// Sums that a task adds.
+const TASK_SUMS: usize = 1 << 16;
 
 /// Whether a product `[batch, m, k, n]` with `b` may be computed here.
 pub(super) fn takes(cpu: &Cpu, [batch, m, k, n]: [usize; 4], b: &Array) -> bool {
@@ -82,8 +86,12 @@ fn with_sums(
     }
     let mut sums = cpu.workspace::<f32>(c.len())?;
     multiply(sums.as_mut_slice())?;
-    c.iter_mut().zip(sums.as_slice()).for_each(|(c, &sum)| *c += sum);
-    Ok(())
+    let (team, sums) = (cpu.team_for(c.len()), sums.as_slice());
+    for_each_part(team, &Chunks::new(c, TASK_SUMS), |index, c| {
+        let sums = &sums[index * TASK_SUMS..];
+        c.iter_mut().zip(sums).for_each(|(c, &sum)| *c += sum);
+        Ok(())
+    })
 }
 
 /// The matrix by rows without gaps; one of bf16 begins with a whole word.
