@@ -30,6 +30,9 @@ pub struct CpuOptions {
 
 /// The CPU backend.
 ///
+/// A weight that is read again and again without being written, as in evaluation, is kept in the order of the kernels
+/// besides, which takes its memory once more, or up to twice, until it is written or dropped.
+///
 /// ```
 /// use ferrotape_backend::{Array, Device};
 /// use ferrotape_cpu::{Cpu, CpuOptions};

@@ -11,8 +11,8 @@ use crate::Level;
 use crate::cpu::Workspace;
 
 /// Beside a buffer's memory: its elements in panels, from the second time on that they were wanted in the same
-/// way without having been written. It takes as much memory as the weight, until somebody writes the buffer or
-/// drops it.
+/// way without having been written. They take as much memory as the weight, in tiles 16/9 of it, until somebody
+/// writes the buffer or drops it.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<Last>);
 

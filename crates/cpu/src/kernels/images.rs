@@ -48,7 +48,7 @@ impl<'a, S: Element> Pixels<'a, S> {
         start: usize,
         count: usize,
         wide: usize,
-    ) -> impl Iterator<Item = (usize, usize)> + use<S> {
+    ) -> impl Iterator<Item = (usize, usize)> {
         let (end, fold) = (start + count, (wide / self.channels.max(1)).max(1));
         (start..end).step_by(fold).map(move |row| (row, fold.min(end - row)))
     }

@@ -99,20 +99,13 @@ impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
 }
 
 /// What gradients of a normalisation are made from.
+#[derive(Clone, Copy)]
 pub(crate) struct Gradients<'a, S> {
     pub(crate) gy: Pixels<'a, S>,
     pub(crate) x: Pixels<'a, S>,
     /// The result of the ReLU that the gradient passes first, if there is one.
     pub(crate) y: Option<Pixels<'a, S>>,
 }
-
-impl<S> Clone for Gradients<'_, S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S> Copy for Gradients<'_, S> {}
 
 impl<S: Stored> Gradients<'_, S> {
     /// The gradients that pass the ReLU, from element `at` of some rows on, as many as there is room for.

@@ -55,10 +55,10 @@ pub(crate) trait Factor: Stored {
         band: &mut [f32],
     );
 
-    /// Gradients of pixels as words, panel by panel.
-    fn pack_gradients<'a>(
+    /// Channels of pixels as words, panel by panel: gradients, or the inputs of convolutions of single pixels.
+    fn pack_pixels<'a>(
         level: Self::Level,
-        gradients: Rows<'_, Self>,
+        rows: Rows<'_, Self>,
         panel: usize,
         room: &'a mut [f32],
     ) -> Gradients<'a>;
@@ -113,7 +113,7 @@ impl Factor for f32 {
         frame.copy(image, first, band);
     }
 
-    fn pack_gradients<'a>(
+    fn pack_pixels<'a>(
         level: Available,
         rows: Rows<'_, f32>,
         panel: usize,
@@ -258,7 +258,7 @@ impl Factor for bf16 {
         level.run_kernel(CopyPairs { frame, image, first, shift, band });
     }
 
-    fn pack_gradients<'a>(
+    fn pack_pixels<'a>(
         level: Pairs,
         rows: Rows<'_, bf16>,
         panel: usize,

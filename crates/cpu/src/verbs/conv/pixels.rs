@@ -72,7 +72,7 @@ pub(super) fn weight_grad<T: Factor>(
             if pixels > 0 {
                 let (data, size) = (&x[first * x_pitch..], [1, pixels]);
                 let rows = Rows { data, pitch: x_pitch, size, channels: inputs };
-                T::pack_gradients(level, rows, LANES, to);
+                T::pack_pixels(level, rows, LANES, to);
             }
             Ok(())
         })?;
@@ -90,7 +90,7 @@ pub(super) fn weight_grad<T: Factor>(
                 }
                 let (data, size) = (&gy[pixel * y_pitch + first..], [1, pixels]);
                 let rows = Rows { data, pitch: y_pitch, size, channels: count };
-                let gy = T::pack_gradients(level, rows, panel, room.as_mut_slice());
+                let gy = T::pack_pixels(level, rows, panel, room.as_mut_slice());
                 let pixels = pixels.div_ceil(T::IN_WORD);
                 let windows = &Windows::of_panels(pixels, inputs);
                 let band = &panels[index * BAND_WORDS * inputs..][..pixels * inputs];

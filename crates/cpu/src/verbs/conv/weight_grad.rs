@@ -193,7 +193,7 @@ impl<T: Factor> Bands<'_, T> {
                 true => {
                     let (size, channels) = ([band.len(), width], channels.len());
                     let rows = Rows { data, pitch, size, channels };
-                    T::pack_gradients(self.level, rows, panel, packed.as_mut_slice())
+                    T::pack_pixels(self.level, rows, panel, packed.as_mut_slice())
                 }
                 false => Gradients {
                     data: T::words(data)?,
