@@ -45,9 +45,9 @@ pub struct MemoryStats {
 ///
 /// A backend may leave out what it does not have, or not yet: every verb but those of memory then
 /// answers `Unsupported`. Verbs that do the work of several ([`Backend::conv2d_act`],
-/// [`Backend::batch_norm_act`], [`Backend::batch_norm_act_grad`], [`Backend::max_pool2d_window_grad`],
-/// [`Backend::pointwise_each`]) are there without being written: each does what it means by the others,
-/// and a backend writes it where one pass over memory is faster.
+/// [`Backend::batch_norm_act`], [`Backend::batch_norm_act_grad`], [`Backend::pointwise_each`]), or a part of
+/// that of one ([`Backend::max_pool2d_values`], [`Backend::max_pool2d_window_grad`]), are there without being
+/// written: each does what it means by the others, and a backend writes it where it can be faster.
 ///
 /// The feature `conformance` has a kit that checks an implementation verb by verb against the
 /// reference backend of the feature `reference`.
@@ -229,7 +229,8 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         absent(self, "conv2d")
     }
 
-    /// [`Backend::conv2d`] with an [`Epilogue`]: `y = relu(conv(x, w) + bias + residual)`.
+    /// [`Backend::conv2d`] with an [`Epilogue`]: `y = relu(conv(x, w) + bias + residual)`, rounded to its type at
+    /// the end or after the convolution too.
     ///
     /// # Errors
     /// As there; a residual of another shape or type than `y`.
@@ -298,6 +299,25 @@ pub trait Backend: Any + Send + Sync + fmt::Debug {
         params: &Pool2d,
     ) -> Result<()> {
         absent(self, "max_pool2d")
+    }
+
+    /// [`Backend::max_pool2d`] without the positions, which only a gradient needs.
+    ///
+    /// ```
+    /// use ferrotape_backend::{Array, DType, Device, Pool2d, reference::Reference};
+    ///
+    /// let device = Device::new(Reference::new());
+    /// let x = Array::from_slice(&device, &[1.0f64, 4.0, 3.0, 2.0], [1, 1, 2, 2])?;
+    /// let mut y = Array::zeros(&device, DType::F64, [1, 1, 1, 1])?;
+    /// device.backend().max_pool2d_values(&x, &mut y, &Pool2d::new([2, 2]))?;
+    /// assert_eq!(y.item()?, 4.0);
+    /// # Ok::<(), ferrotape_backend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As there.
+    fn max_pool2d_values(&self, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()> {
+        fused::max_pool2d_values(self, x, y, params)
     }
 
     /// Adds each element of `gy [N, C, OH, OW]` at its `index` of a plane of zeros: `gx` of shape

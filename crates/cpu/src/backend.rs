@@ -72,7 +72,19 @@ impl Backend for Cpu {
         y: &mut Array,
         params: &Conv2d,
     ) -> Result<()> {
-        verbs::conv::conv2d(self, x, w, bias, y, params)
+        self.conv2d_act(x, w, bias, Epilogue::default(), y, params)
+    }
+
+    fn conv2d_act(
+        &self,
+        x: &Array,
+        w: &Array,
+        bias: Option<&Array>,
+        epilogue: Epilogue<'_>,
+        y: &mut Array,
+        params: &Conv2d,
+    ) -> Result<()> {
+        verbs::conv::conv2d_act(self, [x, w], bias, epilogue, y, params)
     }
 
     fn conv2d_input_grad(
@@ -103,6 +115,10 @@ impl Backend for Cpu {
         params: &Pool2d,
     ) -> Result<()> {
         verbs::pool::max_pool2d(self, x, y, index, params)
+    }
+
+    fn max_pool2d_values(&self, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()> {
+        verbs::pool::max_pool2d_values(self, x, y, params)
     }
 
     fn max_pool2d_grad(&self, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {

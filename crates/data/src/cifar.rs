@@ -73,16 +73,19 @@ pub fn cifar100_folder(folder: impl AsRef<Path>, split: Split) -> Result<InMemor
     let names = folder.join("fine_label_names.txt");
     let classes = match fs::read_to_string(&names) {
         Ok(text) => {
-            text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect()
+            let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+            // Counted first: a name takes far more memory than its line.
+            let count = lines().count();
+            if count != 100 {
+                let problem =
+                    format!("it names {count} classes and CIFAR-100 has 100; mend or remove it");
+                return Err(Error::unusable(names, problem));
+            }
+            lines().map(String::from).collect()
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => InMemory::numbered_classes(100),
         Err(source) => return Err(Error::Read { file: names, source }),
     };
-    if classes.len() != 100 {
-        let problem =
-            format!("it names {} classes and CIFAR-100 has 100; mend or remove it", classes.len());
-        return Err(Error::unusable(names, problem));
-    }
     read(folder, vec![name.into()], 1, classes)
 }
 

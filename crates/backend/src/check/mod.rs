@@ -36,7 +36,7 @@ pub use norm::{
 };
 pub use pool::{
     PoolShapes, avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick,
-    max_pool2d_window_grad,
+    max_pool2d_values, max_pool2d_window_grad,
 };
 pub use product::{ConvShapes, conv2d, conv2d_act, conv2d_input_grad, conv2d_weight_grad, gemm};
 pub use resample::{ResampleShapes, resample2d};

@@ -76,6 +76,28 @@ pub fn max_pool2d(x: &Array, y: &Array, index: &Array, params: &Pool2d) -> Resul
     })
 }
 
+/// Checks the operands of [`Backend::max_pool2d_values`](crate::Backend::max_pool2d_values).
+///
+/// ```
+/// use ferrotape_backend::{Array, DType, Device, Pool2d, check, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Array::zeros(&device, DType::F32, [1, 2, 4, 4])?;
+/// let y = Array::zeros(&device, DType::F32, [1, 2, 2, 2])?;
+/// assert_eq!(check::max_pool2d_values(&x, &y, &Pool2d::new([2, 2]))?.y, [1, 2, 2, 2]);
+/// assert!(check::max_pool2d_values(&x, &y, &Pool2d::new([3, 3])).is_err());
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`max_pool2d`].
+pub fn max_pool2d_values(x: &Array, y: &Array, params: &Pool2d) -> Result<PoolShapes> {
+    operands("max_pool2d_values", &[x], &[y], || {
+        same_float(&[("x", x), ("y", y)])?;
+        shapes(["x", "y"], x, y, params)
+    })
+}
+
 /// Checks the operands of [`Backend::max_pool2d_grad`](crate::Backend::max_pool2d_grad).
 ///
 /// ```

@@ -52,7 +52,7 @@ pub use memory::{allocate, transfer};
 pub use norm::{batch_norm, batch_norm_act, batch_norm_act_grad, batch_norm_grad, channel_moments};
 pub use pointwise::{pointwise, pointwise_each};
 pub use pool::{
-    avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick,
+    avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad, max_pool2d_pick, max_pool2d_values,
     max_pool2d_window_grad,
 };
 pub use product::gemm;
@@ -228,6 +228,7 @@ pub fn list() -> &'static [Verb] {
         conv2d_input_grad,
         conv2d_weight_grad,
         max_pool2d,
+        max_pool2d_values,
         max_pool2d_grad,
         max_pool2d_window_grad,
         max_pool2d_pick,

@@ -22,16 +22,30 @@ use crate::{Array, DType, Device, ErrorKind, Pool2d, Random, Rng};
 /// # Errors
 /// The simplest case that fails.
 pub fn max_pool2d(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
-    let values = select(vec![
-        Values::Normal(1.0, 0.0),
-        Values::Normal(1.0, -9.0),
-        Values::Ties,
-        Values::Special,
-    ]);
-    let cases = (maker(), windows(true), values)
+    let cases = (maker(), windows(true), pooled())
         .prop_map(|(maker, windows, values)| maximum(maker, windows, values));
     let plain = |maker, windows| maximum(maker, windows, Values::Ties);
     harness::run("max_pool2d", device, options, cases, refused(plain))
+}
+
+/// Checks [`Backend::max_pool2d_values`](crate::Backend::max_pool2d_values), as [`max_pool2d`] does.
+///
+/// ```
+/// use ferrotape_backend::{Device, conformance, reference::Reference};
+///
+/// let options = conformance::Options { cases: 2, ..Default::default() };
+/// let report = conformance::max_pool2d_values(&Device::new(Reference::new()), &options)?;
+/// assert_eq!((report.verb, report.unsupported), ("max_pool2d_values", 0));
+/// # Ok::<(), conformance::Failure>(())
+/// ```
+///
+/// # Errors
+/// The simplest case that fails.
+pub fn max_pool2d_values(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
+    let cases = (maker(), windows(true), pooled())
+        .prop_map(|(maker, windows, values)| maximum_value(maker, windows, values));
+    let plain = |maker, windows| maximum_value(maker, windows, Values::Ties);
+    harness::run("max_pool2d_values", device, options, cases, refused(plain))
 }
 
 /// Checks [`Backend::max_pool2d_grad`](crate::Backend::max_pool2d_grad).
@@ -129,6 +143,11 @@ pub fn avg_pool2d_grad(device: &Device, options: &Options) -> Result<VerbReport,
 
 const NORMAL: Values = Values::Normal(1.0, 0.0);
 
+/// Numbers of which the largest are looked for.
+fn pooled() -> impl Strategy<Value = Values> {
+    select(vec![NORMAL, Values::Normal(1.0, -9.0), Values::Ties, Values::Special])
+}
+
 /// Shapes that fit, with the attributes that make them so.
 #[derive(Debug, Clone, Copy)]
 struct Windows {
@@ -175,6 +194,15 @@ fn maximum(mut maker: Maker, Windows { x, y, params }: Windows, values: Values) 
     Call::new(inputs, outputs, Expect::Exact, move |backend, inputs, outputs| {
         let (y, index) = two(outputs)?;
         backend.max_pool2d(inputs[0], y, index, &params)
+    })
+    .with(params)
+}
+
+fn maximum_value(mut maker: Maker, Windows { x, y, params }: Windows, values: Values) -> Call {
+    let inputs = vec![maker.input("x", &x, values)];
+    let outputs = vec![maker.output("y", &y)];
+    Call::new(inputs, outputs, Expect::Exact, move |backend, inputs, outputs| {
+        backend.max_pool2d_values(inputs[0], outputs[0], &params)
     })
     .with(params)
 }

@@ -320,6 +320,7 @@ fn wrong_values_are_caught() {
         (Fault::GemmOverwrites, "gemm"),
         (Fault::GemmNeedsTwoRows, "gemm"),
         (Fault::PoolIgnoresPadding, "max_pool2d"),
+        (Fault::PoolIgnoresPadding, "max_pool2d_values"),
         (Fault::PoolIgnoresPadding, "avg_pool2d"),
         (Fault::PoolPrefersTheLast, "max_pool2d"),
         (Fault::ResampleSwapsAxes, "resample2d"),

@@ -177,6 +177,11 @@ impl Backend for Meta {
         self.touch(&[x], &[y, index])
     }
 
+    fn max_pool2d_values(&self, x: &Array, y: &mut Array, params: &Pool2d) -> Result<()> {
+        check::max_pool2d_values(x, y, params)?;
+        self.touch(&[x], &[y])
+    }
+
     fn max_pool2d_grad(&self, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {
         check::max_pool2d_grad(gy, index, gx)?;
         self.touch(&[gy, index], &[gx])

@@ -34,6 +34,31 @@ pub(crate) trait Simd: Copy {
     /// `a b + c`, rounded once where the machine can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
+    /// The larger of each number and 0; a NaN stays one.
+    fn relu(self, value: Self::V) -> Self::V;
+
+    /// Two words a lane: those of `new` where its first is greater than that of `old`, or is a NaN and that of
+    /// `old` is none. Words stay what they are.
+    #[inline(always)]
+    fn larger(self, new: [Self::V; 2], old: [Self::V; 2]) -> [Self::V; 2] {
+        let mut lanes = [[[0.0f32; LANES]; 2]; 2];
+        // SAFETY: each row has room for a vector, and is one.
+        unsafe {
+            for (lanes, vectors) in lanes.iter_mut().zip([new, old]) {
+                self.store(lanes[0].as_mut_ptr(), vectors[0]);
+                self.store(lanes[1].as_mut_ptr(), vectors[1]);
+            }
+            let [new, mut result] = lanes;
+            for lane in 0..LANES {
+                let wins = new[0][lane] > result[0][lane]
+                    || (new[0][lane].is_nan() && !result[0][lane].is_nan());
+                result[0][lane] = if wins { new[0][lane] } else { result[0][lane] };
+                result[1][lane] = if wins { new[1][lane] } else { result[1][lane] };
+            }
+            [self.load(result[0].as_ptr()), self.load(result[1].as_ptr())]
+        }
+    }
+
     /// The vector at `from`.
     ///
     /// # Safety
@@ -222,6 +247,11 @@ impl Simd for Plain {
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn relu(self, value: Self::V) -> Self::V {
+        value.map(|x| if x < 0.0 { 0.0 } else { x })
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Batched matrix products.
 
+mod pairs;
 mod tiled;
 
 use std::borrow::Cow;
@@ -28,6 +29,9 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     if tiled::takes(cpu, sizes, b) && tiled::product(cpu, sizes, [a, b], c, accumulate)? {
         return Ok(());
     }
+    if pairs::few_rows(cpu, sizes, [a, b], c, accumulate)? {
+        return Ok(());
+    }
     let dtype = a.dtype().accumulator();
     let a = of_type(a, dtype)?;
     let few = Few::of(cpu, sizes, &a, b);
@@ -38,17 +42,27 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     let run = |c: &mut Array| {
         open([&*a, &*b], [&*c], |operands, [c]| match (dtype, few) {
             (DType::F64, _) => {
-                product::<f64, f64>(cpu, sizes, operands, c, multiply_on(accumulate))
+                strided::<f64, f64>(cpu, sizes, operands, c, multiply_on(accumulate))
             }
-            (_, None) => product::<f32, f32>(cpu, sizes, operands, c, multiply_on(accumulate)),
+            (_, None) => strided::<f32, f32>(cpu, sizes, operands, c, multiply_on(accumulate)),
             (_, Some(few)) if b.dtype() == DType::BF16 => {
-                product::<f32, bf16>(cpu, sizes, operands, c, few.multiply_on(cpu, accumulate))
+                strided::<f32, bf16>(cpu, sizes, operands, c, few.multiply_on(cpu, accumulate))
             }
             (_, Some(few)) => {
-                product::<f32, f32>(cpu, sizes, operands, c, few.multiply_on(cpu, accumulate))
+                strided::<f32, f32>(cpu, sizes, operands, c, few.multiply_on(cpu, accumulate))
             }
         })
     };
+    in_type(c, dtype, accumulate, run)
+}
+
+/// Has `run` write `c`, or an array of this type that becomes it.
+fn in_type(
+    c: &mut Array,
+    dtype: DType,
+    accumulate: bool,
+    run: impl FnOnce(&mut Array) -> Result<()>,
+) -> Result<()> {
     if c.dtype() == dtype {
         return run(c);
     }
@@ -125,33 +139,54 @@ fn multiply_on<R: Real>(
     move |a, b, c| multiply(a, b, c, accumulate)
 }
 
-fn product<R: Real, B: Element>(
+/// [`product`] of arrays in any layout.
+fn strided<R: Real, B: Element>(
+    cpu: &Cpu,
+    sizes: [usize; 4],
+    operands: [In<'_>; 2],
+    c: Out<'_>,
+    multiply: impl Fn(Matrix<'_, R>, Matrix<'_, B>, &mut MatrixMut<'_, R>) -> Result<()> + Sync,
+) -> Result<()> {
+    let [_, m, k, n] = sizes;
+    // Rows that a few rows of the other operand pass over are read in whole stretches.
+    let by_rows = m <= sweep::MOST_ROWS && operands[1].layout.strides()[2] == 1;
+    let least = if by_rows { sweep::STRETCH } else { 1 };
+    let a = |image: usize| matrix::<R>(operands[0], image, [m, k]);
+    let b = |image: usize| matrix::<B>(operands[1], image, [k, n]);
+    product(cpu, sizes, least, a, b, c, multiply)
+}
+
+/// `multiply` on blocks of `c`, of at least so many columns, with the matrices that the first two operands are
+/// at a number in the batch.
+fn product<'a, R: Real, B: Element>(
     cpu: &Cpu,
     [batch, m, k, n]: [usize; 4],
-    operands: [In<'_>; 2],
+    least: usize,
+    a: impl Fn(usize) -> Result<Matrix<'a, R>> + Sync,
+    b: impl Fn(usize) -> Result<Matrix<'a, B>> + Sync,
     mut c: Out<'_>,
     multiply: impl Fn(Matrix<'_, R>, Matrix<'_, B>, &mut MatrixMut<'_, R>) -> Result<()> + Sync,
 ) -> Result<()> {
     let layout = c.layout;
-    // Rows that a few rows of the other operand pass over are read in whole stretches.
-    let by_rows = m <= sweep::MOST_ROWS && operands[1].layout.strides()[2] == 1;
-    let least = if by_rows { sweep::STRETCH } else { 1 };
     let blocks = Blocks::new(c.buffer::<R>()?, layout, block([m, k, n], least))?;
     let team = cpu.team_for(batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) / 8);
     for_each_part(team, &blocks, |index, mut c| {
         let place = blocks.place(index);
-        let a = matrix::<R>(operands[0], place.image, [m, k])?;
-        let b = matrix::<B>(operands[1], place.image, [k, n])?;
-        let a = a.row_range(place.rows[0], place.rows[1])?;
-        let b = b.column_range(place.columns[0], place.columns[1])?;
+        let a = a(place.image)?.row_range(place.rows[0], place.rows[1])?;
+        let b = b(place.image)?.column_range(place.columns[0], place.columns[1])?;
         multiply(a, b, &mut c)
     })
 }
 
 /// Matrix `index` of a batch; a batch of one is used for all.
 fn matrix<R: Element>(operand: In<'_>, index: usize, sizes: [usize; 2]) -> Result<Matrix<'_, R>> {
+    let strides = operand.layout.strides();
+    Matrix::new(operand.buffer()?, start(operand, index), sizes, [strides[1], strides[2]])
+}
+
+/// Where matrix `index` of a batch begins.
+fn start(operand: In<'_>, index: usize) -> usize {
     let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
     let step = if shape[0] == 1 { 0 } else { index as isize * strides[0] };
-    let offset = operand.layout.offset().wrapping_add_signed(step);
-    Matrix::new(operand.buffer()?, offset, sizes, [strides[1], strides[2]])
+    operand.layout.offset().wrapping_add_signed(step)
 }

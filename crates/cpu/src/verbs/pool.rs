@@ -1,9 +1,7 @@
 //! Pooling, forward and backward, over channels-last images.
 
-use std::marker::PhantomData;
-
 use ferrotape_backend::check::PoolShapes;
-use ferrotape_backend::{Array, DType, Error, Pool2d, Result, check};
+use ferrotape_backend::{Array, DType, Element, Error, Pool2d, Result, check};
 use half::bf16;
 
 use crate::Cpu;
@@ -43,47 +41,92 @@ pub(crate) fn max_pool2d(
     if nothing_to_write(&[y, index])? {
         return Ok(());
     }
-    let dtype = stored(x);
+    let dtype = compared(x, &shapes);
     let x = input(x, dtype, Form::Images)?;
     output(y, dtype, Form::Images, Before::Ignored, |y| {
         output(index, DType::I64, Form::Images, Before::Ignored, |index| {
-            open([&*x], [&*y, &*index], |[x], [y, index]| match dtype {
-                DType::F64 => largest::<f64, f64>(cpu, x, y, index, shapes, params),
-                DType::BF16 => largest::<f32, bf16>(cpu, x, y, index, shapes, params),
-                _ => largest::<f32, f32>(cpu, x, y, index, shapes, params),
+            open([&*x], [&*y, &*index], |[x], [y, index]| {
+                all_largest(cpu, x, y, Some(index), shapes, params)
             })
         })
     })
 }
 
-fn largest<R: Real, S: Stored>(
+/// See [`ferrotape_backend::Backend::max_pool2d_values`].
+pub(crate) fn max_pool2d_values(
+    cpu: &Cpu,
+    x: &Array,
+    y: &mut Array,
+    params: &Pool2d,
+) -> Result<()> {
+    let shapes = check::max_pool2d_values(x, y, params)?;
+    if nothing_to_write(&[y])? {
+        return Ok(());
+    }
+    let dtype = compared(x, &shapes);
+    let x = input(x, dtype, Form::Images)?;
+    output(y, dtype, Form::Images, Before::Ignored, |y| {
+        open([&*x], [&*y], |[x], [y]| all_largest(cpu, x, y, None, shapes, params))
+    })
+}
+
+/// What the images are compared in: as they are stored, or in f64 where a vector of f32 cannot hold positions.
+fn compared(x: &Array, shapes: &PoolShapes) -> DType {
+    match u32::try_from(shapes.x[2].saturating_mul(shapes.x[3])) {
+        Ok(_) => stored(x),
+        Err(_) => DType::F64,
+    }
+}
+
+fn all_largest(
+    cpu: &Cpu,
+    x: In<'_>,
+    y: Out<'_>,
+    index: Option<Out<'_>>,
+    shapes: PoolShapes,
+    params: &Pool2d,
+) -> Result<()> {
+    match x.dtype {
+        DType::F64 => largest::<f64>(cpu, x, y, index, shapes, params, |row| cpu.level.run(row)),
+        DType::BF16 => {
+            largest::<bf16>(cpu, x, y, index, shapes, params, |row| cpu.level.run_kernel(row))
+        }
+        _ => largest::<f32>(cpu, x, y, index, shapes, params, |row| cpu.level.run_kernel(row)),
+    }
+}
+
+fn largest<T: Element>(
     cpu: &Cpu,
     x: In<'_>,
     mut y: Out<'_>,
-    mut index: Out<'_>,
+    mut index: Option<Out<'_>>,
     shapes: PoolShapes,
     params: &Pool2d,
+    pool: impl Fn(MaxRow<'_, T>) + Sync,
 ) -> Result<()> {
     let [_, c, h, w] = shapes.x;
     let [n, _, oh, ow] = shapes.y;
     let axes = &axes(&shapes, params);
-    let pitches = [pitch(x.layout), pitch(y.layout), pitch(index.layout)];
-    let data = x.span::<S>()?;
+    let index_pitch = index.as_ref().map_or(0, |index| pitch(index.layout));
+    let pitches = [pitch(x.layout), pitch(y.layout), index_pitch];
+    let data = x.span::<T>()?;
     let rows = rows_per_task(ow * c);
     let count = (n * oh).div_ceil(rows);
-    let values = Chunks::exactly(y.span::<S>()?, rows * ow * pitches[1], count);
-    let positions = Chunks::exactly(index.span::<i64>()?, rows * ow * pitches[2], count);
+    let values = Chunks::exactly(y.span::<T>()?, rows * ow * pitches[1], count);
+    let positions = match &mut index {
+        Some(index) => index.span::<i64>()?,
+        None => &mut [],
+    };
+    let positions = Chunks::exactly(positions, rows * ow * pitches[2], count);
     let team = cpu.team_for(work(&shapes, params));
     for_each_part(team, &(values, positions), |task, (y, index)| {
-        let y = y.chunks_mut(ow * pitches[1]);
-        let index = index.chunks_mut(ow * pitches[2]);
-        for (i, (y, index)) in y.zip(index).enumerate() {
+        let mut index = (index_pitch > 0).then(|| index.chunks_mut(ow * index_pitch));
+        for (i, y) in y.chunks_mut(ow * pitches[1]).enumerate() {
+            let index = index.as_mut().and_then(Iterator::next);
             let row = task * rows + i;
             let image = &data[row / oh * h * w * pitches[0]..];
-            let row = row % oh;
-            let (compared, width, channels) = (PhantomData::<R>, w, c);
-            let kernel = MaxRow { compared, image, width, channels, pitches, row, axes, y, index };
-            cpu.level.run(kernel);
+            let (row, width, channels) = (row % oh, w, c);
+            pool(MaxRow { image, width, channels, pitches, row, axes, y, index });
         }
         Ok(())
     })

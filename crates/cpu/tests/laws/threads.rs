@@ -4,8 +4,8 @@
 use ferrotape_backend::pointwise::{Expr, Program};
 use ferrotape_backend::reference::Reference;
 use ferrotape_backend::{
-    Array, Conv2d, CrossEntropy, DType, Device, Layout, Pool2d, Random, Reduce, Result, Rng, Shape,
-    Taps,
+    Array, Conv2d, CrossEntropy, DType, Device, Epilogue, Layout, Pool2d, Random, Reduce, Result,
+    Rng, Shape, Taps,
 };
 
 use crate::devices;
@@ -64,12 +64,14 @@ fn convolutions(x: [usize; 4], w: [usize; 4], params: Conv2d) {
         let bias = plain(device, dtype, &w[..1], "b")?;
         let gy = images(device, dtype, y, "gy")?;
         let mut y = images(device, dtype, y, "y")?;
-        let (mut gx, mut gw) = (x.copy()?, weight.copy()?);
+        let (mut ended, mut gx, mut gw) = (y.copy()?, x.copy()?, weight.copy()?);
         let backend = device.backend();
         backend.conv2d(&x, &weight, Some(&bias), &mut y, &params)?;
+        let epilogue = Epilogue { residual: Some(&gy), relu: true };
+        backend.conv2d_act(&x, &weight, Some(&bias), epilogue, &mut ended, &params)?;
         backend.conv2d_input_grad(&gy, &weight, &mut gx, &params)?;
         backend.conv2d_weight_grad(&x, &gy, &mut gw, &params)?;
-        Ok(vec![y, gx, gw])
+        Ok(vec![y, ended, gx, gw])
     });
 }
 

@@ -86,6 +86,7 @@ verbs![
     conv2d_input_grad,
     conv2d_weight_grad,
     max_pool2d,
+    max_pool2d_values,
     max_pool2d_grad,
     max_pool2d_window_grad,
     max_pool2d_pick,

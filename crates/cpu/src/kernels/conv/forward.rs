@@ -5,21 +5,22 @@
 
 use ferrotape_backend::{Error, Result};
 
+use super::ending::Ending;
 use super::outputs::Block;
 use super::panels::{packed_len, panel_width};
 use super::windows::Windows;
 use crate::kernels::dispatch::Kernel;
 use crate::kernels::simd::{InMemory, LANES, Simd};
 
-/// `y = correlation(band, weights) + bias` for a block of outputs.
+/// `y = ending(correlation(band, weights))` for a block of outputs.
 pub(crate) struct Forward<'a, T> {
     pub(crate) windows: &'a Windows,
     /// From the block's first window on.
     pub(crate) band: &'a [f32],
     /// The panels of the block's channels, see [`PackPanel`](super::panels::PackPanel).
     pub(crate) weights: &'a [f32],
-    /// Those of the block's channels.
-    pub(crate) bias: Option<&'a [f32]>,
+    /// Of images that begin with the block.
+    pub(crate) ending: Ending<'a, T>,
     pub(crate) y: Block<'a, T>,
 }
 
@@ -35,27 +36,27 @@ impl<T: InMemory> Kernel for Forward<'_, T> {
         }
         let fits = w.reach(rows, pixels) <= self.band.len()
             && packed_len(w.taps(), channels) <= self.weights.len()
-            && self.bias.is_none_or(|bias| bias.len() == channels);
+            && self.ending.reaches(self.ending.pixel(rows - 1, pixels - 1), channels);
         if !fits {
-            return Err(Error::argument("a convolution's band does not fit its windows"));
+            return Err(Error::argument("the operands of a convolution do not fit its windows"));
         }
         for first in (0..channels).step_by(S::PANEL * LANES) {
             let width = panel_width(channels, first, S::PANEL * LANES);
             // SAFETY: the panels before this one have `first` outputs together, and `fits` says that
-            // weights and bias are all there; the block has the channel `first`.
+            // the weights are all there; the block has the channel `first`.
             let panel = unsafe {
                 Panel {
                     w,
                     band: self.band.as_ptr(),
                     weights: self.weights.as_ptr().add(first * w.taps()),
-                    bias: self.bias.map(|bias| &bias[first..]),
+                    ending: self.ending.starting_at(0, first),
                     y: y.start.add(first),
                     size: y.size,
                     steps: y.steps,
                     channels: (channels - first).min(width),
                 }
             };
-            // SAFETY: `fits` says that all windows lie in the band; the weights are those of as many
+            // SAFETY: `fits` says that all windows lie in the band, and what the ending reads; the weights are those of as many
             // vectors as `width` says.
             unsafe {
                 if const { S::PANEL == 2 } && width == 2 * LANES {
@@ -75,7 +76,7 @@ struct Panel<'a, T> {
     band: *const f32,
     weights: *const f32,
     /// From the panel's first output on.
-    bias: Option<&'a [f32]>,
+    ending: Ending<'a, T>,
     y: *mut T,
     size: [usize; 2],
     steps: [usize; 2],
@@ -100,7 +101,7 @@ impl<T: InMemory> Panel<'_, T> {
     ///
     /// # Safety
     /// The block's windows lie in the band, the panel's weights are there, of `V` vectors each, and
-    /// all of the block's pixels may be written.
+    /// all of the block's pixels may be written and have what the ending reads.
     #[inline(always)]
     unsafe fn tiles<S: Simd, const V: usize>(&self, simd: S) {
         let [rows, pixels] = self.size;
@@ -175,7 +176,8 @@ impl<T: InMemory> Panel<'_, T> {
                     let sums = self.tile::<S, R, P, V>(simd, x);
                     for (r, sums) in sums.into_iter().enumerate() {
                         for (p, sums) in sums.into_iter().enumerate() {
-                            self.store(simd, y.add(r * down + p * across), sums);
+                            let pixel = self.ending.pixel(row + r, first + p);
+                            self.store(simd, y.add(r * down + p * across), pixel, sums);
                         }
                     }
                 }
@@ -186,13 +188,22 @@ impl<T: InMemory> Panel<'_, T> {
     /// Writes a pixel's outputs.
     ///
     /// # Safety
-    /// `y` is the panel's first channel of one of the block's pixels.
+    /// `y` is the panel's first channel of one of the block's pixels, and `pixel` is its number.
     #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, simd: S, y: *mut T, sums: [S::V; V]) {
+    unsafe fn store<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        y: *mut T,
+        pixel: usize,
+        sums: [S::V; V],
+    ) {
         for (v, sum) in sums.into_iter().enumerate() {
             let count = self.channels.saturating_sub(v * LANES).min(LANES);
-            // SAFETY: the pixel has as many channels as are written.
-            unsafe { T::store(simd, y.add(v * LANES), sum, count) }
+            // SAFETY: the pixel has as many channels as are read and written.
+            unsafe {
+                let sum = self.ending.of(simd, sum, [pixel, v * LANES], count);
+                T::store(simd, y.add(v * LANES), sum, count);
+            }
         }
     }
 
@@ -208,12 +219,10 @@ impl<T: InMemory> Panel<'_, T> {
     ) -> [[[S::V; V]; P]; R] {
         let (row_step, pixel_step) = (self.w.row_step, self.w.pixel_step);
         let mut start = [simd.splat(0.0); V];
-        if let Some(bias) = self.bias {
-            for (v, start) in start.iter_mut().enumerate() {
-                let count = self.channels.saturating_sub(v * LANES).min(LANES);
-                // SAFETY: the bias has as many floats as the panel has channels.
-                *start = unsafe { simd.load_part(bias.as_ptr().add(v * LANES), count) };
-            }
+        for (v, start) in start.iter_mut().enumerate() {
+            let count = self.channels.saturating_sub(v * LANES).min(LANES);
+            // SAFETY: the bias has as many floats as the panel has channels.
+            *start = unsafe { self.ending.bias(simd, v * LANES, count) };
         }
         let mut sums = [[start; P]; R];
         let mut weights = self.weights;

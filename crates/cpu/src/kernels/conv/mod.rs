@@ -1,6 +1,7 @@
 //! Convolutions over channels-last images.
 
 pub(crate) mod columns;
+pub(crate) mod ending;
 pub(crate) mod factor;
 pub(crate) mod forward;
 pub(crate) mod input_grad;

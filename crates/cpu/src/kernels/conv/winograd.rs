@@ -19,6 +19,7 @@ use std::marker::PhantomData;
 
 use ferrotape_backend::{Error, Result};
 
+use super::ending::Ending;
 use crate::kernels::dispatch::Kernel;
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::split::Parts;
@@ -362,8 +363,8 @@ unsafe fn write<S: Simd>(simd: S, to: *mut f32, value: S::V, lanes: usize) {
 pub(crate) struct Outputs<'a> {
     /// `[place, tile, channel]`.
     pub(crate) products: &'a [f32],
-    /// Added to each channel.
-    pub(crate) bias: Option<&'a [f32]>,
+    /// Of all images, from the first of these channels on.
+    pub(crate) ending: Ending<'a, f32>,
     pub(crate) to: TilePixels<'a>,
 }
 
@@ -372,33 +373,31 @@ impl Kernel for Outputs<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let Outputs { products, bias, to } = self;
+        let Outputs { products, ending, to } = self;
         let ([first, count], channels, tiling) = (to.tiles, to.channels, to.tiling);
-        let fits = PLACES * count * channels <= products.len()
-            && bias.is_none_or(|bias| bias.len() >= channels);
+        let last = (tiling.n * tiling.out[0] * tiling.out[1]).saturating_sub(1);
+        let fits = PLACES * count * channels <= products.len() && ending.reaches(last, channels);
         if !fits {
-            return Err(Error::argument("the products of a convolution do not fit its tiles"));
+            return Err(Error::argument("the operands of a convolution do not fit its tiles"));
         }
         let place_step = count * channels;
         for t in 0..count {
             let tile = tiling.place(first + t);
             for c in (0..channels).step_by(LANES) {
                 let lanes = (channels - c).min(LANES);
-                // SAFETY: `fits` says that products and bias are all there; the pixels are of the tiles that
+                // SAFETY: `fits` says that products and what the ending reads are there; the pixels are of the tiles that
                 // `to` may write, and have its channels.
                 unsafe {
                     let from = places(products.as_ptr().add(t * channels), place_step);
                     let values = read_all(simd, &from, c, lanes);
                     let values = both::<S, ToOutputs, 4, 2>(simd, values);
-                    let added = match bias {
-                        Some(bias) => read(simd, bias.as_ptr().add(c), lanes),
-                        None => simd.splat(0.0),
-                    };
+                    let bias = ending.bias(simd, c, lanes);
                     for (i, row) in values.into_iter().enumerate() {
                         for (j, value) in row.into_iter().enumerate() {
                             if let Some(pixel) = tiling.output(tile, i, j) {
                                 let to = to.start.add(pixel * to.pitch + c);
-                                write(simd, to, simd.add(value, added), lanes);
+                                let sum = simd.add(value, bias);
+                                write(simd, to, ending.of(simd, sum, [pixel, c], lanes), lanes);
                             }
                         }
                     }

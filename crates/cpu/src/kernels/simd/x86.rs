@@ -60,6 +60,30 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn relu(self, value: Self::V) -> Self::V {
+        // SAFETY: as in `splat`. Of a NaN and a number, the second is taken.
+        value.map(|half| unsafe { _mm256_max_ps(_mm256_setzero_ps(), half) })
+    }
+
+    #[inline(always)]
+    fn larger(self, new: [Self::V; 2], old: [Self::V; 2]) -> [Self::V; 2] {
+        let mut result = old;
+        // SAFETY: as in `splat`.
+        unsafe {
+            for half in 0..2 {
+                // Not less or equal: also where one of both is a NaN, but not where the old one is.
+                let above = _mm256_cmp_ps::<_CMP_NLE_UQ>(new[0][half], old[0][half]);
+                let number = _mm256_cmp_ps::<_CMP_ORD_Q>(old[0][half], old[0][half]);
+                let wins = _mm256_and_ps(above, number);
+                for (result, new) in result.iter_mut().zip(new) {
+                    result[half] = _mm256_blendv_ps(result[half], new[half], wins);
+                }
+            }
+        }
+        result
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
         // SAFETY: as in `splat`; the caller vouches for the pointer.
         unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
@@ -140,6 +164,23 @@ impl Simd for Avx512 {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // SAFETY: as in `splat`.
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn relu(self, value: Self::V) -> Self::V {
+        // SAFETY: as in `splat`. Of a NaN and a number, the second is taken.
+        unsafe { _mm512_max_ps(_mm512_setzero_ps(), value) }
+    }
+
+    #[inline(always)]
+    fn larger(self, new: [Self::V; 2], old: [Self::V; 2]) -> [Self::V; 2] {
+        // SAFETY: as in `splat`.
+        unsafe {
+            // Not less or equal: also where one of both is a NaN, but not where the old one is.
+            let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(old[0], old[0]);
+            let wins = _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(number, new[0], old[0]);
+            [0, 1].map(|word| _mm512_mask_mov_ps(old[word], wins, new[word]))
+        }
     }
 
     #[inline(always)]
@@ -282,6 +323,16 @@ impl Simd for Avx512Pairs {
             let [a, b] = [a, b].map(|pairs| std::mem::transmute::<__m512, __m512bh>(pairs));
             _mm512_dpbf16_ps(c, a, b)
         }
+    }
+
+    #[inline(always)]
+    fn relu(self, value: Self::V) -> Self::V {
+        self.0.relu(value)
+    }
+
+    #[inline(always)]
+    fn larger(self, new: [Self::V; 2], old: [Self::V; 2]) -> [Self::V; 2] {
+        self.0.larger(new, old)
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use ferrotape_backend::{Element, Result};
 use crate::cpu::Workspace;
 use crate::kept::{Kind, Packing};
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::ending::Ending;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::{Outputs, Place};
@@ -24,21 +25,20 @@ pub(crate) fn takes(cpu: &Cpu, geometry: &Geometry) -> bool {
     geometry.params.groups == 1 && geometry.products() > 0 && geometry.is_bounded() && suits
 }
 
-/// `y = conv(x, w) + bias`; `w` is `[O, C, KH, KW]`, contiguous; the bias is f32.
+/// `y = ending(conv(x, w))`; `w` is `[O, C, KH, KW]`, contiguous.
 pub(crate) fn forward<T: Factor, O: Element + InMemory>(
     cpu: &Cpu,
     level: T::Level,
     geometry: &Geometry,
     [x, w]: [In<'_>; 2],
-    bias: Option<In<'_>>,
+    ending: Ending<'_, O>,
     mut y: Out<'_>,
 ) -> Result<()> {
-    let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
     let [kh, kw] = geometry.kernel;
     let packing = Packing { layout: *w.layout, level: cpu.level(), kind: Kind::Windows };
     let weights = Weights::new(w.span()?, [geometry.outputs, geometry.inputs, kh, kw])
         .kept_beside(w.kept, packing);
-    correlate::<T, O>(cpu, level, geometry, x.span()?, &weights, bias, y.span()?)
+    correlate::<T, O>(cpu, level, geometry, x.span()?, &weights, ending, y.span()?)
 }
 
 /// As [`forward`], of weights that lie in any way.
@@ -48,7 +48,7 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + InMemory>(
     geometry: &Geometry,
     x: &[T],
     weights: &Weights<'_, T>,
-    bias: Option<&[f32]>,
+    ending: Ending<'_, O>,
     y: &mut [O],
 ) -> Result<()> {
     let x = T::words(x)?;
@@ -71,9 +71,10 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + InMemory>(
     for_each_part(cpu.team_for(products), &parts, |index, y| {
         let place = parts.place(index);
         let weights = &packed.as_slice()[place.channels[0] * taps..];
-        let bias = bias.map(|bias| &bias[place.channels[0]..][..place.channels[1]]);
+        let pixel = (place.image * h + place.rows[0]) * width + place.pixels[0];
+        let ending = ending.starting_at(pixel, place.channels[0]);
         frames.with_band(cpu, &windows, &place, |band| {
-            T::run(level, Forward { windows: &windows, band, weights, bias, y })
+            T::run(level, Forward { windows: &windows, band, weights, ending, y })
         })
     })
 }

@@ -3,9 +3,9 @@
 //! One convolution with zeros between the groups would be simpler for narrow ones, but a number that is not
 //! finite would then spread from its group to all.
 
-use ferrotape_backend::{Array, Conv2d, DType, Result};
+use ferrotape_backend::{Array, Conv2d, DType, Epilogue, Result};
 
-use super::{conv2d, conv2d_input_grad, conv2d_weight_grad};
+use super::{conv2d_act, conv2d_input_grad, conv2d_weight_grad};
 use crate::{Cpu, Level};
 
 /// The fewest channels, before and after, of a group that is worth a call of its own however many there are.
@@ -49,7 +49,8 @@ pub(super) fn forward(
         let (x, w) = (slice(x, 1, group, groups)?, slice(w, 0, group, groups)?);
         let bias = bias.map(|bias| slice(bias, 0, group, groups)).transpose()?;
         let mut y = slice(y, 1, group, groups)?;
-        conv2d(cpu, &x, &w, bias.as_ref(), &mut y, &single(params))?;
+        let bias = bias.as_ref();
+        conv2d_act(cpu, [&x, &w], bias, Epilogue::default(), &mut y, &single(params))?;
     }
     Ok(())
 }

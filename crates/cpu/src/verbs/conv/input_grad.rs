@@ -8,6 +8,7 @@
 use ferrotape_backend::Result;
 
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::ending::Ending;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::input_grad::{InputGrad, LONGEST_RUN, pack_runs, packed_len};
@@ -96,7 +97,8 @@ pub(super) fn by_phases<T: Factor + InMemory>(
             for (phase, windows, packed) in &phases {
                 let weights = &packed.as_slice()[first * windows.taps()..];
                 let y = gx.phase(*phase, stride);
-                T::run(level, Forward { windows, band, weights, bias: None, y })?;
+                let ending = Ending::NONE;
+                T::run(level, Forward { windows, band, weights, ending, y })?;
             }
             Ok(())
         })

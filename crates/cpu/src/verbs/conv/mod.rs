@@ -10,33 +10,38 @@ mod pixels;
 mod weight_grad;
 mod winograd;
 
-use ferrotape_backend::{Array, Conv2d, DType, Result, check};
+use std::borrow::Cow;
+
+use ferrotape_backend::{Array, Conv2d, DType, Element, Epilogue, Result, check};
 use half::bf16;
 
 use self::pairs::Paired;
 
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
-use crate::memory::{Before, Form, input, nothing_to_write, open, output};
+use crate::kernels::conv::ending::Ending;
+use crate::kernels::simd::InMemory;
+use crate::memory::{Before, Form, In, input, nothing_to_write, open, output};
 
-/// See [`ferrotape_backend::Backend::conv2d`].
-pub(crate) fn conv2d(
+/// See [`ferrotape_backend::Backend::conv2d_act`].
+pub(crate) fn conv2d_act(
     cpu: &Cpu,
-    x: &Array,
-    w: &Array,
+    [x, w]: [&Array; 2],
     bias: Option<&Array>,
+    epilogue: Epilogue<'_>,
     y: &mut Array,
     params: &Conv2d,
 ) -> Result<()> {
-    let shapes = check::conv2d(x, w, bias, y, params)?;
+    let shapes = check::conv2d_act(x, w, bias, epilogue, y, params)?;
     if nothing_to_write(&[y])? {
         return Ok(());
     }
     if groups::are_sliced(cpu, x.shape()[1], w, params) {
-        return groups::forward(cpu, [x, w], bias, y, params);
+        groups::forward(cpu, [x, w], bias, y, params)?;
+        return epilogue.apply(cpu, y);
     }
     if let Some(pairs) = Paired::new(cpu, &shapes, params, [x, y])
-        && pairs.forward([x, w], bias, y)?
+        && pairs.forward([x, w], bias, epilogue, y)?
     {
         return Ok(());
     }
@@ -48,28 +53,78 @@ pub(crate) fn conv2d(
     let written = if direct(x, y) && y.dtype() == DType::BF16 { DType::BF16 } else { dtype };
     let x = input(x, dtype, Form::Images)?;
     let w = input(w, dtype, Form::Contiguous)?;
-    let has_bias = bias.is_some();
-    let bias = input(bias.unwrap_or(&w), dtype, Form::Contiguous)?;
+    let added = Added::new(bias, epilogue, written)?;
+    let mut is_ended = true;
     output(y, written, Form::Images, Before::Ignored, |y| {
-        let geometry = Geometry::new(&shapes, params, x.layout(), y.layout());
+        let geometry = &Geometry::new(&shapes, params, x.layout(), y.layout());
         let direct = direct(&x, y);
         let own = (!direct).then(|| columns::weight_matrix(&w, params.groups)).transpose()?;
         let w = own.as_ref().unwrap_or(&w);
-        open([&*x, w, &*bias], [&*y], |[x, w, bias], [y]| {
-            let (bias, level) = (has_bias.then_some(bias), cpu.level);
-            match written {
-                DType::F64 => columns::forward::<f64>(cpu, &geometry, [x, w], bias, y),
-                DType::BF16 => {
-                    forward::forward::<f32, bf16>(cpu, level, &geometry, [x, w], bias, y)
-                }
-                _ if winograd::takes(cpu, &geometry) => {
-                    winograd::forward(cpu, &geometry, [x, w], bias, y)
-                }
-                _ if direct => forward::forward::<f32, f32>(cpu, level, &geometry, [x, w], bias, y),
-                _ => columns::forward::<f32>(cpu, &geometry, [x, w], bias, y),
+        let [bias, residual] = added.or(w);
+        open([&*x, w, bias, residual], [&*y], |[x, w, bias, residual], [y]| {
+            let operands = [x, w];
+            if written == DType::BF16 {
+                let ending = added.ending::<bf16>([bias, residual], geometry)?;
+                return forward::forward::<f32, bf16>(
+                    cpu, cpu.level, geometry, operands, ending, y,
+                );
+            }
+            if direct {
+                let ending = added.ending::<f32>([bias, residual], geometry)?;
+                return match winograd::takes(cpu, geometry) {
+                    true => winograd::forward(cpu, geometry, operands, ending, y),
+                    false => {
+                        forward::forward::<f32, f32>(cpu, cpu.level, geometry, operands, ending, y)
+                    }
+                };
+            }
+            is_ended = false;
+            let bias = added.bias.is_some().then_some(bias);
+            match dtype {
+                DType::F64 => columns::forward::<f64>(cpu, geometry, operands, bias, y),
+                _ => columns::forward::<f32>(cpu, geometry, operands, bias, y),
             }
         })
-    })
+    })?;
+    if is_ended { Ok(()) } else { epilogue.apply(cpu, y) }
+}
+
+/// What is added to the sums of a convolution, and whether they are cut off then.
+struct Added<'a> {
+    bias: Option<Cow<'a, Array>>,
+    residual: Option<Cow<'a, Array>>,
+    relu: bool,
+}
+
+impl<'a> Added<'a> {
+    /// For a result of type `written`.
+    fn new(bias: Option<&'a Array>, epilogue: Epilogue<'a>, written: DType) -> Result<Self> {
+        let sums = written.accumulator();
+        let bias = bias.map(|bias| input(bias, sums, Form::Contiguous)).transpose()?;
+        let residual =
+            epilogue.residual.map(|residual| input(residual, written, Form::Images)).transpose()?;
+        Ok(Added { bias, residual, relu: epilogue.relu })
+    }
+
+    /// Bias and residual, to be opened; another array in the place of one that is not there.
+    fn or<'b>(&'b self, other: &'b Array) -> [&'b Array; 2] {
+        [&self.bias, &self.residual].map(|array| array.as_deref().unwrap_or(other))
+    }
+
+    /// The same of what was opened, for kernels that write `T`.
+    fn ending<'b, T: Element + InMemory>(
+        &self,
+        [bias, residual]: [In<'b>; 2],
+        geometry: &Geometry,
+    ) -> Result<Ending<'b, T>> {
+        let bias = self.bias.is_some().then(|| bias.span()).transpose()?;
+        let mut ending = Ending::new(bias).cut_off(self.relu);
+        if self.residual.is_some() {
+            let pitch = residual.layout.pixel_pitch().unwrap_or(geometry.outputs);
+            ending = ending.plus(residual.span()?, [geometry.out[1], pitch]);
+        }
+        Ok(ending)
+    }
 }
 
 /// See [`ferrotape_backend::Backend::conv2d_input_grad`].

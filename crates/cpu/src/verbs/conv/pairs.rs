@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 
 use ferrotape_backend::check::ConvShapes;
-use ferrotape_backend::{Array, Conv2d, DType, Result};
+use ferrotape_backend::{Array, Conv2d, DType, Epilogue, Result};
 use half::bf16;
 
-use super::{forward, input_grad, pixels, weight_grad};
+use super::{Added, forward, input_grad, pixels, weight_grad};
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
 use crate::kernels::dispatch::Pairs;
@@ -36,11 +36,12 @@ impl<'a> Paired<'a> {
         suits.then_some(Paired { cpu, level, shapes, params })
     }
 
-    /// As [`super::conv2d`], if channels can be paired.
+    /// As [`super::conv2d_act`], if channels can be paired.
     pub(super) fn forward(
         &self,
         [x, w]: [&Array; 2],
         bias: Option<&Array>,
+        epilogue: Epilogue<'_>,
         y: &mut Array,
     ) -> Result<bool> {
         let Paired { cpu, level, shapes, params } = *self;
@@ -48,14 +49,14 @@ impl<'a> Paired<'a> {
             return Ok(false);
         }
         let x = in_words(x)?;
-        let bias = bias.map(|bias| input(bias, DType::F32, Form::Contiguous)).transpose()?;
         let w = input(w, DType::BF16, Form::Contiguous)?;
+        let added = Added::new(bias, epilogue, DType::BF16)?;
         output(y, DType::BF16, Form::Images, Before::Ignored, |y| {
             let geometry = Geometry::new(shapes, params, x.layout(), y.layout());
-            let third = bias.as_deref().unwrap_or(&w);
-            open([&*x, &*w, third], [&*y], |[x, w, third], [y]| {
-                let bias = bias.is_some().then_some(third);
-                forward::forward::<bf16, bf16>(cpu, level, &geometry, [x, w], bias, y)
+            let [bias, residual] = added.or(&w);
+            open([&*x, &*w, bias, residual], [&*y], |[x, w, bias, residual], [y]| {
+                let ending = added.ending([bias, residual], &geometry)?;
+                forward::forward::<bf16, bf16>(cpu, level, &geometry, [x, w], ending, y)
             })
         })?;
         Ok(true)

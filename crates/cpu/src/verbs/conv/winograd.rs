@@ -7,6 +7,7 @@ use ferrotape_backend::Result;
 use crate::cpu::Workspace;
 use crate::kept::{Kind, Packing};
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::ending::Ending;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::Block;
 use crate::kernels::conv::panels::{PackPanel, StorePanel, Weights, packed_len, panel_width};
@@ -48,22 +49,21 @@ fn forward_tiling(geometry: &Geometry) -> Tiling {
     Tiling { n, size, out, before: params.padding }
 }
 
-/// `y = conv(x, w) + bias`; `w` is `[O, C, 3, 3]`, contiguous.
+/// `y = ending(conv(x, w))`; `w` is `[O, C, 3, 3]`, contiguous.
 pub(super) fn forward(
     cpu: &Cpu,
     geometry: &Geometry,
     [x, w]: [In<'_>; 2],
-    bias: Option<In<'_>>,
+    ending: Ending<'_, f32>,
     mut y: Out<'_>,
 ) -> Result<()> {
-    let bias = bias.map(|bias| bias.span::<f32>()).transpose()?;
     let packing = Packing { layout: *w.layout, level: cpu.level(), kind: Kind::Tiles };
     let weights = Weights::new(w.span::<f32>()?, [geometry.outputs, geometry.inputs, 3, 3])
         .kept_beside(w.kept, packing);
     let elements = std::array::from_fn(|element| [element / 3, element % 3]);
     let tiling = forward_tiling(geometry);
     let pitches = [geometry.x_pitch, geometry.y_pitch];
-    correlate(cpu, &tiling, x.span()?, &weights, &elements, bias, y.span()?, pitches)
+    correlate(cpu, &tiling, x.span()?, &weights, &elements, ending, y.span()?, pitches)
 }
 
 /// `gx`, itself a convolution of `gy` with the kernel turned round; `w` is `[O, C, 3, 3]`, contiguous.
@@ -80,7 +80,7 @@ pub(super) fn input_grad(
     let before = params.padding.map(|padding| 2 - padding);
     let tiling = Tiling { n, size: out, out: size, before };
     let pitches = [geometry.y_pitch, geometry.x_pitch];
-    correlate(cpu, &tiling, gy.span()?, &weights, &elements, None, gx.span()?, pitches)
+    correlate(cpu, &tiling, gy.span()?, &weights, &elements, Ending::NONE, gx.span()?, pitches)
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -90,7 +90,7 @@ fn correlate(
     x: &[f32],
     weights: &Weights<'_, f32>,
     elements: &[[usize; 2]; ELEMENTS],
-    bias: Option<&[f32]>,
+    ending: Ending<'_, f32>,
     y: &mut [f32],
     [x_pitch, y_pitch]: [usize; 2],
 ) -> Result<()> {
@@ -121,13 +121,13 @@ fn correlate(
                     windows: &windows,
                     band: &values[place * tiles[1] * pitch..][..tiles[1] * pitch],
                     weights: &packed[first * inputs * PLACES + place * taps..][..taps],
-                    bias: None,
+                    ending: Ending::NONE,
                     y: Block::row(products, tiles[1], channels)?,
                 })?;
             }
             let to = to.channel_range(first, channels)?;
-            let bias = bias.map(|bias| &bias[first..]);
-            cpu.level.run_kernel(Outputs { products, bias, to })?;
+            let ending = ending.starting_at(0, first);
+            cpu.level.run_kernel(Outputs { products, ending, to })?;
         }
         Ok(())
     })

@@ -8,6 +8,7 @@ use half::bf16;
 
 use crate::kept::{Kind, Packing};
 use crate::kernels::conv::Geometry;
+use crate::kernels::conv::ending::Ending;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::conv::panels::Weights;
 use crate::kernels::simd::InMemory;
@@ -95,7 +96,7 @@ fn with_sums(
 }
 
 /// The matrix by rows without gaps; one of bf16 begins with a whole word.
-fn in_words(matrix: &Array) -> Result<Cow<'_, Array>> {
+pub(super) fn in_words(matrix: &Array) -> Result<Cow<'_, Array>> {
     let rows = input(matrix, matrix.dtype(), Form::Contiguous)?;
     if matrix.dtype() == DType::F32 || rows.layout().offset().is_multiple_of(2) {
         return Ok(rows);
@@ -125,5 +126,5 @@ fn multiply<T: Factor, O: Element + InMemory>(
         x_pitch: k,
         y_pitch: n,
     };
-    correlate::<T, O>(cpu, level, &geometry, a.span()?, &weights, None, c)
+    correlate::<T, O>(cpu, level, &geometry, a.span()?, &weights, Ending::NONE, c)
 }
