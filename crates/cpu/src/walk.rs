@@ -86,6 +86,18 @@ impl Walk {
         Pattern::Nested { offset, dims }
     }
 
+    /// The first operand as rows that lie one after the other and share no memory, if it is that.
+    pub(crate) fn rows(&self) -> Option<Rows> {
+        let (&count, inner) = self.sizes.split_first()?;
+        let (&step, strides) = self.strides.first()?.split_first()?;
+        let mut last = 0;
+        for (&size, &stride) in inner.iter().zip(strides) {
+            last += size.checked_sub(1)? * usize::try_from(stride).ok()?;
+        }
+        let step = usize::try_from(step).ok().filter(|&step| step > last)?;
+        Some(Rows { start: self.offsets[0], count, step, len: inner.iter().product() })
+    }
+
     /// Whether operand `index` is visited in steps of one.
     pub(crate) fn is_dense(&self, index: usize) -> bool {
         match self.pattern(index) {
@@ -93,6 +105,19 @@ impl Walk {
             _ => false,
         }
     }
+}
+
+/// See [`Walk::rows`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows {
+    /// The position of the first element of all.
+    pub(crate) start: usize,
+    /// How many rows there are.
+    pub(crate) count: usize,
+    /// Elements from one row to the next, those between them counted.
+    pub(crate) step: usize,
+    /// Elements of a row that are visited.
+    pub(crate) len: usize,
 }
 
 /// Where an operand's elements lie, by their number along a [`Walk`].
@@ -280,6 +305,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn rows_are_found_where_they_share_no_memory() {
+        let shape = Shape::new(&[2, 3, 4, 5]).unwrap();
+        let wide = Layout::channels_last(Shape::new(&[2, 7, 4, 5]).unwrap()).unwrap();
+        let part = wide.narrow(1, 2, 3).unwrap();
+        let rows = |layout: Layout| Walk::new(layout.shape(), &[layout]).rows();
+        let Some(found) = rows(part) else { panic!("{part:?} has rows") };
+        assert_eq!([found.start, found.count, found.step, found.len], [2, 40, 7, 3]);
+        assert!(rows(Layout::contiguous(shape).flip(2).unwrap()).is_none());
     }
 
     #[test]

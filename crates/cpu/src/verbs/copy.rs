@@ -81,10 +81,23 @@ pub(crate) fn copy(cpu: &Cpu, src: &Array, dst: &mut Array) -> Result<()> {
 fn move_elements<T: Element>(cpu: &Cpu, walk: &Walk, src: In<'_>, mut dst: Out<'_>) -> Result<()> {
     let src = src.buffer::<T>()?;
     let from = walk.pattern(1);
-    if !walk.is_dense(0) {
-        return scatter(walk, &from, src, dst.buffer::<T>()?);
-    }
     let chunk = TASK_BYTES / size_of::<T>();
+    if !walk.is_dense(0) {
+        let patterns = [&walk.pattern(0), &from];
+        let Some(rows) = walk.rows() else {
+            scatter(patterns, [0, walk.len()], src, dst.buffer::<T>()?, 0);
+            return Ok(());
+        };
+        let each = (chunk / rows.len.max(1)).max(1);
+        let parts = Chunks::new(dst.span::<T>()?, each * rows.step);
+        return for_each_part(cpu.team_for(walk.len()), &parts, |index, part| {
+            let first = index * each;
+            let count = each.min(rows.count - first);
+            let begin = rows.start + first * rows.step;
+            scatter(patterns, [first * rows.len, count * rows.len], src, part, begin);
+            Ok(())
+        });
+    }
     let parts = Chunks::new(dst.span::<T>()?, chunk);
     for_each_part(cpu.team_for(walk.len()), &parts, |index, part| {
         for run in from.runs(index * chunk, part.len()) {
@@ -103,21 +116,26 @@ fn move_elements<T: Element>(cpu: &Cpu, walk: &Walk, src: In<'_>, mut dst: Out<'
     })
 }
 
-/// Copies to a destination with gaps, on one thread.
-fn scatter<T: Element>(walk: &Walk, from: &Pattern, src: &[T], dst: &mut [T]) -> Result<()> {
-    for to in walk.pattern(0).runs(0, walk.len()) {
-        for run in from.runs(to.at, to.len) {
+/// Copies so many elements of a walk, from one of them on, to a destination with gaps, of which `dst` is what lies
+/// from position `begin` on.
+fn scatter<T: Element>(
+    [to, from]: [&Pattern; 2],
+    [start, len]: [usize; 2],
+    src: &[T],
+    dst: &mut [T],
+    begin: usize,
+) {
+    for to in to.runs(start, len) {
+        for run in from.runs(start + to.at, to.len) {
+            let at = |index: usize| to.position_of(run.at + index) - begin;
             if run.stride == 1 && to.stride == 1 {
-                let to = to.position_of(run.at);
-                dst[to..to + run.len].copy_from_slice(&src[run.position..run.position + run.len]);
+                let from = &src[run.position..run.position + run.len];
+                dst[at(0)..][..run.len].copy_from_slice(from);
             } else {
-                (0..run.len).for_each(|j| {
-                    dst[to.position_of(run.at + j)] = src[run.position_of(j)];
-                });
+                (0..run.len).for_each(|j| dst[at(j)] = src[run.position_of(j)]);
             }
         }
     }
-    Ok(())
 }
 
 /// Copies between data types: the program that gives its input, where all elements of both types

@@ -5,14 +5,19 @@
 use std::borrow::Cow;
 
 use ferrotape_backend::check::ConvShapes;
-use ferrotape_backend::{Array, Conv2d, DType, Epilogue, Result};
+use ferrotape_backend::{Array, Conv2d, DType, Epilogue, Layout, Result, Shape};
 use half::bf16;
 
 use super::{Added, forward, input_grad, pixels, weight_grad};
 use crate::Cpu;
 use crate::kernels::conv::Geometry;
 use crate::kernels::dispatch::Pairs;
+use crate::kernels::images::Pixels;
+use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, input, open, output};
+
+/// Pixels of a task that lays images out anew.
+const TASK_PIXELS: usize = 1 << 14;
 
 /// A convolution of bf16.
 pub(super) struct Paired<'a> {
@@ -36,7 +41,7 @@ impl<'a> Paired<'a> {
         suits.then_some(Paired { cpu, level, shapes, params })
     }
 
-    /// As [`super::conv2d_act`], if channels can be paired.
+    /// As [`super::conv2d_act`], if channels can be paired: an odd number of them with one more, of zeros.
     pub(super) fn forward(
         &self,
         [x, w]: [&Array; 2],
@@ -45,14 +50,22 @@ impl<'a> Paired<'a> {
         y: &mut Array,
     ) -> Result<bool> {
         let Paired { cpu, level, shapes, params } = *self;
-        if !shapes.x[1].is_multiple_of(2) {
+        let channels = shapes.x[1];
+        if channels == 1 {
             return Ok(false);
+        }
+        let (even_x, even_w);
+        let (mut x, mut w, mut shapes) = (x, w, *shapes);
+        if !channels.is_multiple_of(2) {
+            (even_x, even_w) = (even_images(cpu, x)?, even_weights(w)?);
+            (x, w) = (&even_x, &even_w);
+            (shapes.x[1], shapes.w[1]) = (channels + 1, channels + 1);
         }
         let x = in_words(x)?;
         let w = input(w, DType::BF16, Form::Contiguous)?;
         let added = Added::new(bias, epilogue, DType::BF16)?;
         output(y, DType::BF16, Form::Images, Before::Ignored, |y| {
-            let geometry = Geometry::new(shapes, params, x.layout(), y.layout());
+            let geometry = Geometry::new(&shapes, params, x.layout(), y.layout());
             let [bias, residual] = added.or(&w);
             open([&*x, &*w, bias, residual], [&*y], |[x, w, bias, residual], [y]| {
                 let ending = added.ending([bias, residual], &geometry)?;
@@ -106,4 +119,42 @@ fn in_words(images: &Array) -> Result<Cow<'_, Array>> {
     let mut copy = Array::empty(images.device(), DType::BF16, Form::Images.dense(layout)?)?;
     images.device().backend().copy(&images, &mut copy)?;
     Ok(Cow::Owned(copy))
+}
+
+/// The images with one more channel, of zeros.
+fn even_images(cpu: &Cpu, images: &Array) -> Result<Array> {
+    let images = input(images, DType::BF16, Form::Images)?;
+    let [n, channels, h, w] = images.shape().nchw()?;
+    let layout = Layout::channels_last(Shape::new(&[n, channels + 1, h, w])?)?;
+    let even = Array::empty(images.device(), DType::BF16, layout)?;
+    open([&*images], [&even], |[from], [mut to]| {
+        let from = Pixels::<bf16>::new(from)?;
+        let to = to.span::<bf16>()?;
+        let parts = Chunks::new(to, TASK_PIXELS * (channels + 1));
+        for_each_part(cpu.team_for(from.rows * channels), &parts, |index, part| {
+            let pixels = part.chunks_exact_mut(channels + 1);
+            for (to, pixel) in pixels.zip(index * TASK_PIXELS..) {
+                match (from.rows(pixel, 1), &mut *to) {
+                    (&[red, green, blue], [r, g, b, zero]) => {
+                        (*r, *g, *b, *zero) = (red, green, blue, bf16::ZERO);
+                    }
+                    (from, [to @ .., zero]) => {
+                        to.copy_from_slice(from);
+                        *zero = bf16::ZERO;
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(even)
+}
+
+/// The weights with one more input channel, of zeros.
+fn even_weights(w: &Array) -> Result<Array> {
+    let [o, channels, kh, kw] = w.shape().nchw()?;
+    let even = Array::zeros(w.device(), DType::BF16, [o, channels + 1, kh, kw])?;
+    w.device().backend().copy(w, &mut even.narrow(1, 0, channels)?)?;
+    Ok(even)
 }
