@@ -113,17 +113,15 @@ impl<S: Stored> Gradients<'_, S> {
     fn passed<R: Real>(&self, row: usize, rows: usize, at: usize, passed: &mut [R]) {
         let n = passed.len();
         let gy = &self.gy.rows(row, rows)[at..at + n];
-        match &self.y {
-            None => {
-                for (passed, &gy) in passed.iter_mut().zip(gy) {
-                    *passed = R::load(gy);
-                }
-            }
-            Some(y) => {
-                let y = &y.rows(row, rows)[at..at + n];
-                for ((passed, &gy), &y) in passed.iter_mut().zip(gy).zip(y) {
-                    *passed = if R::load(y) <= R::zero() { R::zero() } else { R::load(gy) };
-                }
+        for (passed, &gy) in passed.iter_mut().zip(gy) {
+            *passed = R::load(gy);
+        }
+        // Not in the loop before: a gradient that is read only where its output was positive would be asked of
+        // memory only when that has arrived.
+        if let Some(y) = &self.y {
+            let y = &y.rows(row, rows)[at..at + n];
+            for (passed, &y) in passed.iter_mut().zip(y) {
+                *passed = if R::load(y) <= R::zero() { R::zero() } else { *passed };
             }
         }
     }

@@ -138,16 +138,13 @@ impl Kernel for PackSingles<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let PackSingles { rows: Rows { data, pitch, size, channels }, panel, room } = self;
-        let pixels = size[0] * size[1];
-        for (first, room) in
-            (0..channels).step_by(panel).zip(room.chunks_mut((pixels * panel).max(1)))
-        {
-            let count = panel.min(channels - first);
-            for (pixel, to) in room.chunks_exact_mut(panel).enumerate() {
-                let from = &data[pixel * pitch + first..][..count];
-                for at in (0..count).step_by(LANES) {
-                    write(simd, &mut to[at..at + LANES], read(simd, &from[at..]));
-                }
+        let step = size[0] * size[1] * panel;
+        // Pixel by pixel, so that what is read comes in the order of memory.
+        for pixel in 0..size[0] * size[1] {
+            let from = &data[pixel * pitch..][..channels];
+            for at in (0..channels).step_by(LANES) {
+                let to = at / panel * step + pixel * panel + at % panel;
+                write(simd, &mut room[to..to + LANES], read(simd, &from[at..]));
             }
         }
     }
@@ -169,21 +166,17 @@ impl Kernel for PackPairs<'_> {
         let PackPairs { rows: Rows { data, pitch, size: [rows, pixels], channels }, panel, room } =
             self;
         let across = pixels.div_ceil(2);
-        let len = rows * across * panel;
-        for (first, room) in (0..channels).step_by(panel).zip(room.chunks_mut(len.max(1))) {
-            let count = panel.min(channels - first);
-            for (row, room) in room.chunks_exact_mut(across * panel).enumerate() {
-                for (pair, to) in room.chunks_exact_mut(panel).enumerate() {
-                    let from = (row * pixels + 2 * pair) * pitch + first;
-                    let near = &data[from..][..count];
-                    let far =
-                        if 2 * pair + 1 < pixels { &data[from + pitch..][..count] } else { &[] };
-                    for at in (0..count).step_by(LANES) {
-                        let second = read(simd, &far[at.min(far.len())..]);
-                        let word = simd.pair(read(simd, &near[at..]), second);
-                        write(simd, &mut to[at..at + LANES], word);
-                    }
-                }
+        let step = rows * across * panel;
+        for (row, pair) in (0..rows).flat_map(|row| (0..across).map(move |pair| (row, pair))) {
+            let from = (row * pixels + 2 * pair) * pitch;
+            let near = &data[from..][..channels];
+            let is_alone = 2 * pair + 1 == pixels;
+            let far = if is_alone { &[] } else { &data[from + pitch..][..channels] };
+            for at in (0..channels).step_by(LANES) {
+                let second = read(simd, &far[at.min(far.len())..]);
+                let word = simd.pair(read(simd, &near[at..]), second);
+                let to = at / panel * step + (row * across + pair) * panel + at % panel;
+                write(simd, &mut room[to..to + LANES], word);
             }
         }
     }

@@ -134,6 +134,21 @@ impl Avx512 {
     fn mask(self, count: usize) -> __mmask16 {
         ((1u32 << count.min(LANES)) - 1) as __mmask16
     }
+
+    /// Writes the first `count` of sixteen numbers.
+    ///
+    /// # Safety
+    /// `to` is valid for writing them.
+    #[inline(always)]
+    unsafe fn store_halves(self, to: *mut bf16, numbers: __m256i, count: usize) {
+        // SAFETY: as in `splat`; lanes that are masked out are not written.
+        unsafe {
+            match count >= LANES {
+                true => _mm256_storeu_si256(to.cast(), numbers),
+                false => _mm256_mask_storeu_epi16(to.cast(), self.mask(count), numbers),
+            }
+        }
+    }
 }
 
 impl Simd for Avx512 {
@@ -211,7 +226,10 @@ impl Simd for Avx512 {
     unsafe fn load_bf16(self, from: *const bf16, count: usize) -> Self::V {
         // SAFETY: as in `splat`; lanes that are masked out are not read.
         unsafe {
-            let numbers = _mm256_maskz_loadu_epi16(self.mask(count), from.cast());
+            let numbers = match count >= LANES {
+                true => _mm256_loadu_si256(from.cast()),
+                false => _mm256_maskz_loadu_epi16(self.mask(count), from.cast()),
+            };
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(numbers)))
         }
     }
@@ -274,8 +292,7 @@ impl Simd for Avx512 {
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
             let quiet = _mm512_or_si512(upper, _mm512_set1_epi32(0x40));
             let rounded = _mm512_mask_mov_epi32(rounded, nan, quiet);
-            let numbers = _mm512_cvtepi32_epi16(rounded);
-            _mm256_mask_storeu_epi16(to.cast(), self.mask(count), numbers);
+            self.store_halves(to, _mm512_cvtepi32_epi16(rounded), count);
         }
     }
 }
@@ -380,7 +397,7 @@ impl Simd for Avx512Pairs {
         // SAFETY: as in `mul_add`; lanes that are masked out are not written.
         unsafe {
             let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
-            _mm256_mask_storeu_epi16(to.cast(), self.0.mask(count), rounded);
+            self.0.store_halves(to, rounded, count);
         }
     }
 }
