@@ -125,6 +125,16 @@ impl Backend for Cpu {
         verbs::pool::max_pool2d_grad(self, gy, index, gx)
     }
 
+    fn max_pool2d_window_grad(
+        &self,
+        gy: &Array,
+        index: &Array,
+        gx: &mut Array,
+        params: &Pool2d,
+    ) -> Result<()> {
+        verbs::pool::max_pool2d_window_grad(self, gy, index, gx, params)
+    }
+
     fn max_pool2d_pick(&self, x: &Array, index: &Array, y: &mut Array) -> Result<()> {
         verbs::pool::max_pool2d_pick(self, x, index, y)
     }

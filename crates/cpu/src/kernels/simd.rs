@@ -59,6 +59,25 @@ pub(crate) trait Simd: Copy {
         }
     }
 
+    /// `sum + value` in the lanes where both words are equal, `sum` in the others.
+    #[inline(always)]
+    fn add_where_equal(self, words: [Self::V; 2], value: Self::V, sum: Self::V) -> Self::V {
+        let mut lanes = [[0.0f32; LANES]; 3];
+        // SAFETY: each row has room for a vector, and is one.
+        unsafe {
+            for (lanes, vector) in lanes.iter_mut().zip([words[0], words[1], value]) {
+                self.store(lanes.as_mut_ptr(), vector);
+            }
+            let mut sums = [0.0f32; LANES];
+            self.store(sums.as_mut_ptr(), sum);
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let are_equal = lanes[0][lane].to_bits() == lanes[1][lane].to_bits();
+                *sum = if are_equal { *sum + lanes[2][lane] } else { *sum };
+            }
+            self.load(sums.as_ptr())
+        }
+    }
+
     /// The vector at `from`.
     ///
     /// # Safety

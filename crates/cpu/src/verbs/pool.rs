@@ -6,8 +6,9 @@ use half::bf16;
 
 use crate::Cpu;
 use crate::kernels::dispatch::Loop;
-use crate::kernels::pool::{AverageGradRow, AverageRow, Axis, MaxRow};
+use crate::kernels::pool::{AverageGradRow, AverageRow, Axis, MaxGradRow, MaxRow};
 use crate::kernels::real::{Real, Stored};
+use crate::kernels::simd::{InMemory, LANES};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{Before, Form, In, Out, input, nothing_to_write, open, output, stored};
 
@@ -249,32 +250,103 @@ fn average_grad<R: Real>(
 /// See [`ferrotape_backend::Backend::max_pool2d_grad`].
 pub(crate) fn max_pool2d_grad(cpu: &Cpu, gy: &Array, index: &Array, gx: &mut Array) -> Result<()> {
     let shapes = check::max_pool2d_grad(gy, index, gx)?;
+    scatter(cpu, gy, index, gx, shapes, None)
+}
+
+/// See [`ferrotape_backend::Backend::max_pool2d_window_grad`].
+pub(crate) fn max_pool2d_window_grad(
+    cpu: &Cpu,
+    gy: &Array,
+    index: &Array,
+    gx: &mut Array,
+    params: &Pool2d,
+) -> Result<()> {
+    let shapes = check::max_pool2d_window_grad(gy, index, gx, params)?;
+    scatter(cpu, gy, index, gx, shapes, Some(axes(&shapes, params)))
+}
+
+/// Adds gradients at their indices, which lie in the windows of these axes, if there are any.
+fn scatter(
+    cpu: &Cpu,
+    gy: &Array,
+    index: &Array,
+    gx: &mut Array,
+    shapes: PoolShapes,
+    axes: Option<[Axis; 2]>,
+) -> Result<()> {
     if nothing_to_write(&[gx])? {
         return Ok(());
     }
     let dtype = stored(gy);
+    // Where no window is larger than the vectors that would be looked at for it, this is the faster way.
+    let axes = axes.as_ref().filter(|axes| {
+        let largest = |axis: &Axis| axis.windows.iter().map(|window| window.1).max().unwrap_or(0);
+        compared(gy, &shapes) != DType::F64 && largest(&axes[0]) * largest(&axes[1]) <= LANES
+    });
     let gy = input(gy, dtype, Form::Images)?;
     let index = input(index, DType::I64, Form::Images)?;
     output(gx, dtype, Form::Images, Before::Ignored, |gx| {
-        open([&*gy, &*index], [&*gx], |[gy, index], [gx]| match dtype {
-            DType::F64 => unpool::<f64, f64>(cpu, gy, index, gx, shapes),
-            DType::BF16 => unpool::<f32, bf16>(cpu, gy, index, gx, shapes),
-            _ => unpool::<f32, f32>(cpu, gy, index, gx, shapes),
+        open([&*gy, &*index], [&*gx], |[gy, index], [gx]| match (dtype, axes) {
+            (DType::F64, _) => unpool::<f64, f64>(cpu, gy, index, gx, shapes, one_by_one),
+            (DType::BF16, None) => unpool::<f32, bf16>(cpu, gy, index, gx, shapes, one_by_one),
+            (_, None) => unpool::<f32, f32>(cpu, gy, index, gx, shapes, one_by_one),
+            (DType::BF16, Some(axes)) => {
+                unpool::<f32, bf16>(cpu, gy, index, gx, shapes, |image, sums| {
+                    in_windows(cpu, image, axes, sums)
+                })
+            }
+            (_, Some(axes)) => unpool::<f32, f32>(cpu, gy, index, gx, shapes, |image, sums| {
+                in_windows(cpu, image, axes, sums)
+            }),
         })
     })
 }
 
-/// Sums are `R`.
+/// The gradients of an image's outputs, and where each goes.
+struct Pooled<'a, S> {
+    gy: &'a [S],
+    index: &'a [i64],
+    /// Elements from one pixel to the next of each.
+    pitches: [usize; 2],
+    shapes: PoolShapes,
+}
+
+/// Each gradient where its index says.
+fn one_by_one<R: Real, S: Stored>(image: &Pooled<'_, S>, sums: &mut [R]) {
+    let c = image.shapes.x[1];
+    let pixels = image.gy.chunks(image.pitches[0]).zip(image.index.chunks(image.pitches[1]));
+    for (gy, index) in pixels {
+        for (channel, (&g, &position)) in gy[..c].iter().zip(index).enumerate() {
+            sums[position as usize * c + channel] += R::load(g);
+        }
+    }
+}
+
+/// Window by window.
+fn in_windows<S: InMemory>(cpu: &Cpu, image: &Pooled<'_, S>, axes: &[Axis; 2], sums: &mut [f32]) {
+    let Pooled { gy, index, pitches, shapes } = *image;
+    let ([_, channels, _, width], [_, _, oh, ow]) = (shapes.x, shapes.y);
+    for row in 0..oh {
+        let (gy, index) = (&gy[row * ow * pitches[0]..], &index[row * ow * pitches[1]..]);
+        let sums = &mut *sums;
+        cpu.level.run_kernel(MaxGradRow { gy, index, pitches, width, channels, row, axes, sums });
+    }
+}
+
+/// Sums are `R`, to which `add` adds the gradients of an image.
 fn unpool<R: Real, S: Stored>(
     cpu: &Cpu,
     gy: In<'_>,
     index: In<'_>,
     mut gx: Out<'_>,
     shapes: PoolShapes,
+    add: impl Fn(&Pooled<'_, S>, &mut [R]) + Sync,
 ) -> Result<()> {
     let [n, c, h, w] = shapes.x;
     let out = shapes.y[2] * shapes.y[3];
-    let pitches = [pitch(gy.layout), pitch(index.layout), pitch(gx.layout)];
+    // One at the least: images of gradients may be empty.
+    let [gy_pitch, index_pitch] = [gy.layout, index.layout].map(|layout| pitch(layout).max(1));
+    let pitch = pitch(gx.layout);
     let (gy, index) = (gy.span::<S>()?, index.span::<i64>()?);
     if h * w == 0 {
         return match index.first() {
@@ -283,30 +355,29 @@ fn unpool<R: Real, S: Stored>(
         };
     }
     let team = cpu.team_for(n * c * (h * w + out));
-    for_each_part(team, &Chunks::new(gx.span::<S>()?, h * w * pitches[2]), |image, gx| {
-        let add_to = |sums: &mut [R]| -> Result<()> {
-            sums.fill(R::zero());
-            for pixel in image * out..(image + 1) * out {
-                let gy = &gy[pixel * pitches[0]..][..c];
-                let index = &index[pixel * pitches[1]..][..c];
-                // Looked at first, so that the loop that adds has nothing to give up for.
-                if !index.iter().all(|&position| (position as u64) < (h * w) as u64) {
-                    index.iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
-                }
-                for (channel, (&g, &position)) in gy.iter().zip(index).enumerate() {
-                    sums[position as usize * c + channel] += R::load(g);
-                }
+    for_each_part(team, &Chunks::new(gx.span::<S>()?, h * w * pitch), |image, gx| {
+        let gy = &gy[image * out * gy_pitch..];
+        let index = &index[image * out * index_pitch..];
+        let end = |pitch: usize, len: usize| len.min(out * pitch);
+        let (gy, index) = (&gy[..end(gy_pitch, gy.len())], &index[..end(index_pitch, index.len())]);
+        // Looked at first, so that the loops that add have nothing to give up for.
+        for index in index.chunks(index_pitch) {
+            if !index[..c].iter().all(|&position| (position as u64) < (h * w) as u64) {
+                index[..c].iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
             }
-            Ok(())
-        };
-        if pitches[2] == c
+        }
+        let pooled = Pooled { gy, index, pitches: [gy_pitch, index_pitch], shapes };
+        if pitch == c
             && let Some(sums) = R::same_mut(gx)
         {
-            return add_to(sums);
+            sums.fill(R::zero());
+            add(&pooled, sums);
+            return Ok(());
         }
         let mut sums = cpu.workspace::<R>(h * w * c)?;
-        add_to(sums.as_mut_slice())?;
-        let (sums, pitch) = (sums.as_slice(), pitches[2]);
+        let sums = sums.as_mut_slice();
+        sums.fill(R::zero());
+        add(&pooled, sums);
         cpu.level.run(StoreRows { sums, channels: c, rows: gx, pitch });
         Ok(())
     })

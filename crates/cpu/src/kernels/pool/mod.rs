@@ -4,7 +4,7 @@ mod average;
 mod max;
 
 pub(crate) use average::{AverageGradRow, AverageRow};
-pub(crate) use max::MaxRow;
+pub(crate) use max::{MaxGradRow, MaxRow};
 
 use ferrotape_backend::Pool2d;
 

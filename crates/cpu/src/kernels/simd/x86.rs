@@ -84,6 +84,20 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn add_where_equal(self, words: [Self::V; 2], value: Self::V, sum: Self::V) -> Self::V {
+        let mut result = sum;
+        // SAFETY: as in `splat`.
+        unsafe {
+            for (half, result) in result.iter_mut().enumerate() {
+                let [a, b] = words.map(|word| _mm256_castps_si256(word[half]));
+                let equal = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
+                *result = _mm256_blendv_ps(*result, _mm256_add_ps(*result, value[half]), equal);
+            }
+        }
+        result
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
         // SAFETY: as in `splat`; the caller vouches for the pointer.
         unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
@@ -195,6 +209,15 @@ impl Simd for Avx512 {
             let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(old[0], old[0]);
             let wins = _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(number, new[0], old[0]);
             [0, 1].map(|word| _mm512_mask_mov_ps(old[word], wins, new[word]))
+        }
+    }
+
+    #[inline(always)]
+    fn add_where_equal(self, words: [Self::V; 2], value: Self::V, sum: Self::V) -> Self::V {
+        // SAFETY: as in `splat`.
+        unsafe {
+            let [a, b] = words.map(|word| _mm512_castps_si512(word));
+            _mm512_mask_add_ps(sum, _mm512_cmpeq_epi32_mask(a, b), sum, value)
         }
     }
 
@@ -350,6 +373,11 @@ impl Simd for Avx512Pairs {
     #[inline(always)]
     fn larger(self, new: [Self::V; 2], old: [Self::V; 2]) -> [Self::V; 2] {
         self.0.larger(new, old)
+    }
+
+    #[inline(always)]
+    fn add_where_equal(self, words: [Self::V; 2], value: Self::V, sum: Self::V) -> Self::V {
+        self.0.add_where_equal(words, value, sum)
     }
 
     #[inline(always)]
