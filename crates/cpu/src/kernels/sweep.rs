@@ -2,7 +2,8 @@
 //! them for a small batch: `c[i, :] += a[i, k] b[k, :]`, row of `b` by row.
 //!
 //! The matrix is read once, in stretches of its rows that lie side by side in memory; the rows of the result
-//! stay in a near cache while a stretch of all rows passes. Nothing is packed.
+//! stay in a near cache while a stretch of all rows passes. A few rows at a time are made what is multiplied, once
+//! for all rows of the result: floats, or words of two bf16 that lie below each other.
 
 use ferrotape_backend::{Error, Result};
 
@@ -19,12 +20,13 @@ pub(crate) const STRETCH: usize = VECTORS * LANES;
 /// Rows of `a`, at most: more are worth packing the matrix.
 pub(crate) const MOST_ROWS: usize = 32;
 
-/// Rows of `b` that are added at a time.
+/// Rows of words that are added at a time.
 const DEPTH: usize = 4;
 
 /// `c = a b`, or `c += a b`. An element adds its products in the order of the sum: the same bits whatever the
 /// product is cut into.
-pub(crate) struct Sweep<'a, 'c, T> {
+pub(crate) struct Sweep<'a, 'c, T, const IN_WORD: usize> {
+    /// Of words of so many numbers, one or two.
     pub(crate) a: Matrix<'a, f32>,
     pub(crate) b: Matrix<'a, T>,
     pub(crate) c: &'a mut MatrixMut<'c, f32>,
@@ -36,44 +38,61 @@ pub(crate) fn fit([m, k, n]: [usize; 3], b: [isize; 2]) -> bool {
     (1..=MOST_ROWS).contains(&m) && k >= DEPTH && n >= LANES && b[1] == 1
 }
 
-impl<T: InMemory> Kernel for Sweep<'_, '_, T> {
+impl<T: InMemory, const IN_WORD: usize> Kernel for Sweep<'_, '_, T, IN_WORD> {
     type Output = Result<()>;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
         let ([m, k], [_, n]) = (self.a.sizes(), self.b.sizes());
-        if k != self.b.sizes()[0] || self.c.sizes() != [m, n] || m > MOST_ROWS {
+        let fits = k * IN_WORD == self.b.sizes()[0] && self.c.sizes() == [m, n] && m <= MOST_ROWS;
+        if !fits {
             return Err(Error::shape("the sizes of a matrix product do not fit"));
         }
         let (a, [down, right]) = (self.a.start(), self.a.strides());
         let (b, b_step) = (self.b.start(), self.b.strides()[0]);
         let mut sums = [[simd.splat(0.0); VECTORS]; MOST_ROWS];
+        let mut words = [[simd.splat(0.0); VECTORS]; DEPTH];
         for first in (0..n).step_by(STRETCH) {
             let width = (n - first).min(STRETCH);
+            let vectors = width.div_ceil(LANES);
             sums[..m].fill([simd.splat(0.0); VECTORS]);
             let row = |kk: usize| b.wrapping_offset(kk as isize * b_step).wrapping_add(first);
-            // SAFETY: `a` has `m` rows of `k` elements, as the matrix checked; those of `b` have `width`
-            // elements from `first` on, side by side.
-            unsafe {
-                let factor = |i: usize, kk: usize| {
-                    simd.splat(*a.offset(i as isize * down + kk as isize * right))
-                };
-                let whole = k - k % DEPTH;
-                for kk in (0..whole).step_by(DEPTH) {
-                    let rows: [*const T; DEPTH] = std::array::from_fn(|t| row(kk + t));
-                    for (i, sums) in sums[..m].iter_mut().enumerate() {
-                        let factors = std::array::from_fn(|t| factor(i, kk + t));
-                        add_rows::<S, T, DEPTH>(simd, factors, rows, width, sums);
+            for kk in (0..k).step_by(DEPTH) {
+                let depth = DEPTH.min(k - kk);
+                for (t, words) in words[..depth].iter_mut().enumerate() {
+                    let first = (kk + t) * IN_WORD;
+                    let rows = [row(first), row(first + IN_WORD - 1)];
+                    for (v, word) in words[..vectors].iter_mut().enumerate() {
+                        let lanes = LANES.min(width - v * LANES);
+                        // SAFETY: both rows are of `b`, which has them as was checked, and have `width` elements
+                        // from `first` on, side by side.
+                        *word = unsafe {
+                            let upper = T::load(simd, rows[0].add(v * LANES), lanes);
+                            match IN_WORD {
+                                1 => upper,
+                                _ => simd.pair(upper, T::load(simd, rows[1].add(v * LANES), lanes)),
+                            }
+                        };
                     }
                 }
-                for kk in whole..k {
-                    for (i, sums) in sums[..m].iter_mut().enumerate() {
-                        add_rows::<S, T, 1>(simd, [factor(i, kk)], [row(kk)], width, sums);
+                for (i, sums) in sums[..m].iter_mut().enumerate() {
+                    let sums = &mut sums[..vectors];
+                    // SAFETY: `a` has `m` rows of `k` elements, as the matrix checked.
+                    let factor = |t: usize| unsafe {
+                        simd.splat(*a.offset(i as isize * down + (kk + t) as isize * right))
+                    };
+                    if depth == DEPTH {
+                        let factors = [factor(0), factor(1), factor(2), factor(3)];
+                        add_rows::<S, DEPTH>(simd, factors, &words, sums);
+                        continue;
+                    }
+                    for (t, words) in words[..depth].iter().enumerate() {
+                        add_rows::<S, 1>(simd, [factor(t)], &[*words], sums);
                     }
                 }
             }
             for (i, sums) in sums[..m].iter().enumerate() {
-                for (v, &sum) in sums.iter().enumerate().take(width.div_ceil(LANES)) {
+                for (v, &sum) in sums[..vectors].iter().enumerate() {
                     let mut lanes = [0.0f32; LANES];
                     // SAFETY: there is room for all lanes.
                     unsafe { simd.store(lanes.as_mut_ptr(), sum) };
@@ -89,24 +108,17 @@ impl<T: InMemory> Kernel for Sweep<'_, '_, T> {
 }
 
 /// Adds the rows times their factors to the sums.
-///
-/// # Safety
-/// The rows have `width` elements, and `width <= STRETCH`.
 #[inline(always)]
-unsafe fn add_rows<S: Simd, T: InMemory, const D: usize>(
+fn add_rows<S: Simd, const D: usize>(
     simd: S,
     factors: [S::V; D],
-    rows: [*const T; D],
-    width: usize,
-    sums: &mut [S::V; VECTORS],
+    words: &[[S::V; VECTORS]; D],
+    sums: &mut [S::V],
 ) {
-    for (v, sum) in sums.iter_mut().enumerate().take(width.div_ceil(LANES)) {
-        let lanes = LANES.min(width - v * LANES);
+    for (v, sum) in sums.iter_mut().enumerate() {
         let mut acc = *sum;
-        for (factor, row) in factors.into_iter().zip(rows) {
-            // SAFETY: `v * LANES + lanes <= width`.
-            let row = unsafe { T::load(simd, row.add(v * LANES), lanes) };
-            acc = simd.mul_add(factor, row, acc);
+        for (factor, words) in factors.into_iter().zip(words) {
+            acc = simd.mul_add(factor, words[v], acc);
         }
         *sum = acc;
     }

@@ -102,7 +102,7 @@ impl Few {
     ) -> impl Fn(Matrix<'_, f32>, Matrix<'_, T>, &mut MatrixMut<'_, f32>) -> Result<()> + Sync {
         move |a, b, c| match self {
             Few::Dots => cpu.level.run_kernel(Dots { a, b, c, accumulate }),
-            Few::Sweep => cpu.level.run_kernel(Sweep { a, b, c, accumulate }),
+            Few::Sweep => cpu.level.run_kernel(Sweep::<_, 1> { a, b, c, accumulate }),
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Products of a few rows of bf16 with a matrix whose columns lie in memory along the sum: two multiply-adds at a
-//! time, as [`Factor`] has them.
+//! Products of a few rows of bf16, two multiply-adds at a time, as [`Factor`] has them.
 
 use ferrotape_backend::{Array, DType, Result};
 use half::bf16;
 
 use super::tiled::in_words;
-use super::{in_type, product, start};
+use super::{in_type, matrix, product, start};
 use crate::Cpu;
 use crate::kernels::conv::factor::Factor;
 use crate::kernels::dots::{self, Dots};
 use crate::kernels::gemm::Matrix;
+use crate::kernels::sweep::{self, Sweep};
 use crate::memory::{In, open};
 
 /// `c = a b`, or `c += a b`, if it is such a product and the machine multiplies pairs.
@@ -20,20 +20,27 @@ pub(super) fn few_rows(
     c: &mut Array,
     accumulate: bool,
 ) -> Result<bool> {
-    let Some(level) = cpu.level.pairs() else { return Ok(false) };
+    let are_pairs = [a, b].iter().all(|array| array.dtype() == DType::BF16) && k.is_multiple_of(2);
+    let Some(level) = cpu.level.pairs().filter(|_| are_pairs) else { return Ok(false) };
+    let strides = [b.layout().strides()[1], b.layout().strides()[2]];
     let sizes = [batch, m, k / 2, n];
-    let fits = dots::fit([m, k / 2, n], [1, 1], [b.layout().strides()[1], 1]);
-    let are_pairs = [a, b].iter().all(|array| array.dtype() == DType::BF16);
-    if !fits || !are_pairs || !k.is_multiple_of(2) || !begin_with_words(b) {
+    let by_columns = dots::fit([m, k / 2, n], [1, 1], strides) && begin_with_words(b);
+    if !by_columns && !sweep::fit([m, k / 2, n], strides) {
         return Ok(false);
     }
     let a = in_words(a)?;
     in_type(c, DType::F32, accumulate, |c| {
         open([&*a, b], [&*c], |[a, b], [c]| {
             let rows = |image| words(a, image, [m, k / 2], 1);
-            let columns = |image| words(b, image, [k / 2, n], 0);
-            product::<f32, f32>(cpu, sizes, 1, rows, columns, c, |a, b, c| {
-                level.run_kernel(Dots { a, b, c, accumulate })
+            if by_columns {
+                let columns = |image| words(b, image, [k / 2, n], 0);
+                return product::<f32, f32>(cpu, sizes, 1, rows, columns, c, |a, b, c| {
+                    level.run_kernel(Dots { a, b, c, accumulate })
+                });
+            }
+            let columns = |image| matrix::<bf16>(b, image, [k, n]);
+            product::<f32, bf16>(cpu, sizes, sweep::STRETCH, rows, columns, c, |a, b, c| {
+                level.run_kernel(Sweep::<_, 2> { a, b, c, accumulate })
             })
         })
     })?;
