@@ -5,6 +5,7 @@ pub(crate) mod columns;
 pub(crate) mod conv;
 pub(crate) mod dispatch;
 pub(crate) mod dots;
+pub(crate) mod fetch;
 pub(crate) mod gemm;
 pub(crate) mod images;
 pub(crate) mod math;

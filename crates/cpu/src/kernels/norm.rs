@@ -5,6 +5,7 @@
 
 use super::columns::RowLoop;
 use super::dispatch::Loop;
+use super::fetch::fetch_ahead;
 use super::images::Pixels;
 use super::real::{Real, Stored};
 
@@ -20,7 +21,9 @@ impl<R: Real, S: Stored> RowLoop<R> for Sums<'_, S> {
     #[inline(always)]
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         for (row, rows) in self.x.wide_rows(start, count, sums.len()) {
-            for (sum, &x) in sums.iter_mut().zip(self.x.rows(row, rows)) {
+            let x = self.x.rows(row, rows);
+            fetch_ahead(x);
+            for (sum, &x) in sums.iter_mut().zip(x) {
                 *sum += R::load(x);
             }
         }
@@ -38,6 +41,7 @@ impl<R: Real, S: Stored> RowLoop<R> for Squares<'_, R, S> {
     fn add<const FMA: bool>(&self, start: usize, count: usize, sums: &mut [R]) {
         for (row, rows) in self.x.wide_rows(start, count, sums.len()) {
             let x = self.x.rows(row, rows);
+            fetch_ahead(x);
             for (sum, (&x, &center)) in sums.iter_mut().zip(x.iter().zip(self.center)) {
                 let d = R::load(x) - center;
                 *sum = R::fused::<FMA>(d, d, *sum);
@@ -75,6 +79,7 @@ impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
                 let values = &mut buffer[..n];
                 let (x, mean) = (&x[at..at + n], &mean[at..at + n]);
                 let (scale, shift) = (&scale[at..at + n], &shift[at..at + n]);
+                fetch_ahead(x);
                 match residual {
                     None => {
                         for i in 0..n {
@@ -85,6 +90,7 @@ impl<R: Real, S: Stored> Loop for Normalise<'_, R, S> {
                     }
                     Some(residual) => {
                         let residual = &residual[at..at + n];
+                        fetch_ahead(residual);
                         for i in 0..n {
                             let value =
                                 R::fused::<FMA>(R::load(x[i]) - mean[i], scale[i], shift[i]);
@@ -113,6 +119,7 @@ impl<S: Stored> Gradients<'_, S> {
     fn passed<R: Real>(&self, row: usize, rows: usize, at: usize, passed: &mut [R]) {
         let n = passed.len();
         let gy = &self.gy.rows(row, rows)[at..at + n];
+        fetch_ahead(gy);
         for (passed, &gy) in passed.iter_mut().zip(gy) {
             *passed = R::load(gy);
         }
@@ -120,6 +127,7 @@ impl<S: Stored> Gradients<'_, S> {
         // memory only when that has arrived.
         if let Some(y) = &self.y {
             let y = &y.rows(row, rows)[at..at + n];
+            fetch_ahead(y);
             for (passed, &y) in passed.iter_mut().zip(y) {
                 *passed = if R::load(y) <= R::zero() { R::zero() } else { *passed };
             }
@@ -145,9 +153,11 @@ impl<R: Real, S: Stored> RowLoop<R> for GradSums<'_, R, S> {
                 let [gy, x] = &mut buffers;
                 let (gy, x) = (&mut gy[..n], &mut x[..n]);
                 self.of.passed(row, rows, at, gy);
-                let values =
-                    self.of.x.rows(row, rows)[at..at + n].iter().zip(&self.mean[at..at + n]);
-                for (x, (&value, &mean)) in x.iter_mut().zip(values) {
+                let values = &self.of.x.rows(row, rows)[at..at + n];
+                fetch_ahead(values);
+                for (x, (&value, &mean)) in
+                    x.iter_mut().zip(values.iter().zip(&self.mean[at..at + n]))
+                {
                     *x = R::load(value) - mean;
                 }
                 for (sum, &gy) in sum_gy[at..at + n].iter_mut().zip(&*gy) {
@@ -193,6 +203,7 @@ impl<R: Real, S: Stored> Loop for GradApply<'_, R, S> {
                     store(values, &mut passed[place * *pitch + at..][..n]);
                 }
                 let x = &self.of.x.rows(row, rows)[at..at + n];
+                fetch_ahead(x);
                 let (mean, a) = (&mean[at..at + n], &a[at..at + n]);
                 let (b, c) = (&b[at..at + n], &c[at..at + n]);
                 for i in 0..n {

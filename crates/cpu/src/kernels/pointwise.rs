@@ -10,6 +10,7 @@ use half::{bf16, f16};
 use smallvec::SmallVec;
 
 use super::dispatch::Loop;
+use super::fetch::fetch_ahead;
 use super::real::{Real, Stored, binary, select};
 use super::split::{Chunks, Parts};
 use crate::memory::{In, Out};
@@ -141,7 +142,9 @@ impl<'a, R: Real> Input<'a, R> {
             (Pattern::Periodic { period, .. }, false) => Some(&self.tile[start % period..][..len]),
             (&Pattern::Linear { offset, stride: 1 }, _) => {
                 let data = for_variant!(Source, self.source, data => R::same(data))?;
-                Some(&data[offset + start..][..len])
+                let view = &data[offset + start..][..len];
+                fetch_ahead(view);
+                Some(view)
             }
             _ => None,
         }
@@ -164,7 +167,9 @@ fn load_runs<S: Stored, R: Real>(data: &[S], pattern: &Pattern, start: usize, ds
         match run.stride {
             0 => dst.fill(R::load(data[run.position])),
             1 => {
-                for (d, &s) in dst.iter_mut().zip(&data[run.position..run.position + run.len]) {
+                let data = &data[run.position..run.position + run.len];
+                fetch_ahead(data);
+                for (d, &s) in dst.iter_mut().zip(data) {
                     *d = R::load(s);
                 }
             }
@@ -300,7 +305,9 @@ impl<'a, R: Real> Stretch<'a, '_, '_, R> {
             }
             Instr::Previous { dst, index } => {
                 for_variant!(Target, &self.outputs[index], data => {
-                    for (d, &s) in out.iter_mut().zip(&data[at..at + count]) {
+                    let data = &data[at..at + count];
+                    fetch_ahead(data);
+                    for (d, &s) in out.iter_mut().zip(data) {
                         *d = R::load(s);
                     }
                 });

@@ -8,6 +8,7 @@
 use ferrotape_backend::{Error, Result};
 
 use super::dispatch::Kernel;
+use super::fetch::fetch_at;
 use super::gemm::{Matrix, MatrixMut};
 use super::simd::{InMemory, LANES, Simd};
 
@@ -62,6 +63,9 @@ impl<T: InMemory, const IN_WORD: usize> Kernel for Sweep<'_, '_, T, IN_WORD> {
                 for (t, words) in words[..depth].iter_mut().enumerate() {
                     let first = (kk + t) * IN_WORD;
                     let rows = [row(first), row(first + IN_WORD - 1)];
+                    for next in (0..IN_WORD).map(|r| first + DEPTH * IN_WORD + r) {
+                        fetch_at(row(next), width);
+                    }
                     for (v, word) in words[..vectors].iter_mut().enumerate() {
                         let lanes = LANES.min(width - v * LANES);
                         // SAFETY: both rows are of `b`, which has them as was checked, and have `width` elements

@@ -311,26 +311,48 @@ struct Pooled<'a, S> {
     shapes: PoolShapes,
 }
 
+impl<S> Pooled<'_, S> {
+    /// Looks whether positions lie in the plane, so that the loops that add have nothing to give up for.
+    fn check(&self, pixels: std::ops::Range<usize>) -> Result<()> {
+        let [_, c, h, w] = self.shapes.x;
+        for index in self.index.chunks(self.pitches[1]).skip(pixels.start).take(pixels.len()) {
+            if !index[..c].iter().all(|&position| (position as u64) < (h * w) as u64) {
+                index[..c].iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Each gradient where its index says.
-fn one_by_one<R: Real, S: Stored>(image: &Pooled<'_, S>, sums: &mut [R]) {
+fn one_by_one<R: Real, S: Stored>(image: &Pooled<'_, S>, sums: &mut [R]) -> Result<()> {
     let c = image.shapes.x[1];
     let pixels = image.gy.chunks(image.pitches[0]).zip(image.index.chunks(image.pitches[1]));
-    for (gy, index) in pixels {
+    for (pixel, (gy, index)) in pixels.enumerate() {
+        image.check(pixel..pixel + 1)?;
         for (channel, (&g, &position)) in gy[..c].iter().zip(index).enumerate() {
             sums[position as usize * c + channel] += R::load(g);
         }
     }
+    Ok(())
 }
 
 /// Window by window.
-fn in_windows<S: InMemory>(cpu: &Cpu, image: &Pooled<'_, S>, axes: &[Axis; 2], sums: &mut [f32]) {
+fn in_windows<S: InMemory>(
+    cpu: &Cpu,
+    image: &Pooled<'_, S>,
+    axes: &[Axis; 2],
+    sums: &mut [f32],
+) -> Result<()> {
     let Pooled { gy, index, pitches, shapes } = *image;
     let ([_, channels, _, width], [_, _, oh, ow]) = (shapes.x, shapes.y);
     for row in 0..oh {
+        image.check(row * ow..(row + 1) * ow)?;
         let (gy, index) = (&gy[row * ow * pitches[0]..], &index[row * ow * pitches[1]..]);
         let sums = &mut *sums;
         cpu.level.run_kernel(MaxGradRow { gy, index, pitches, width, channels, row, axes, sums });
     }
+    Ok(())
 }
 
 /// Sums are `R`, to which `add` adds the gradients of an image.
@@ -340,12 +362,12 @@ fn unpool<R: Real, S: Stored>(
     index: In<'_>,
     mut gx: Out<'_>,
     shapes: PoolShapes,
-    add: impl Fn(&Pooled<'_, S>, &mut [R]) + Sync,
+    add: impl Fn(&Pooled<'_, S>, &mut [R]) -> Result<()> + Sync,
 ) -> Result<()> {
     let [n, c, h, w] = shapes.x;
     let out = shapes.y[2] * shapes.y[3];
     // One at the least: images of gradients may be empty.
-    let [gy_pitch, index_pitch] = [gy.layout, index.layout].map(|layout| pitch(layout).max(1));
+    let pitches = [gy.layout, index.layout].map(|layout| pitch(layout).max(1));
     let pitch = pitch(gx.layout);
     let (gy, index) = (gy.span::<S>()?, index.span::<i64>()?);
     if h * w == 0 {
@@ -356,28 +378,24 @@ fn unpool<R: Real, S: Stored>(
     }
     let team = cpu.team_for(n * c * (h * w + out));
     for_each_part(team, &Chunks::new(gx.span::<S>()?, h * w * pitch), |image, gx| {
-        let gy = &gy[image * out * gy_pitch..];
-        let index = &index[image * out * index_pitch..];
-        let end = |pitch: usize, len: usize| len.min(out * pitch);
-        let (gy, index) = (&gy[..end(gy_pitch, gy.len())], &index[..end(index_pitch, index.len())]);
-        // Looked at first, so that the loops that add have nothing to give up for.
-        for index in index.chunks(index_pitch) {
-            if !index[..c].iter().all(|&position| (position as u64) < (h * w) as u64) {
-                index[..c].iter().try_for_each(|&p| in_plane(p, h * w).map(|_| ()))?;
-            }
-        }
-        let pooled = Pooled { gy, index, pitches: [gy_pitch, index_pitch], shapes };
+        // The last image may end before its last pixel's pitch.
+        let part = |pitch: usize, len: usize| {
+            let start = image * out * pitch;
+            start..len.min(start + out * pitch)
+        };
+        let gy = &gy[part(pitches[0], gy.len())];
+        let index = &index[part(pitches[1], index.len())];
+        let pooled = Pooled { gy, index, pitches, shapes };
         if pitch == c
             && let Some(sums) = R::same_mut(gx)
         {
             sums.fill(R::zero());
-            add(&pooled, sums);
-            return Ok(());
+            return add(&pooled, sums);
         }
         let mut sums = cpu.workspace::<R>(h * w * c)?;
         let sums = sums.as_mut_slice();
         sums.fill(R::zero());
-        add(&pooled, sums);
+        add(&pooled, sums)?;
         cpu.level.run(StoreRows { sums, channels: c, rows: gx, pitch });
         Ok(())
     })

@@ -11,6 +11,7 @@ use super::weight_grad::Gradients;
 use super::windows::{CopyPairs, Frame};
 use crate::Cpu;
 use crate::kernels::dispatch::{Available, Kernel, Pairs};
+use crate::kernels::fetch::fetch_ahead;
 use crate::kernels::real::Stored;
 use crate::kernels::simd::{LANES, Simd, read, write};
 
@@ -142,6 +143,7 @@ impl Kernel for PackSingles<'_> {
         // Pixel by pixel, so that what is read comes in the order of memory.
         for pixel in 0..size[0] * size[1] {
             let from = &data[pixel * pitch..][..channels];
+            fetch_ahead(from);
             for at in (0..channels).step_by(LANES) {
                 let to = at / panel * step + pixel * panel + at % panel;
                 write(simd, &mut room[to..to + LANES], read(simd, &from[at..]));
@@ -172,6 +174,8 @@ impl Kernel for PackPairs<'_> {
             let near = &data[from..][..channels];
             let is_alone = 2 * pair + 1 == pixels;
             let far = if is_alone { &[] } else { &data[from + pitch..][..channels] };
+            fetch_ahead(near);
+            fetch_ahead(far);
             for at in (0..channels).step_by(LANES) {
                 let second = read(simd, &far[at.min(far.len())..]);
                 let word = simd.pair(read(simd, &near[at..]), second);

@@ -10,6 +10,7 @@ use half::bf16;
 
 use super::Geometry;
 use crate::kernels::dispatch::Kernel;
+use crate::kernels::fetch::fetch_ahead;
 use crate::kernels::simd::{LANES, Simd, read, write};
 
 /// Floats of half a page, at multiples of which lines of the nearest cache have eight neighbours or fewer.
@@ -242,7 +243,9 @@ fn merge<S: Simd>(simd: S, from: [Option<&[bf16]>; 2], start: usize, to: &mut [f
         let mut values = [simd.splat(0.0); 2];
         for (value, from) in values.iter_mut().zip(from) {
             if let Some(from) = from {
-                *value = read(simd, &from[start + at..][..count]);
+                let from = &from[start + at..][..count];
+                fetch_ahead(from);
+                *value = read(simd, from);
             }
         }
         write(simd, &mut to[at..at + count], simd.pair(values[0], values[1]));

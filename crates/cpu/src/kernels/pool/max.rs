@@ -2,6 +2,7 @@
 
 use super::Axis;
 use crate::kernels::dispatch::{Kernel, Loop};
+use crate::kernels::fetch::fetch_ahead;
 use crate::kernels::simd::{InMemory, LANES, Simd, read, write};
 
 /// Vectors that are compared at a time: their largest elements, and where these are, stay in registers.
@@ -186,6 +187,8 @@ impl<T: InMemory> Kernel for MaxGradRow<'_, T> {
             let window = Window::of(self.axes, [self.row, pixel], self.width);
             let gy = &self.gy[pixel * self.pitches[0]..][..c];
             let index = &self.index[pixel * self.pitches[1]..][..c];
+            fetch_ahead(gy);
+            fetch_ahead(index);
             for part in parts(c) {
                 let (gy, index) = (&gy[part.start..], &index[part.start..]);
                 let sums = (&mut self.sums[part.start..], c);
