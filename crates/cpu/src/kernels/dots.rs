@@ -7,7 +7,6 @@
 use ferrotape_backend::{Error, Result};
 
 use super::dispatch::Kernel;
-use super::fetch::fetch_far;
 use super::gemm::{Matrix, MatrixMut};
 use super::simd::{InMemory, LANES, Simd};
 
@@ -54,8 +53,6 @@ impl<T: InMemory> Kernel for Dots<'_, '_, T> {
                 let count = (k - start).min(STRETCH);
                 let b = b.map(|b| b.wrapping_add(start));
                 let row = |i: usize| a.wrapping_offset(i as isize * a_step).wrapping_add(start);
-                // Once for all rows, while the first of them pass.
-                let mut fetches = true;
                 let mut i = 0;
                 // SAFETY: rows below `m` and columns below `n` have `k` elements each, side by side, as the
                 // matrices checked when they were made; `start + count <= k`.
@@ -68,14 +65,12 @@ impl<T: InMemory> Kernel for Dots<'_, '_, T> {
                                 b,
                                 count,
                                 &mut sums[i..],
-                                std::mem::take(&mut fetches),
                             );
                             i += 4;
                         }
                     }
                     while i < m {
-                        let fetches = std::mem::take(&mut fetches);
-                        tile::<S, T, 1>(simd, [row(i)], b, count, &mut sums[i..], fetches);
+                        tile::<S, T, 1>(simd, [row(i)], b, count, &mut sums[i..]);
                         i += 1;
                     }
                 }
@@ -90,8 +85,7 @@ impl<T: InMemory> Kernel for Dots<'_, '_, T> {
     }
 }
 
-/// Adds the products of `R` rows and four columns over `count` elements to their sums, and asks for the elements of
-/// the columns that come next, if it is told so.
+/// Adds the products of `R` rows and four columns over `count` elements to their sums.
 ///
 /// # Safety
 /// All of them have `count` elements.
@@ -102,17 +96,11 @@ unsafe fn tile<S: Simd, T: InMemory, const R: usize>(
     b: [*const T; 4],
     count: usize,
     sums: &mut [[S::V; 4]],
-    fetches: bool,
 ) {
     let mut acc = [[simd.splat(0.0); 4]; R];
     acc.copy_from_slice(&sums[..R]);
     for at in (0..count).step_by(LANES) {
         let lanes = LANES.min(count - at);
-        if fetches {
-            for b in b {
-                fetch_far(b.wrapping_add(at), LANES);
-            }
-        }
         let mut values = [simd.splat(0.0); 4];
         for (value, b) in values.iter_mut().zip(b) {
             // SAFETY: `at + lanes <= count`.

@@ -12,13 +12,7 @@ const LINE: usize = 64;
 /// Asks for as many bytes as the block has, from [`AHEAD`] bytes behind its beginning on.
 #[inline(always)]
 pub(crate) fn fetch_ahead<T>(block: &[T]) {
-    fetch_far(block.as_ptr(), block.len());
-}
-
-/// As [`fetch_ahead`] of the block that begins there.
-#[inline(always)]
-pub(crate) fn fetch_far<T>(block: *const T, len: usize) {
-    fetch_at(block.cast::<u8>().wrapping_add(AHEAD), len * size_of::<T>());
+    fetch_at(block.as_ptr().cast::<u8>().wrapping_add(AHEAD), size_of_val(block));
 }
 
 /// Asks for the elements from `start` on. It does not matter whether they are anybody's.
