@@ -86,12 +86,12 @@ impl<T: InMemory, const IN_WORD: usize> Kernel for Sweep<'_, '_, T, IN_WORD> {
                         simd.splat(*a.offset(i as isize * down + (kk + t) as isize * right))
                     };
                     if depth == DEPTH {
-                        let factors = [factor(0), factor(1), factor(2), factor(3)];
+                        let factors = std::array::from_fn(factor);
                         add_rows::<S, DEPTH>(simd, factors, &words, sums);
                         continue;
                     }
                     for (t, words) in words[..depth].iter().enumerate() {
-                        add_rows::<S, 1>(simd, [factor(t)], &[*words], sums);
+                        add_rows::<S, 1>(simd, [factor(t)], std::array::from_ref(words), sums);
                     }
                 }
             }

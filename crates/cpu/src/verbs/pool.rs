@@ -278,7 +278,8 @@ fn scatter(
         return Ok(());
     }
     let dtype = stored(gy);
-    // Where no window is larger than the vectors that would be looked at for it, this is the faster way.
+    // Each pixel of a window is compared, a vector of channels at a time: in a window of more pixels than a vector
+    // has lanes that is more work than to add one gradient after the other.
     let axes = axes.as_ref().filter(|axes| {
         let largest = |axis: &Axis| axis.windows.iter().map(|window| window.1).max().unwrap_or(0);
         compared(gy, &shapes) != DType::F64 && largest(&axes[0]) * largest(&axes[1]) <= LANES

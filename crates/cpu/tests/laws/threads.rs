@@ -212,22 +212,40 @@ fn normalisation() {
     });
 }
 
+/// Of channels that leave a vector nearly empty, and of some that fill several vectors and parts of another.
 #[test]
 fn pooling() {
     let params = Pool2d { kernel: [3, 2], stride: [2, 1], padding: [1, 0], ..Pool2d::new([3, 2]) };
+    for channels in [17, 83] {
+        check_all(|device, dtype| {
+            let x = images(device, dtype, [20, channels, 28, 28], "x")?;
+            let [h, w] = params.output_size([28, 28])?;
+            let gy = images(device, dtype, [20, channels, h, w], "gy")?;
+            let (mut max, mut value, mut average) = (gy.copy()?, gy.copy()?, gy.copy()?);
+            let mut index = gy.cast(DType::I64)?;
+            let (mut g_max, mut g_window, mut g_average) = (x.copy()?, x.copy()?, x.copy()?);
+            let backend = device.backend();
+            backend.max_pool2d(&x, &mut max, &mut index, &params)?;
+            backend.max_pool2d_values(&x, &mut value, &params)?;
+            backend.max_pool2d_grad(&gy, &index, &mut g_max)?;
+            backend.max_pool2d_window_grad(&gy, &index, &mut g_window, &params)?;
+            backend.avg_pool2d(&x, &mut average, &params)?;
+            backend.avg_pool2d_grad(&gy, &mut g_average, &params)?;
+            Ok(vec![max, index, value, g_max, g_window, average, g_average])
+        });
+    }
+}
+
+/// Copies into some channels of images, whose other channels stay what they are.
+#[test]
+fn slices_of_channels() {
     check_all(|device, dtype| {
-        let x = images(device, dtype, [20, 17, 28, 28], "x")?;
-        let [h, w] = params.output_size([28, 28])?;
-        let gy = images(device, dtype, [20, 17, h, w], "gy")?;
-        let (mut max, mut average) = (gy.copy()?, gy.copy()?);
-        let mut index = gy.cast(DType::I64)?;
-        let (mut g_max, mut g_average) = (x.copy()?, x.copy()?);
-        let backend = device.backend();
-        backend.max_pool2d(&x, &mut max, &mut index, &params)?;
-        backend.max_pool2d_grad(&gy, &index, &mut g_max)?;
-        backend.avg_pool2d(&x, &mut average, &params)?;
-        backend.avg_pool2d_grad(&gy, &mut g_average, &params)?;
-        Ok(vec![max, index, g_max, average, g_average])
+        let whole = images(device, dtype, [9, 70, 31, 29], "whole")?;
+        let part = images(device, dtype, [9, 33, 31, 29], "part")?;
+        device.backend().copy(&part, &mut whole.narrow(1, 20, 33)?)?;
+        let planes = plain(device, dtype, &[9, 17, 31, 29], "planes")?;
+        device.backend().copy(&planes, &mut whole.narrow(1, 53, 17)?)?;
+        Ok(vec![whole])
     });
 }
 

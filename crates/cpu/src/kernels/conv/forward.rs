@@ -56,8 +56,8 @@ impl<T: InMemory> Kernel for Forward<'_, T> {
                     channels: (channels - first).min(width),
                 }
             };
-            // SAFETY: `fits` says that all windows lie in the band, and what the ending reads; the weights are those of as many
-            // vectors as `width` says.
+            // SAFETY: `fits` says that all windows lie in the band and that what the ending reads is there; the
+            // weights are those of as many vectors as `width` says.
             unsafe {
                 if const { S::PANEL == 2 } && width == 2 * LANES {
                     panel.tiles::<S, 2>(simd);

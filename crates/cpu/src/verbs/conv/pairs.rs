@@ -134,15 +134,9 @@ fn even_images(cpu: &Cpu, images: &Array) -> Result<Array> {
         for_each_part(cpu.team_for(from.rows * channels), &parts, |index, part| {
             let pixels = part.chunks_exact_mut(channels + 1);
             for (to, pixel) in pixels.zip(index * TASK_PIXELS..) {
-                match (from.rows(pixel, 1), &mut *to) {
-                    (&[red, green, blue], [r, g, b, zero]) => {
-                        (*r, *g, *b, *zero) = (red, green, blue, bf16::ZERO);
-                    }
-                    (from, [to @ .., zero]) => {
-                        to.copy_from_slice(from);
-                        *zero = bf16::ZERO;
-                    }
-                    _ => {}
+                if let [to @ .., zero] = to {
+                    to.copy_from_slice(from.rows(pixel, 1));
+                    *zero = bf16::ZERO;
                 }
             }
             Ok(())
