@@ -144,7 +144,8 @@ impl StateDict {
     /// ```
     ///
     /// # Errors
-    /// The device failed; more names than the format's header holds.
+    /// The device failed; more names than the format's header holds, or one that it keeps for itself,
+    /// `__metadata__`.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         safetensors::write(self, None)
     }
@@ -409,6 +410,15 @@ mod tests {
         assert!(error.contains("names \"a\" twice"), "{error}");
         // A length of the header that no memory holds.
         assert!(StateDict::from_bytes(&device, &[0xff; 100]).is_err());
+    }
+
+    #[test]
+    fn a_name_that_the_format_keeps_for_itself_is_not_written() {
+        let array = Array::from_slice(&device(), &[1.0f32], [1]).unwrap();
+        let named = |name: &str| StateDict::from_iter([(name, array.clone())]).to_bytes();
+        assert!(named("metadata").is_ok());
+        let error = named("__metadata__").unwrap_err().to_string();
+        assert!(error.contains("an array has the name __metadata__"), "{error}");
     }
 
     #[test]

@@ -13,8 +13,20 @@ use super::StateDict;
 /// The name in the header under which a note of ours stands.
 const NOTE: &str = "ferrotape";
 
+/// What stands in the header in the place of a name, for notes.
+const NOTES: &str = "__metadata__";
+
 /// The longest header that readers of the format take.
 const LONGEST_HEADER: usize = 100_000_000;
+
+/// What is said of an array that [`is_reserved`].
+pub(super) const RESERVED: &str =
+    "an array has the name __metadata__, under which the safetensors format keeps notes; rename it";
+
+/// Whether the format has no room for an array of this name.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name == NOTES
+}
 
 /// The file as a whole, and once: each array is fetched from its device to its place.
 pub(super) fn write(dict: &StateDict, note: Option<&str>) -> Result<Vec<u8>> {
@@ -42,6 +54,9 @@ pub(super) fn write(dict: &StateDict, note: Option<&str>) -> Result<Vec<u8>> {
 /// What each array is and where it lies, in JSON, filled up with spaces to a multiple of eight bytes.
 fn header(arrays: &[(&str, &Array)], note: Option<&str>) -> Result<Vec<u8>> {
     let cannot = |e: &dyn fmt::Display| Error::state(format!("cannot write the state dict: {e}"));
+    if arrays.iter().any(|(name, _)| is_reserved(name)) {
+        return Err(cannot(&RESERVED));
+    }
     let mut end = 0;
     let tensors = arrays.iter().map(|(name, array)| {
         let start = end;

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use ferrotape_backend::{Context, Device, Error, Result};
 
-use super::StateDict;
+use super::{StateDict, safetensors};
 use archive::Archive;
 use legacy::Legacy;
 use pickle::{Unpickled, unpickle};
@@ -162,6 +162,10 @@ fn tensors<'p, 'a>(contents: &'p Unpickled<'a>) -> Result<Vec<(&'a str, &'p View
         };
         if !seen.insert(name) {
             return Err(Error::state(format!("it has two tensors named {name:?}")));
+        }
+        // Said at once, and not when the training is over and its weights are to be written.
+        if safetensors::is_reserved(name) {
+            return Err(Error::state(safetensors::RESERVED));
         }
         found.push((name, &**view));
     }

@@ -204,6 +204,15 @@ fn two_tensors_of_one_name_are_refused() {
     assert!(error.contains("two tensors named \"w\""), "{error}");
 }
 
+#[test]
+fn a_tensor_of_a_name_that_cannot_be_written_again_is_refused() {
+    let file = tensor(b"K\x10", b"K\0", b"K\x10\x85", b"K\x01\x85");
+    let at = file.windows(3).position(|w| w == b"Rs.").unwrap();
+    let notes = [&file[..at], b"Rq\x05sU\x0c__metadata__h\x05s.", &file[at + 3..]].concat();
+    let error = StateDict::from_bytes(&device(), &notes).unwrap_err().to_string();
+    assert!(error.contains("the name __metadata__"), "{error}");
+}
+
 const FILES: &[&str] = &["network.pth", "views.pth", "views.legacy.pth", "checkpoint.legacy.pth"];
 
 /// Files that are whole, changed in a few places.
