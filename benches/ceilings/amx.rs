@@ -5,7 +5,8 @@
 //! no tile outlives it.
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid, __cpuid_count};
+
+use ferrotape::cpu::Level;
 
 /// Dot products of each accumulator in one [`pass`](Tiles::pass).
 const ROUNDS: usize = 20_000;
@@ -52,19 +53,7 @@ impl Tiles {
     /// ```
     #[must_use]
     pub fn request() -> Option<Self> {
-        // Leaf 7 of cpuid: bit 22 of edx is AMX-BF16, bit 24 is AMX-TILE.
-        const WANTED: u32 = 1 << 22 | 1 << 24;
-        if __cpuid(0).eax < 7 || __cpuid_count(7, 0).edx & WANTED != WANTED {
-            return None;
-        }
-        // `ARCH_REQ_XCOMP_PERM` of <asm/prctl.h>, for the state component 18, the tiles' data
-        // (Documentation/arch/x86/xstate.rst of Linux).
-        const REQUEST: libc::c_ulong = 0x1023;
-        const TILE_DATA: libc::c_ulong = 18;
-        // SAFETY: the call takes two numbers and no memory; it grants this process a larger register
-        // state or fails.
-        let status = unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) };
-        (status == 0).then_some(Tiles(()))
+        Level::Amx.is_available().then_some(Tiles(()))
     }
 
     /// Floating-point operations of one pass on one thread: tiles of 16 x 32 and 32 x 16 numbers.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+#[cfg(target_arch = "x86_64")]
+use ferrotape::cpu::Level;
 use ferrotape::cpu::{Cpu, CpuOptions};
 use serde_json::json;
 
@@ -40,6 +42,7 @@ fn processor_features() -> Vec<&'static str> {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         ("avx512fp16", is_x86_feature_detected!("avx512fp16")),
+        ("amx", Level::Amx.is_available()),
     ]
     .into_iter()
     .filter_map(|(name, has)| has.then_some(name))

@@ -5,13 +5,16 @@ use std::str::FromStr;
 
 use ferrotape_backend::{Error, Result};
 
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::tiles::Amx;
+
 /// The environment variable that forces a level.
 pub const LEVEL_VARIABLE: &str = "FERROTAPE_CPU";
 
 /// A set of vector instructions that the kernels were compiled for.
 ///
 /// Levels compute the same within rounding; one level computes the same bits on every machine that
-/// has it, with any number of threads.
+/// has it, with any number of threads. (That tiles of AMX add in one order everywhere is what Intel's manual says.)
 ///
 /// ```
 /// use ferrotape_cpu::Level;
@@ -31,13 +34,17 @@ pub enum Level {
     /// As [`Level::Avx512`], with products of bf16 two at a time. These take subnormal numbers for zero; all
     /// else is as in [`Level::Avx512`], bit for bit.
     Avx512Bf16,
+    /// As [`Level::Avx512Bf16`], with convolutions and large products of bf16 in tiles of AMX, on Linux. Sums are
+    /// added in another order there; all else is as in [`Level::Avx512Bf16`], bit for bit.
+    Amx,
 }
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Level; 4] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
+    pub const ALL: [Level; 5] =
+        [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16, Level::Amx];
 
-    /// The fastest level that this machine has.
+    /// The fastest level that this machine has, see [`Level::is_available`].
     pub fn best() -> Self {
         Level::ALL.into_iter().rev().find(|level| level.is_available()).unwrap_or(Level::Portable)
     }
@@ -57,7 +64,8 @@ impl Level {
         }
     }
 
-    /// Whether this machine has these instructions.
+    /// Whether this machine has these instructions, and the operating system lets this process use them: it is
+    /// asked for those of [`Level::Amx`], whose registers take more of its memory.
     pub fn is_available(self) -> bool {
         match self {
             Level::Portable => true,
@@ -75,6 +83,8 @@ impl Level {
             Level::Avx512Bf16 => {
                 Level::Avx512.is_available() && is_x86_feature_detected!("avx512bf16")
             }
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => Level::Avx512Bf16.is_available() && Amx::request().is_some(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -97,6 +107,7 @@ impl Level {
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
             Level::Avx512Bf16 => "avx512bf16",
+            Level::Amx => "amx",
         }
     }
 }
@@ -113,7 +124,7 @@ impl FromStr for Level {
     fn from_str(name: &str) -> Result<Self> {
         Level::ALL.into_iter().find(|level| level.name() == name).ok_or_else(|| {
             Error::argument(format!(
-                "'{name}' is no instruction level, use one of portable, avx2, avx512, avx512bf16"
+                "'{name}' is no instruction level, use one of portable, avx2, avx512, avx512bf16, amx"
             ))
         })
     }

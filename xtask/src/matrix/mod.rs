@@ -81,7 +81,7 @@ fn complain(missing: &[String]) -> Result<()> {
         .into())
 }
 
-/// The dispatch levels that this machine can execute, slowest first.
+/// The dispatch levels that this machine can execute, slowest first, as far as they differ in f64, in which laws are.
 fn levels() -> Vec<&'static str> {
     #[allow(unused_mut, reason = "other processors have the portable level only")]
     let mut levels = vec!["portable"];

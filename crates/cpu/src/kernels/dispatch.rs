@@ -5,6 +5,7 @@ use ferrotape_backend::Result;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512, Avx512Pairs};
 use super::simd::{LANES, Plain, Simd};
+use super::tiles::Amx;
 use crate::Level;
 
 /// A level that this machine has: holding one is the proof.
@@ -45,7 +46,7 @@ impl Available {
             Level::Avx2 => unsafe { run_avx2(body) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Avx512Bf16 => unsafe { run_avx512(body) },
+            Level::Avx512 | Level::Avx512Bf16 | Level::Amx => unsafe { run_avx512(body) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => body.run::<false>(),
         }
@@ -61,7 +62,7 @@ impl Available {
             Level::Avx2 => unsafe { kernel_avx2(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Avx512Bf16 => unsafe { kernel_avx512(kernel) },
+            Level::Avx512 | Level::Avx512Bf16 | Level::Amx => unsafe { kernel_avx512(kernel) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => kernel.run(Plain),
         }
@@ -70,16 +71,27 @@ impl Available {
 
 /// A level that multiplies pairs of bf16: holding one is the proof that this machine has it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pairs(());
+pub(crate) struct Pairs {
+    tiles: Option<Amx>,
+}
 
 impl Available {
     /// The instructions for pairs of bf16, where the level has them.
     pub(crate) fn pairs(self) -> Option<Pairs> {
-        (self.0 == Level::Avx512Bf16).then_some(Pairs(()))
+        match self.0 {
+            Level::Portable | Level::Avx2 | Level::Avx512 => None,
+            Level::Avx512Bf16 => Some(Pairs { tiles: None }),
+            Level::Amx => Some(Pairs { tiles: Amx::request() }),
+        }
     }
 }
 
 impl Pairs {
+    /// What multiplies tiles of pairs, where the level has that.
+    pub(crate) fn tiles(self) -> Option<Amx> {
+        self.tiles
+    }
+
     /// Runs a loop of explicit vectors whose floats are pairs of bf16, see
     /// [`Avx512Pairs`](super::simd::Avx512Pairs).
     #[inline]

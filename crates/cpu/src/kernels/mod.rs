@@ -19,3 +19,4 @@ pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod split;
 pub(crate) mod sweep;
+pub(crate) mod tiles;

@@ -6,14 +6,19 @@
 use ferrotape_backend::{Error, Result};
 use half::bf16;
 
+use super::forward::{self, Forward};
 use super::panels::{PackPanel, Weights};
-use super::weight_grad::Gradients;
+use super::weight_grad::{self, Gradients, Order, PackTiles, WeightGrad};
 use super::windows::{CopyPairs, Frame};
 use crate::Cpu;
 use crate::kernels::dispatch::{Available, Kernel, Pairs};
 use crate::kernels::fetch::fetch_ahead;
 use crate::kernels::real::Stored;
-use crate::kernels::simd::{LANES, Simd, read, write};
+use crate::kernels::simd::{InMemory, LANES, Simd, read, write};
+use crate::kernels::tiles::{Amx, SIDE};
+
+/// Neighbouring pixels that fill whole tiles of vectors, those of 14 and of 6.
+const WHOLE_TILES: usize = 42;
 
 /// A type whose words can be multiplied.
 pub(crate) trait Factor: Stored {
@@ -23,8 +28,28 @@ pub(crate) trait Factor: Stored {
     /// The proof that this machine multiplies them.
     type Level: Copy + Send + Sync;
 
-    /// Runs a kernel with the instructions for these words.
-    fn run<K: Kernel>(level: Self::Level, kernel: K) -> K::Output;
+    /// Computes a block of outputs.
+    ///
+    /// # Errors
+    /// Those of [`Forward`].
+    fn forward<T: InMemory>(level: Self::Level, kernel: Forward<'_, T>) -> Result<()>;
+
+    /// Adds to a gradient of a weight.
+    ///
+    /// # Errors
+    /// Those of [`WeightGrad`].
+    fn weight_grad(level: Self::Level, kernel: WeightGrad<'_>) -> Result<()>;
+
+    /// Neighbouring pixels that fill whole tiles.
+    fn whole_tiles(_: Self::Level) -> usize {
+        WHOLE_TILES
+    }
+
+    /// How many times as many pixels as else pass by before their sums in registers are added to those in memory,
+    /// where a row of them is so many words: that takes long where sums have to be turned for it.
+    fn longer_bands(_: Self::Level, _words: usize) -> usize {
+        1
+    }
 
     /// The numbers as words.
     ///
@@ -56,13 +81,23 @@ pub(crate) trait Factor: Stored {
         band: &mut [f32],
     );
 
-    /// Channels of pixels as words, panel by panel: gradients, or the inputs of convolutions of single pixels.
+    /// Channels of pixels as words, panel by panel.
     fn pack_pixels<'a>(
         level: Self::Level,
         rows: Rows<'_, Self>,
         panel: usize,
         room: &'a mut [f32],
     ) -> Gradients<'a>;
+
+    /// Channels of gradients as words, in the order that suits this level.
+    fn pack_gradients<'a>(
+        level: Self::Level,
+        rows: Rows<'_, Self>,
+        panel: usize,
+        room: &'a mut [f32],
+    ) -> Gradients<'a> {
+        Self::pack_pixels(level, rows, panel, room)
+    }
 }
 
 /// Channels of rows of pixels that follow each other.
@@ -84,7 +119,12 @@ impl Factor for f32 {
     type Level = Available;
 
     #[inline]
-    fn run<K: Kernel>(level: Available, kernel: K) -> K::Output {
+    fn forward<T: InMemory>(level: Available, kernel: Forward<'_, T>) -> Result<()> {
+        level.run_kernel(kernel)
+    }
+
+    #[inline]
+    fn weight_grad(level: Available, kernel: WeightGrad<'_>) -> Result<()> {
         level.run_kernel(kernel)
     }
 
@@ -122,7 +162,8 @@ impl Factor for f32 {
     ) -> Gradients<'a> {
         let (pixels, channels) = (rows.size[0] * rows.size[1], rows.channels);
         level.run_kernel(PackSingles { rows, panel, room });
-        Gradients { data: room, pitch: panel, panel_step: pixels * panel, channels }
+        let order = Order::Panels { pitch: panel, step: pixels * panel };
+        Gradients { data: room, order, channels }
     }
 }
 
@@ -216,8 +257,27 @@ impl Factor for bf16 {
     type Level = Pairs;
 
     #[inline]
-    fn run<K: Kernel>(level: Pairs, kernel: K) -> K::Output {
-        level.run_kernel(kernel)
+    fn forward<T: InMemory>(level: Pairs, forward: Forward<'_, T>) -> Result<()> {
+        match level.tiles().filter(|_| forward::InTiles::<T, Amx>::suits(&forward)) {
+            Some(tiles) => level.run_kernel(forward::InTiles { forward, tiles }),
+            None => level.run_kernel(forward),
+        }
+    }
+
+    #[inline]
+    fn weight_grad(level: Pairs, gradient: WeightGrad<'_>) -> Result<()> {
+        match level.tiles().filter(|_| gradient.gy.order == Order::Tiles) {
+            Some(tiles) => level.run_kernel(weight_grad::InTiles { gradient, tiles }),
+            None => level.run_kernel(gradient),
+        }
+    }
+
+    fn whole_tiles(level: Pairs) -> usize {
+        if level.tiles().is_some() { 2 * SIDE } else { WHOLE_TILES }
+    }
+
+    fn longer_bands(level: Pairs, words: usize) -> usize {
+        if level.tiles().is_some() && PackTiles::fills(words) { 2 } else { 1 }
     }
 
     fn words(numbers: &[bf16]) -> Result<&[f32]> {
@@ -267,7 +327,20 @@ impl Factor for bf16 {
     ) -> Gradients<'a> {
         let (pairs, channels) = (rows.size[0] * rows.size[1].div_ceil(2), rows.channels);
         level.run_kernel(PackPairs { rows, panel, room });
-        Gradients { data: room, pitch: panel, panel_step: pairs * panel, channels }
+        let order = Order::Panels { pitch: panel, step: pairs * panel };
+        Gradients { data: room, order, channels }
+    }
+
+    fn pack_gradients<'a>(
+        level: Pairs,
+        rows: Rows<'_, bf16>,
+        panel: usize,
+        room: &'a mut [f32],
+    ) -> Gradients<'a> {
+        match level.tiles().filter(|_| PackTiles::suits(&rows)) {
+            Some(_) => level.run_kernel(PackTiles { rows, room }),
+            None => Self::pack_pixels(level, rows, panel, room),
+        }
     }
 }
 

@@ -3,8 +3,11 @@
 //! Registers hold a tile: some pixels by a panel of outputs. For each float of their windows the
 //! panel's weights are loaded, and each pixel's float is multiplied into them.
 
+mod tiled;
+
 use ferrotape_backend::{Error, Result};
 
+pub(crate) use self::tiled::InTiles;
 use super::ending::Ending;
 use super::outputs::Block;
 use super::panels::{packed_len, panel_width};
@@ -24,41 +27,64 @@ pub(crate) struct Forward<'a, T> {
     pub(crate) y: Block<'a, T>,
 }
 
+impl<'a, T: InMemory> Forward<'a, T> {
+    /// Whether there is something to compute.
+    ///
+    /// # Errors
+    /// What is read is not all there.
+    fn is_some(&self) -> Result<bool> {
+        let (w, [rows, pixels], channels) = (self.windows, self.y.size, self.y.channels);
+        if rows * pixels * channels == 0 {
+            return Ok(false);
+        }
+        let fits = w.reach(rows, pixels) <= self.band.len()
+            && packed_len(w.taps(), channels) <= self.weights.len()
+            && self.ending.reaches(self.ending.pixel(rows - 1, pixels - 1), channels);
+        match fits {
+            true => Ok(true),
+            false => Err(Error::argument("the operands of a convolution do not fit its windows")),
+        }
+    }
+
+    /// The panel of the `width` outputs from `first` on, those that are none counted in.
+    ///
+    /// # Safety
+    /// [`Forward::is_some`], and the block has the channel `first`.
+    #[inline(always)]
+    unsafe fn panel(&self, first: usize, width: usize) -> Panel<'a, T> {
+        let (w, y) = (self.windows, &self.y);
+        // SAFETY: the panels before this one have `first` outputs together, and the weights are all there; the
+        // block has the channel `first`.
+        unsafe {
+            Panel {
+                w,
+                band: self.band.as_ptr(),
+                weights: self.weights.as_ptr().add(first * w.taps()),
+                ending: self.ending.starting_at(0, first),
+                y: y.start.add(first),
+                size: y.size,
+                steps: y.steps,
+                channels: (y.channels - first).min(width),
+            }
+        }
+    }
+}
+
 impl<T: InMemory> Kernel for Forward<'_, T> {
     type Output = Result<()>;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<()> {
-        let (w, y) = (self.windows, &self.y);
-        let ([rows, pixels], channels) = (y.size, y.channels);
-        if rows * pixels * channels == 0 {
+        if !self.is_some()? {
             return Ok(());
         }
-        let fits = w.reach(rows, pixels) <= self.band.len()
-            && packed_len(w.taps(), channels) <= self.weights.len()
-            && self.ending.reaches(self.ending.pixel(rows - 1, pixels - 1), channels);
-        if !fits {
-            return Err(Error::argument("the operands of a convolution do not fit its windows"));
-        }
+        let channels = self.y.channels;
         for first in (0..channels).step_by(S::PANEL * LANES) {
             let width = panel_width(channels, first, S::PANEL * LANES);
-            // SAFETY: the panels before this one have `first` outputs together, and `fits` says that
-            // the weights are all there; the block has the channel `first`.
-            let panel = unsafe {
-                Panel {
-                    w,
-                    band: self.band.as_ptr(),
-                    weights: self.weights.as_ptr().add(first * w.taps()),
-                    ending: self.ending.starting_at(0, first),
-                    y: y.start.add(first),
-                    size: y.size,
-                    steps: y.steps,
-                    channels: (channels - first).min(width),
-                }
-            };
-            // SAFETY: `fits` says that all windows lie in the band and that what the ending reads is there; the
+            // SAFETY: `is_some` says that all windows lie in the band and that what the ending reads is there; the
             // weights are those of as many vectors as `width` says.
             unsafe {
+                let panel = self.panel(first, width);
                 if const { S::PANEL == 2 } && width == 2 * LANES {
                     panel.tiles::<S, 2>(simd);
                 } else {

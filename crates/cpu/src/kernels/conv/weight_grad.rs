@@ -1,24 +1,38 @@
 //! The gradient of a convolution in its weight: registers hold some floats of a window by a panel of
 //! outputs, while all pixels of a band pass by.
 
+mod tiled;
+
 use ferrotape_backend::{Error, Result};
 
+pub(crate) use self::tiled::{InTiles, PackTiles};
 use super::panels::{packed_len, panel_width};
 use super::windows::Windows;
 use crate::kernels::dispatch::Kernel;
 use crate::kernels::simd::{LANES, Simd};
 
-/// The gradients of a band's pixels, panel after panel.
+/// The gradients of a band's pixels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gradients<'a> {
     /// From the first channel of the first pixel on.
     pub(crate) data: &'a [f32],
-    /// Floats from one pixel to the next.
-    pub(crate) pitch: usize,
-    /// Floats from one panel to the next.
-    pub(crate) panel_step: usize,
+    pub(crate) order: Order,
     /// Channels in all.
     pub(crate) channels: usize,
+}
+
+/// The order of gradients in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Panel after panel.
+    Panels {
+        /// Floats from one pixel to the next.
+        pitch: usize,
+        /// Floats from one panel to the next.
+        step: usize,
+    },
+    /// As [`PackTiles`] lays them out.
+    Tiles,
 }
 
 /// Adds the products of windows and gradients to the sums of a weight, or begins with them.
@@ -46,6 +60,9 @@ impl Kernel for WeightGrad<'_> {
         if pixels * gy.channels == 0 {
             return Ok(());
         }
+        let Order::Panels { pitch, step } = gy.order else {
+            return Err(Error::argument("gradients lie in tiles and are to be read by panels"));
+        };
         let widest = S::PANEL * LANES;
         let farthest = self.rows.iter().copied().max().unwrap_or(0);
         let panels = gy.channels.div_ceil(widest);
@@ -53,7 +70,7 @@ impl Kernel for WeightGrad<'_> {
             && packed_len(w.taps(), gy.channels) <= self.sums.len()
             && (0..panels).all(|panel| {
                 let count = (gy.channels - panel * widest).min(widest);
-                panel * gy.panel_step + (pixels - 1) * gy.pitch + count <= gy.data.len()
+                panel * step + (pixels - 1) * pitch + count <= gy.data.len()
             });
         if !fits {
             return Err(Error::argument("a convolution's band does not fit its windows"));
@@ -69,8 +86,8 @@ impl Kernel for WeightGrad<'_> {
                     band: self.band.as_ptr(),
                     rows: self.rows,
                     pixels: self.pixels,
-                    gy: gy.data.as_ptr().add(first / widest * gy.panel_step),
-                    pitch: gy.pitch,
+                    gy: gy.data.as_ptr().add(first / widest * step),
+                    pitch,
                     count: (gy.channels - first).min(width),
                     sums: self.sums.as_mut_ptr().add(first * w.taps()),
                     begins: self.begins,

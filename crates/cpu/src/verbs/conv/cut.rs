@@ -37,10 +37,9 @@ pub(super) fn rows_of_task(windows: &Windows, products: usize) -> usize {
         .clamp(1, windows.out[0].max(1))
 }
 
-/// Output pixels of a task, where a pixel is `products` multiply-adds and pixels are in a row.
-pub(super) fn pixels_of_task(frame: &Frame, products: usize) -> usize {
+/// Output pixels of a task, where a pixel is `products` multiply-adds and pixels are in a row: a multiple of `whole`.
+pub(super) fn pixels_of_task(frame: &Frame, products: usize, whole: usize) -> usize {
     let enough = TASK_PRODUCTS.div_ceil(products.max(1));
     let resident = RESIDENT_PIXELS / frame.pitch().max(1);
-    // Whole tiles at every level: those of 14 and of 6 pixels.
-    enough.min(resident).next_multiple_of(42)
+    enough.min(resident).next_multiple_of(whole)
 }

@@ -62,7 +62,7 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + InMemory>(
     let (taps, products) = (windows.taps(), geometry.products());
     let channels = channels_of_task(cpu, taps, geometry.outputs);
     let block = match h {
-        1 => [1, pixels_of_task(&frame, taps * channels)],
+        1 => [1, pixels_of_task(&frame, taps * channels, T::whole_tiles(level))],
         _ => [rows_of_task(&windows, taps * channels * width), width],
     };
     let sizes = [geometry.n, h, width, geometry.outputs];
@@ -74,7 +74,7 @@ pub(in crate::verbs) fn correlate<T: Factor, O: Element + InMemory>(
         let pixel = (place.image * h + place.rows[0]) * width + place.pixels[0];
         let ending = ending.starting_at(pixel, place.channels[0]);
         frames.with_band(cpu, &windows, &place, |band| {
-            T::run(level, Forward { windows: &windows, band, weights, ending, y })
+            T::forward(level, Forward { windows: &windows, band, weights, ending, y })
         })
     })
 }

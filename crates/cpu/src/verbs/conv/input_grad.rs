@@ -80,7 +80,7 @@ pub(super) fn by_phases<T: Factor + InMemory>(
         return Ok(());
     };
     let block = match h {
-        1 if stride[1] == 1 => [1, pixels_of_task(&frame, taps * channels)],
+        1 if stride[1] == 1 => [1, pixels_of_task(&frame, taps * channels, T::whole_tiles(level))],
         _ => {
             [rows_of_task(tallest, taps * channels * width.div_ceil(stride[1])) * stride[0], width]
         }
@@ -98,7 +98,7 @@ pub(super) fn by_phases<T: Factor + InMemory>(
                 let weights = &packed.as_slice()[first * windows.taps()..];
                 let y = gx.phase(*phase, stride);
                 let ending = Ending::NONE;
-                T::run(level, Forward { windows, band, weights, ending, y })?;
+                T::forward(level, Forward { windows, band, weights, ending, y })?;
             }
             Ok(())
         })

@@ -25,10 +25,10 @@ const LEAST_FLOATS: usize = RESIDENT_SUMS + 1;
 const TASKS: usize = 16;
 const MOST_PARTIAL_FLOATS: usize = 1 << 20;
 
-/// Floats of inputs that are laid out at a time: 4 MiB, which stay in the last cache.
+/// Floats of inputs that are laid out at a time: 4 MiB, which stay in the last cache, as twice as many do.
 const BLOCK_FLOATS: usize = 1 << 20;
 
-/// Words of a band of pixels: a panel of their gradients stays in the nearest cache.
+/// Words of a band of pixels: a panel of the gradients of twice as many stays in the nearest cache.
 const BAND_WORDS: usize = 128;
 
 /// Whether a gradient is computed here.
@@ -52,21 +52,23 @@ pub(super) fn weight_grad<T: Factor>(
     let channels = outputs.div_ceil(panel).div_ceil(TASKS) * panel;
     let groups = outputs.div_ceil(channels);
     let size = packed_len(inputs, outputs);
-    // Pixels of a band, and of a block of bands.
-    let band = BAND_WORDS * T::IN_WORD;
-    let block = (BLOCK_FLOATS / inputs * T::IN_WORD).next_multiple_of(band);
+    // Words of a band, its pixels, and those of a block, which has as many bands whatever they are.
+    let longer = T::longer_bands(level, all.div_ceil(T::IN_WORD));
+    let words = longer * BAND_WORDS;
+    let band = words * T::IN_WORD;
+    let block = (longer * BLOCK_FLOATS / inputs * T::IN_WORD).next_multiple_of(band);
     let bands = block.min(all).div_ceil(band);
     let partials = TASKS.div_ceil(groups).min(MOST_PARTIAL_FLOATS / size).min(bands).max(1);
     let each = bands.div_ceil(partials);
     let mut sums = cpu.workspace::<f32>(partials * size)?;
-    let mut panels = cpu.workspace::<f32>(bands * BAND_WORDS * inputs)?;
+    let mut panels = cpu.workspace::<f32>(bands * words * inputs)?;
     for start in (0..all).step_by(block) {
         // The pixels of a band of this block: the first, and how many.
         let pixels_of = |index: usize| {
             let first = (start + index * band).min(all);
             (first, band.min(all - first).min((start + block).saturating_sub(first)))
         };
-        let parts = Chunks::new(panels.as_mut_slice(), BAND_WORDS * inputs);
+        let parts = Chunks::new(panels.as_mut_slice(), words * inputs);
         for_each_part(cpu.team_for(block * inputs), &parts, |index, to| {
             let (first, pixels) = pixels_of(index);
             if pixels > 0 {
@@ -81,7 +83,7 @@ pub(super) fn weight_grad<T: Factor>(
         for_each_part(cpu.team_for(geometry.products()), &parts, |task, sums| {
             let (first, from) = (task % groups * channels, task / groups * each);
             let count = channels.min(outputs - first);
-            let mut room = cpu.workspace::<f32>(BAND_WORDS * count.next_multiple_of(panel))?;
+            let mut room = cpu.workspace::<f32>(words * count.next_multiple_of(panel))?;
             let mut begins = start == 0;
             for index in from..(from + each).min(bands) {
                 let (pixel, pixels) = pixels_of(index);
@@ -90,12 +92,15 @@ pub(super) fn weight_grad<T: Factor>(
                 }
                 let (data, size) = (&gy[pixel * y_pitch + first..], [1, pixels]);
                 let rows = Rows { data, pitch: y_pitch, size, channels: count };
-                let gy = T::pack_pixels(level, rows, panel, room.as_mut_slice());
+                let gy = T::pack_gradients(level, rows, panel, room.as_mut_slice());
                 let pixels = pixels.div_ceil(T::IN_WORD);
                 let windows = &Windows::of_panels(pixels, inputs);
-                let band = &panels[index * BAND_WORDS * inputs..][..pixels * inputs];
+                let band = &panels[index * words * inputs..][..pixels * inputs];
                 let (rows, sums) = (&[0], &mut *sums);
-                T::run(level, WeightGrad { windows, band, rows, pixels, gy, sums, begins })?;
+                T::weight_grad(
+                    level,
+                    WeightGrad { windows, band, rows, pixels, gy, sums, begins },
+                )?;
                 begins = false;
             }
             if begins {

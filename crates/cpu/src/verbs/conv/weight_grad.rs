@@ -9,7 +9,7 @@ use crate::cpu::Workspace;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::factor::{Factor, Rows};
 use crate::kernels::conv::panels::{StorePanel, packed_len};
-use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
+use crate::kernels::conv::weight_grad::{Gradients, Order, WeightGrad};
 use crate::kernels::conv::windows::{Frame, Windows};
 use crate::kernels::split::{Chunks, for_each_part};
 use crate::memory::{In, Out};
@@ -28,7 +28,7 @@ const MOST_PARTIAL_FLOATS: usize = 1 << 22;
 /// Floats of sums that stay in a core's cache while bands pass by: 512 KiB.
 pub(super) const RESIDENT_SUMS: usize = 1 << 17;
 
-/// Floats of a band that stay in a core's first cache, about, and the pixels that a band has at
+/// Floats of a band that stay in a core's first cache, about, and four times as many in its second; and the pixels that a band has at
 /// least, so that sums are not fetched and stored too often.
 const RESIDENT_BAND: usize = 1 << 14;
 const BAND_PIXELS: usize = 96;
@@ -48,7 +48,8 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(cpu: &Cpu, geometry: &Geometry, windows: &Windows) -> Self {
+    /// With bands that are so many times longer than else.
+    fn new(cpu: &Cpu, geometry: &Geometry, windows: &Windows, longer: usize) -> Self {
         let (taps, panel) = (windows.taps(), cpu.level.panel());
         let panels = geometry.outputs.div_ceil(panel);
         let resident = (RESIDENT_SUMS / (taps * panel)).max(1);
@@ -61,8 +62,8 @@ impl Cut {
             .min(MOST_PARTIAL_FLOATS / packed_len(taps, geometry.outputs).max(1))
             .max(1);
         let all = geometry.n * geometry.out[0];
-        let band =
-            (RESIDENT_BAND / windows.row_step.max(1)).max(BAND_PIXELS.div_ceil(windows.out[1]));
+        let band = (longer * RESIDENT_BAND / windows.row_step.max(1))
+            .max(longer * BAND_PIXELS.div_ceil(windows.out[1]));
         Cut { channels, rows: all.div_ceil(partials), band }
     }
 }
@@ -84,7 +85,7 @@ pub(crate) fn weight_grad<T: Factor>(
     };
     let windows = Windows::new(&geometry.with_pixels_together(T::IN_WORD), &frame);
     let (taps, outputs) = (windows.taps(), geometry.outputs);
-    let cut = Cut::new(cpu, geometry, &windows);
+    let cut = Cut::new(cpu, geometry, &windows, T::longer_bands(level, windows.out[1]));
     let rows = geometry.n * geometry.out[0];
     let partials = rows.div_ceil(cut.rows);
     let size = packed_len(taps, outputs);
@@ -193,12 +194,11 @@ impl<T: Factor> Bands<'_, T> {
                 true => {
                     let (size, channels) = ([band.len(), width], channels.len());
                     let rows = Rows { data, pitch, size, channels };
-                    T::pack_pixels(self.level, rows, panel, packed.as_mut_slice())
+                    T::pack_gradients(self.level, rows, panel, packed.as_mut_slice())
                 }
                 false => Gradients {
                     data: T::words(data)?,
-                    pitch,
-                    panel_step: panel,
+                    order: Order::Panels { pitch, step: panel },
                     channels: channels.len(),
                 },
             };
@@ -209,7 +209,10 @@ impl<T: Factor> Bands<'_, T> {
             };
             let (rows, begins) = (&frames[..], start == rows.start);
             let sums = &mut *sums;
-            T::run(self.level, WeightGrad { windows, band, rows, pixels, gy, sums, begins })?;
+            T::weight_grad(
+                self.level,
+                WeightGrad { windows, band, rows, pixels, gy, sums, begins },
+            )?;
         }
         Ok(())
     }

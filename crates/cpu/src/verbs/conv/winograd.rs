@@ -11,7 +11,7 @@ use crate::kernels::conv::ending::Ending;
 use crate::kernels::conv::forward::Forward;
 use crate::kernels::conv::outputs::Block;
 use crate::kernels::conv::panels::{PackPanel, StorePanel, Weights, packed_len, panel_width};
-use crate::kernels::conv::weight_grad::{Gradients, WeightGrad};
+use crate::kernels::conv::weight_grad::{Gradients, Order, WeightGrad};
 use crate::kernels::conv::windows::{Windows, spread_pitch};
 use crate::kernels::conv::winograd::{
     ELEMENTS, Inputs, OutputGrads, Outputs, PLACES, Source, TileParts, Tiles, Tiling,
@@ -205,6 +205,7 @@ pub(super) fn weight_grad(
             let written = Tiles { tiling, source: gy, tiles, pitch: channels, to: gradients };
             cpu.level.run_kernel(OutputGrads(written))?;
             let windows = Windows::of_pixels(tiles[1], inputs, inputs);
+            let order = Order::Panels { pitch: channels, step: panel };
             for (place, sums) in sums.chunks_exact_mut(step).enumerate() {
                 let data = &gradients[place * tiles[1] * channels..][..tiles[1] * channels];
                 cpu.level.run_kernel(WeightGrad {
@@ -212,7 +213,7 @@ pub(super) fn weight_grad(
                     band: &values[place * tiles[1] * inputs..][..tiles[1] * inputs],
                     rows: &[0],
                     pixels: tiles[1],
-                    gy: Gradients { data, pitch: channels, panel_step: panel, channels },
+                    gy: Gradients { data, order, channels },
                     sums,
                     begins: start == first_tile,
                 })?;
