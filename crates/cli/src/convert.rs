@@ -8,6 +8,7 @@ use ferrotape::prelude::*;
 use serde_json::json;
 
 use crate::error::{Failure, Result};
+use crate::shown::stdout;
 
 /// Flags of `convert`.
 #[derive(Debug, clap::Args)]
@@ -52,12 +53,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let values: usize = dict.iter().map(|(_, array)| array.shape().numel()).sum();
     let bytes: usize = dict.iter().map(|(_, array)| array.bytes()).sum();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if arguments.json {
         let line = json!({
             "event": "convert",
-            "input": input,
-            "output": output,
+            "input": input.display().to_string(),
+            "output": output.display().to_string(),
             "arrays": dict.len(),
             "values": values,
             "bytes": bytes,

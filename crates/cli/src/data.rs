@@ -163,6 +163,9 @@ pub(crate) fn check_test_pictures(data: &RunData, config: &RunConfig) -> Result<
     Ok(())
 }
 
+/// The system's number of the error of too many open files: the same on Linux, macOS and Windows' C library.
+const EMFILE: i32 = 24;
+
 /// Names the flag that trains without the pictures that cannot be read, where one of them ended the run.
 pub(crate) fn or_skip(error: Failure) -> Failure {
     use ferrotape::data::Error;
@@ -172,7 +175,13 @@ pub(crate) fn or_skip(error: Failure) -> Failure {
         _ => cause.downcast_ref::<Error>(),
     };
     let Some(Error::Sample { source, .. }) = data else { return error };
+    // A file that cannot be opened because too many are is no broken picture.
+    let is_of_machine = |source: &std::io::Error| {
+        matches!(source.kind(), std::io::ErrorKind::OutOfMemory)
+            || source.raw_os_error() == Some(EMFILE)
+    };
     match **source {
+        Error::Read { ref source, .. } if is_of_machine(source) => error,
         Error::Read { .. } | Error::Unusable { .. } => Failure::Said(format!(
             "{error}; or train without the pictures that cannot be read (--skip-broken)"
         )),
@@ -185,6 +194,14 @@ pub(crate) fn of_run(error: Failure) -> Failure {
     Failure::Said(format!(
         "{error} (this is the data that the run was trained on, as it was named then, from the folder the \
          command was called in; --data names it, or other data, from here)"
+    ))
+}
+
+/// The same for a run that goes on, which takes no other data.
+pub(crate) fn of_resumed(error: Failure) -> Failure {
+    Failure::Said(format!(
+        "{error} (this is the data that the run is trained on, as it was named then, from the folder the command \
+         was called in; call it there, or write where the data are now as `data` into the run's config.toml)"
     ))
 }
 

@@ -8,6 +8,7 @@ use ferrotape::cpu::{Cpu, CpuOptions};
 use serde_json::json;
 
 use crate::error::Result;
+use crate::shown::stdout;
 
 /// Flags of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     crate::model::check_threads(arguments.threads)?;
     let cpu = Cpu::new(CpuOptions { threads: arguments.threads, ..CpuOptions::default() })?;
     let cuda = cuda();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if arguments.json {
         let line = json!({
             "version": env!("CARGO_PKG_VERSION"),

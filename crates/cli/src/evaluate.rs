@@ -11,6 +11,7 @@ use ferrotape::train::{
 use serde_json::json;
 
 use crate::error::{Failure, Result};
+use crate::shown::stdout;
 use crate::{data, model};
 
 /// Flags of `eval`.
@@ -91,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             evaluate_together(&members, &device)?
         }
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if arguments.json {
         let line = json!({
             "event": "eval",

@@ -9,6 +9,7 @@ use ferrotape::train::{RunFolder, format, write_atomically};
 use serde_json::json;
 
 use crate::error::Result;
+use crate::shown::stdout;
 use crate::{data, model};
 
 /// Flags of `export`.
@@ -65,11 +66,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let graph = exported.graph.unwrap_or_default();
     let (nodes, [c, h, w]) = (graph.node.len(), shape);
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if arguments.json {
         let line = json!({
             "event": "export",
-            "output": output,
+            "output": output.display().to_string(),
             "opset": OPSET,
             "nodes": nodes,
             "bytes": bytes.len(),

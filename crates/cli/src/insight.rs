@@ -10,6 +10,7 @@ use ferrotape::train::insight::{FeatureMaps, Heat, Look, Picture};
 use ferrotape::train::{RunConfig, RunFolder, format, predict, write_atomically};
 
 use crate::error::{Failure, Result};
+use crate::shown::stdout;
 use crate::{data, model, output, picture};
 
 /// The least side of a picture that is written, and the most maps in it.
@@ -283,5 +284,5 @@ fn write_enlarged(path: &Path, picture: &Picture) -> Result<()> {
 }
 
 fn say(text: String) -> Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    Ok(writeln!(stdout(), "{text}")?)
 }

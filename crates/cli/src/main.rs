@@ -16,6 +16,7 @@ mod predict;
 mod report;
 mod samples;
 mod say;
+mod shown;
 mod summary;
 mod train;
 mod zoo;
@@ -74,6 +75,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    fail_beyond_a_limit();
     let arguments = Arguments::parse();
     if cfg!(debug_assertions) {
         say!("note: this is an unoptimised build; add --release to cargo for full speed");
@@ -112,3 +114,18 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Has a write beyond the limit on the size of files fail, with a sentence, instead of ending the process.
+#[cfg(unix)]
+fn fail_beyond_a_limit() {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    // A signal that is listened to ends nothing; nobody needs to hear it. Where that is not allowed, it stays as it is.
+    let _ =
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+fn fail_beyond_a_limit() {}

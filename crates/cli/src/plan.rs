@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::model;
+use crate::shown::stdout;
 
 /// How many rates of the learning-rate curve are shown.
 const SHOWN: usize = 11;
@@ -54,7 +55,7 @@ pub(crate) fn show(config: &RunConfig, data: &RunData, as_json: bool) -> Result<
         .collect();
     let memory = memory(config, data, classes)?;
 
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if as_json {
         let line = json!({
             "event": "plan",

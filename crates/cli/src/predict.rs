@@ -8,6 +8,7 @@ use ferrotape::train::{RunFolder, format, predict};
 use serde_json::json;
 
 use crate::error::Result;
+use crate::shown::stdout;
 use crate::{data, model, picture};
 
 /// Flags of `predict`.
@@ -62,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let images = images.collect::<Result<Vec<_>>>()?;
     let name = |class: usize| config.classes.get(class).cloned().unwrap_or(class.to_string());
     let names: Vec<String> = (0..classes).map(name).collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     for (path, image) in arguments.images.iter().zip(images) {
         let probabilities = predict(&*network, &device, &config, image, &normalise)?;
         let mut ranked: Vec<(&String, f32)> =
@@ -71,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if arguments.json {
             let class = ranked.first().map(|(class, _)| class);
             let line = json!({
-                "image": path,
+                "image": path.display().to_string(),
                 "class": class,
                 "classes": names,
                 "probabilities": probabilities,

@@ -9,6 +9,7 @@ use ferrotape::train::report::{Compared, Environment, compare};
 use ferrotape::train::{Record, Run, RunConfig, RunFolder, Stop, write_atomically};
 
 use crate::error::{Failure, Result};
+use crate::shown::stdout;
 use crate::{data, model, output, summary};
 
 /// Flags of `report`.
@@ -79,7 +80,7 @@ fn again(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
             path.join(ferrotape::train::run_folder::REPORT)
         }
     };
-    Ok(writeln!(std::io::stdout().lock(), "Report: {}", out.display())?)
+    Ok(writeln!(stdout(), "Report: {}", out.display())?)
 }
 
 /// Writes the page that compares runs, which their folders are enough for.
@@ -96,7 +97,7 @@ fn together(paths: &[PathBuf], arguments: &Arguments) -> Result<()> {
     output::check(&out, "html", "an HTML page")?;
     let runs: Vec<Compared> = paths.iter().map(|path| read(path)).collect::<Result<_>>()?;
     write_atomically(&out, compare(&runs)?.as_bytes())?;
-    Ok(writeln!(std::io::stdout().lock(), "Comparison: {}", out.display())?)
+    Ok(writeln!(stdout(), "Comparison: {}", out.display())?)
 }
 
 fn read(path: &Path) -> Result<Compared> {

@@ -11,7 +11,8 @@ use ferrotape::train::{RunConfig, augmentation, write_atomically};
 use image::{ImageFormat, RgbImage};
 
 use crate::error::{Failure, Result};
-use crate::{choices, data};
+use crate::shown::stdout;
+use crate::{choices, data, output};
 
 /// Flags of `samples`.
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,9 @@ const GAP: usize = 4;
 /// The most images and times, so that a picture can be opened.
 const MOST: usize = 64;
 
+/// The most pixels of the picture, which takes three bytes for each.
+const MOST_PIXELS: usize = 1 << 26;
+
 /// Writes the picture.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { images, times, .. } = *arguments;
@@ -51,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "{images} images, {times} times each, are no picture; give 1 to {MOST} of both"
         )));
     }
+    output::check(&arguments.out, "png", "a picture in PNG")?;
     zoo::find(&arguments.model)?;
     let base = arguments.augmentation.over(arguments.source.recipe(&arguments.model));
     let mut config = RunConfig { seed: arguments.seed.unwrap_or(base.seed), ..base };
@@ -85,6 +90,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let zoom = SIDE.div_ceil(height.min(width).max(1)).max(1);
     let [high, wide] = [height, width].map(|side| side * zoom + GAP);
     let size = [images * high + GAP, batches.len() * wide + GAP];
+    if size[0] * size[1] > MOST_PIXELS {
+        return Err(Failure::Said(format!(
+            "{images} images of {height} x {width} pixels, {times} times each, make a picture of {} x {} pixels, \
+             more than {MOST_PIXELS}; ask for fewer (--images, --times)",
+            size[1], size[0]
+        )));
+    }
     let mut sheet = RgbImage::from_pixel(size[1] as u32, size[0] as u32, image::Rgb([255; 3]));
     for (column, batch) in batches.iter().enumerate() {
         for row in 0..images {
@@ -108,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Failure::Said(format!("the picture cannot be drawn: {cause}; ask for fewer images"))
     })?;
     write_atomically(&arguments.out, file.get_ref())?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     writeln!(
         out,
         "{}: {images} images, each as it is and {} times as training sees it",

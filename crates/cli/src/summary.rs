@@ -9,6 +9,7 @@ use ferrotape::train::report::LayerRow;
 use serde_json::json;
 
 use crate::error::Result;
+use crate::shown::stdout;
 
 /// Flags of `summary`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// The largest size of an image whose shapes are worth computing.
+const LARGEST: usize = 1 << 20;
+
 /// `3x224x224`, or with a batch before it.
 fn sizes(text: &str) -> std::result::Result<[usize; 4], String> {
     let parts: Option<Vec<usize>> =
@@ -35,6 +39,10 @@ fn sizes(text: &str) -> std::result::Result<[usize; 4], String> {
         Some(&[n, c, h, w]) => Ok([n, c, h, w]),
         _ => Err("give channels, height and width, such as 3x224x224".into()),
     }
+    .and_then(|sizes: [usize; 4]| match sizes.iter().all(|&size| size <= LARGEST) {
+        true => Ok(sizes),
+        false => Err(format!("no size of an image is larger than {LARGEST}")),
+    })
 }
 
 /// The layers of a model for one image, of the size it was made for if none is given.
@@ -66,7 +74,7 @@ pub(crate) fn rows(model: &str, classes: usize, [c, h, w]: [usize; 3]) -> Result
 /// Prints the table.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let summary = of(&arguments.model, arguments.classes, arguments.input)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if !arguments.json {
         writeln!(out, "{summary}")?;
         return Ok(());

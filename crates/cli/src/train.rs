@@ -17,7 +17,8 @@ use serde_json::json;
 
 use crate::error::{Failure, Result, STOPPED};
 use crate::say::say;
-use crate::{choices, data, model, plan, summary};
+use crate::shown::stdout;
+use crate::{choices, data, model, output, plan, summary};
 
 /// Flags of `train`. Those that are not given are the model's recipe.
 #[derive(Debug, clap::Args)]
@@ -187,6 +188,9 @@ pub(crate) fn run(arguments: &Arguments, started: Instant) -> Result<()> {
 
 fn begin(arguments: &Arguments, started: Instant) -> Result<()> {
     let mut config = arguments.config()?;
+    if let Some(file) = &arguments.find_lr {
+        output::check(file, "svg", "a curve in SVG")?;
+    }
     let device = model::open(&config.device, config.threads)?;
     let normalise = config.normalise();
     let data = data::load(&mut config, normalise)?;
@@ -243,7 +247,7 @@ fn find_rate(
     let trainer = Trainer::new(&*network, device, config, loader.batches())?;
     let curve = trainer.find_rate(&loader, RateRange::default())?;
     write_atomically(file, curve.svg()?.as_bytes())?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if as_json {
         let points: Vec<_> = curve.points.iter().map(|p| (p.rate, p.loss, p.smoothed)).collect();
         let line = json!({ "event": "rates", "suggestion": curve.suggestion(), "points": points });
@@ -290,7 +294,7 @@ fn folds(
     let mean = accuracies.iter().sum::<f64>() / count;
     let squares: f64 = accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum();
     let deviation = (squares / (count - 1.0).max(1.0)).sqrt();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if arguments.json {
         let line = json!({
             "event": "folds",
@@ -317,7 +321,7 @@ fn resume(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
     if let Ok(run) = RunFolder::open(path)
         && let Some(record) = run.finished()?
     {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         let [place, accuracy] = [path.display().to_string(), format::percent(record.test_accuracy)];
         match arguments.json {
             true => writeln!(out, "{}", Record::Final(record).to_json())?,
@@ -329,12 +333,19 @@ fn resume(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
         }
         return Ok(());
     }
+    if path.join("fold-1").is_dir() && !path.join("config.toml").exists() {
+        return Err(Failure::Said(format!(
+            "{} has the runs of a cross-validation, one in each of its folders fold-1, fold-2 and so on; resume \
+             the one that did not end, and train those that are missing (--fold N)",
+            path.display()
+        )));
+    }
     let folder = RunFolder::resume(path)?;
     let mut config = folder.read_config()?;
     config.threads = arguments.machine.threads.or(config.threads);
     let device = model::open(&config.device, config.threads)?;
     let normalise = config.normalise();
-    let data = data::load(&mut config, normalise).map_err(data::of_run)?;
+    let data = data::load(&mut config, normalise).map_err(data::of_resumed)?;
     data::check_classes(&config, &data)?;
     model::check_images(&config, &data)?;
     let network = model::blank(&config, &device, data.train.classes().len())?;

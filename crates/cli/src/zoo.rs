@@ -11,6 +11,7 @@ use ferrotape::zoo::Model;
 use serde_json::json;
 
 use crate::error::{Failure, Result};
+use crate::shown::stdout;
 
 /// Flags of `zoo`.
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if batch == 0 {
         return Err(Failure::Said("batch is 0; give 1 or more (--batch)".into()));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if !arguments.json {
         writeln!(
             out,

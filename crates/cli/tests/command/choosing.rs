@@ -13,6 +13,7 @@ fn learning_rates_are_tried_and_drawn_and_nothing_is_trained() {
     assert!(said.contains("Curve: curve.svg") && said.contains("earning rate"), "{said}");
     assert!(fs::read_to_string(place.path().join("curve.svg")).unwrap().starts_with("<svg"));
     assert!(!place.path().join("runs").exists());
+    fs::remove_file(place.path().join("curve.svg")).unwrap();
     let lines = ferrotape_in(place.path(), format!("{call} --json").split(' ')).json_lines();
     let points = lines[0]["points"].as_array().unwrap();
     assert!(points.len() > 20 && points[0][0] == 1e-7, "{points:?}");

@@ -147,3 +147,53 @@ fn a_run_is_exported_once_and_says_what_it_wants() {
     let outcome = run.ferrotape(&["export", "run", "digits.bin"]);
     assert!(outcome.refused().contains("name it so: digits.onnx"), "{}", outcome.stderr);
 }
+
+#[test]
+fn what_exists_is_not_drawn_over() {
+    let place = place();
+    for (call, name) in [
+        ("train lenet5 --data bars --find-lr thesis.svg", "thesis.svg"),
+        ("samples lenet5 --data bars --out thesis.png", "thesis.png"),
+    ] {
+        fs::write(place.path().join(name), "mine").unwrap();
+        let outcome = ferrotape_in(place.path(), call.split(' '));
+        assert!(outcome.refused().contains("would be overwritten"), "{}", outcome.stderr);
+        assert_eq!(fs::read_to_string(place.path().join(name)).unwrap(), "mine");
+    }
+    let call = "train lenet5 --data bars --find-lr thesis.tex";
+    let outcome = ferrotape_in(place.path(), call.split(' '));
+    assert!(outcome.refused().contains("thesis.svg"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_name_does_not_steer_the_terminal() {
+    let place = place();
+    let outcome = ferrotape_in(place.path(), ["eval", "no\u{1b}[31m\u{202e}run"]);
+    let sentence = outcome.refused();
+    assert!(sentence.contains("no\\u{1b}[31m\\u{202e}run"), "{sentence}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_path_that_is_no_text_can_be_written_and_told() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = place();
+    let train = "train lenet5 --data bars --epochs 1 --batch-size 8 --out run";
+    ferrotape_in(place.path(), train.split(' ')).succeeded();
+    let weights = OsStr::from_bytes(b"w\xff.safetensors");
+    let call = ["convert", "run/model.safetensors"].map(OsStr::new);
+    let told = ferrotape_in(place.path(), call.into_iter().chain([weights, OsStr::new("--json")]));
+    assert!(told.json_lines()[0]["output"].as_str().unwrap().starts_with('w'));
+    assert!(place.path().join(weights).exists());
+    let network = OsStr::from_bytes(b"n\xff.onnx");
+    let call = ["export", "run"].map(OsStr::new).into_iter().chain([network, OsStr::new("--json")]);
+    ferrotape_in(place.path(), call).json_lines();
+    let picture = OsStr::from_bytes(b"p\xff.png");
+    image::GrayImage::new(28, 28).save(place.path().join("p.png")).unwrap();
+    fs::rename(place.path().join("p.png"), place.path().join(picture)).unwrap();
+    let call =
+        ["predict", "run"].map(OsStr::new).into_iter().chain([picture, OsStr::new("--json")]);
+    ferrotape_in(place.path(), call).json_lines();
+}
