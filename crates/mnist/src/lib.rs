@@ -75,7 +75,7 @@ const TEST_LABELS: Packed = Packed {
 ///
 /// # Errors
 ///
-/// If the bundled data are damaged.
+/// If the bundled data are damaged, or there is no room for them in memory.
 ///
 /// ```
 /// use ferrotape_data::Dataset;
@@ -92,7 +92,7 @@ pub fn train() -> Result<InMemory> {
 ///
 /// # Errors
 ///
-/// If the bundled data are damaged.
+/// If the bundled data are damaged, or there is no room for them in memory.
 ///
 /// ```
 /// use ferrotape_data::Dataset;
@@ -109,7 +109,7 @@ pub fn test() -> Result<InMemory> {
 ///
 /// # Errors
 ///
-/// If the bundled data are damaged.
+/// If the bundled data are damaged, or there is no room for them in memory.
 ///
 /// ```
 /// let (train, test) = ferrotape_mnist::train_and_test()?;

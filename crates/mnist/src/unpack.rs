@@ -1,6 +1,6 @@
 //! Decodes the bundled files on several threads and checks that they are whole.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -25,14 +25,41 @@ fn damaged(name: &str, problem: impl std::fmt::Display) -> Error {
     ))
 }
 
+fn no_room(name: &str, len: usize) -> Error {
+    Error::Dataset(format!(
+        "there is no room in memory for the {len} bytes of the bundled file {name}; give the program more \
+         memory"
+    ))
+}
+
+/// Why the decoder of a file stopped: where it could not have memory, the file is not to blame.
+fn undecoded(name: &str, len: usize, problem: io::Error) -> Error {
+    if problem.kind() == io::ErrorKind::OutOfMemory {
+        no_room(name, len)
+    } else {
+        damaged(name, problem)
+    }
+}
+
+/// As many zeros as a file has bytes.
+fn zeros(file: &Packed) -> Result<Vec<u8>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(file.len).map_err(|_| no_room(file.name, file.len))?;
+    zeros.resize(file.len, 0);
+    Ok(zeros)
+}
+
 /// The names and contents of some files.
 pub(crate) fn unpack<const N: usize>(files: [&Packed; N]) -> Result<[(&'static str, Vec<u8>); N]> {
-    let mut contents = files.map(|file| vec![0; file.len]);
+    let mut contents = Vec::with_capacity(N);
+    for file in files {
+        contents.push(zeros(file)?);
+    }
     let mut jobs = Vec::new();
     for (file, content) in files.iter().zip(&mut contents) {
         let part_len = file.len / file.parts.len();
         for (packed, unpacked) in file.parts.iter().zip(content.chunks_exact_mut(part_len)) {
-            jobs.push((file.name, *packed, unpacked));
+            jobs.push((*file, *packed, unpacked));
         }
     }
     // The longest are begun first, so that no thread is left with one at the end.
@@ -42,8 +69,8 @@ pub(crate) fn unpack<const N: usize>(files: [&Packed; N]) -> Result<[(&'static s
     let jobs = Mutex::new(jobs.into_iter());
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || -> Result<()> {
-        while let Some((name, packed, unpacked)) = next() {
-            decode(packed, unpacked).map_err(|problem| damaged(name, problem))?;
+        while let Some((file, packed, unpacked)) = next() {
+            decode(packed, unpacked).map_err(|problem| undecoded(file.name, file.len, problem))?;
         }
         Ok(())
     };
@@ -69,19 +96,17 @@ pub(crate) fn unpack<const N: usize>(files: [&Packed; N]) -> Result<[(&'static s
             ));
         }
     }
-    let mut names = files.into_iter().map(|file| file.name);
-    Ok(contents.map(|content| {
-        (names.next().expect("there are as many names as contents, one of each a file"), content)
-    }))
+    let mut contents = contents.into_iter();
+    Ok(files.map(|file| (file.name, contents.next().expect("every file has contents"))))
 }
 
 /// Decodes a stream that must fill `unpacked` exactly.
-fn decode(packed: &[u8], unpacked: &mut [u8]) -> std::io::Result<()> {
+fn decode(packed: &[u8], unpacked: &mut [u8]) -> io::Result<()> {
     let mut reader = XzReader::new(packed, false);
     reader.read_exact(unpacked)?;
     // This reads the end of the stream as well, with the lengths that it states.
     if reader.read(&mut [0])? != 0 {
-        return Err(std::io::Error::other("it is longer than it should be"));
+        return Err(io::Error::other("it is longer than it should be"));
     }
     Ok(())
 }
@@ -121,5 +146,17 @@ mod tests {
             let message = unpack([damaged]).unwrap_err().to_string();
             assert!(message.contains("the bundled file labels is damaged"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_not_told_as_damage() {
+        let len = isize::MAX as usize;
+        let asked = unpack([&file(WHOLE.to_vec(), len)]).unwrap_err().to_string();
+        let expected =
+            format!("there is no room in memory for the {len} bytes of the bundled file labels");
+        assert!(asked.contains(&expected), "{asked}");
+        // As lzma-rust2 says it.
+        let error = io::Error::new(io::ErrorKind::OutOfMemory, "dictionary allocation too large");
+        assert_eq!(undecoded("labels", len, error).to_string(), asked);
     }
 }
