@@ -5,6 +5,8 @@
 //! and memory is bounded by W · (prefetch + 1) batches.
 
 use std::fmt;
+use std::hint::black_box;
+use std::io;
 use std::iter::FusedIterator;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +18,13 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::loader::{HostBatch, Plan};
 use crate::transform::FloatImage;
+
+/// The memory that must be free before a worker is started, in bytes: for its stack and for what the
+/// system keeps beside it. Where a thread that has begun lacks the latter, Rust ends the process.
+///
+/// It is more than 64 MiB because glibc has as much laid aside for every thread that allocates, and
+/// would find room for less there.
+const ROOM: usize = 65 << 20;
 
 /// The batches of one epoch, in order.
 ///
@@ -145,9 +154,9 @@ fn start_workers(
         let (sender, receiver) = sync_channel(prefetch);
         let mine = (batches.start + worker..batches.end).step_by(workers);
         let their_plan = Arc::clone(plan);
-        let thread = thread::Builder::new()
-            .name(format!("ferrotape-data-{worker}"))
-            .spawn(move || work(&their_plan, mine, &sender));
+        let thread = start_thread(format!("ferrotape-data-{worker}"), move || {
+            work(&their_plan, mine, &sender);
+        });
         match thread {
             Ok(thread) => {
                 queues.push(receiver);
@@ -164,6 +173,26 @@ fn start_workers(
         }
     }
     Source::Workers { queues, threads, turn: 0 }
+}
+
+/// Starts a thread if there is room for it, and waits until it runs and has taken what it needs to.
+fn start_thread(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let mut room = Vec::<u8>::new();
+    let found = room.try_reserve_exact(ROOM);
+    // The compiler may leave out a reservation that nobody looks at.
+    black_box(&room);
+    drop(room);
+    found.map_err(|_| {
+        io::Error::new(io::ErrorKind::OutOfMemory, "there is no room for its stack in memory")
+    })?;
+    let (ready, started) = sync_channel(1);
+    let thread = thread::Builder::new().name(name).spawn(move || {
+        // The other side waits for this, so it is there.
+        let _ = ready.send(());
+        run();
+    })?;
+    started.recv().map_err(|_| io::Error::other("it ended before it had begun"))?;
+    Ok(thread)
 }
 
 fn work(plan: &Plan, batches: impl Iterator<Item = usize>, queue: &SyncSender<Result<HostBatch>>) {

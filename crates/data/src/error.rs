@@ -164,7 +164,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A worker thread ended without having delivered its batches.
-    #[error("a worker thread of the loader ended before batch {batch} was ready")]
+    #[error(
+        "a worker thread of the loader ended before batch {batch} was ready; look for its last words \
+         above, and ask for fewer workers if they speak of memory"
+    )]
     WorkerLost {
         /// The batch that was waited for.
         batch: usize,

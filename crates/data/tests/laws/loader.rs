@@ -203,6 +203,32 @@ fn trouble_is_reported_at_its_batch_and_ends_the_epoch() {
 }
 
 #[test]
+fn a_worker_that_ends_too_early_ends_the_epoch() {
+    /// A panic's payload that panics in its turn once the first panic was caught.
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+    let dataset = Troubled::new(|index| {
+        if index == 23 {
+            std::panic::panic_any(Bomb);
+        }
+        black(1)
+    });
+    for workers in [1, 3] {
+        let options = LoaderOptions { batch_size: 10, workers, ..Default::default() };
+        let mut epoch =
+            Loader::new(Arc::clone(&dataset) as Arc<dyn Dataset>, options).unwrap().epoch(0);
+        assert!(epoch.by_ref().take(2).all(|batch| batch.is_ok()));
+        let error = epoch.next().unwrap().unwrap_err();
+        assert!(matches!(error, Error::WorkerLost { batch: 2 }), "{error}");
+        assert!(epoch.next().is_none());
+    }
+}
+
+#[test]
 fn workers_prepare_no_more_than_they_may_and_end_when_the_epoch_is_dropped() {
     for workers in [0, 1, 3] {
         let dataset = Troubled::new(|_| black(1));

@@ -3,3 +3,5 @@
 mod folder;
 mod idx;
 mod loader;
+#[cfg(target_os = "linux")]
+mod shortage;

@@ -1,0 +1,74 @@
+//! What is said where memory runs out.
+
+use std::env;
+use std::process::Command;
+use std::sync::Arc;
+
+use ferrotape_data::{Error, InMemory, Loader, LoaderOptions, Result};
+
+/// Says to a test that it is the process of its own that it had started.
+const ALONE: &str = "FERROTAPE_DATA_ALONE";
+
+fn take(bytes: usize) -> Option<Vec<u8>> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(bytes).ok().map(|()| memory)
+}
+
+/// Whether this is the process that a test runs in alone, with a limit of the shell's `ulimit`. If not, it
+/// starts that one and says what became of it.
+fn alone(name: &str, limit: &str) -> bool {
+    if env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let output = Command::new("sh")
+        .args(["-c", &format!("ulimit {limit} && exec \"$0\" --exact \"$1\" --nocapture")])
+        .arg(env::current_exe().unwrap())
+        .arg(format!("shortage::{name}"))
+        .env(ALONE, "1")
+        // Printing one takes memory, and without it the process could wait for itself.
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+#[test]
+fn a_worker_that_finds_no_memory_for_its_thread_is_an_error() {
+    if alone("a_worker_that_finds_no_memory_for_its_thread_is_an_error", "-v 2000000") {
+        start_workers_with_little_memory();
+    }
+}
+
+/// Starts epochs with nothing free, with a little, and so on until there is enough for one.
+fn start_workers_with_little_memory() {
+    let data = InMemory::new(vec![0; 8], [1, 1, 1], vec![0; 8], InMemory::numbered_classes(1));
+    let options = LoaderOptions { batch_size: 1, workers: 3, ..Default::default() };
+    let loader = Loader::new(Arc::new(data.unwrap()), options).unwrap();
+    let epoch = || loader.epoch(0).collect::<Result<Vec<_>>>();
+    // The system keeps the stacks of threads that ended for the next ones.
+    epoch().unwrap();
+    let step = 1 << 14;
+    let most = (0..1 << 31).step_by(step).rev().find(|&bytes| take(bytes).is_some()).unwrap();
+    let mut refused = 0;
+    for taken in (0..=most).rev().step_by(step) {
+        let Some(_memory) = take(taken) else { continue };
+        match epoch() {
+            Ok(batches) => {
+                assert_eq!(batches.len(), 8);
+                assert!(refused > 0, "there was memory from the first");
+                return;
+            }
+            Err(error @ Error::Spawn { .. }) => {
+                let error = error.to_string();
+                assert!(error.contains("there is no room for its stack in memory"), "{error}");
+                refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("there was never enough memory");
+}
