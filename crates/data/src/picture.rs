@@ -1,14 +1,14 @@
 //! Pictures from files, brought to the size and the colours that a model takes.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, ImageResult, Limits, RgbImage,
-    Rgba, error::LimitError, error::LimitErrorKind,
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult,
+    Limits, RgbImage, Rgba, error::LimitError, error::LimitErrorKind,
 };
 
 use crate::dataset::Image;
@@ -20,6 +20,10 @@ const MOST_SIDE: u32 = 20_000;
 const MOST_PIXELS: u64 = 1 << 26;
 /// The most memory that one picture may take while it is decoded, in bytes.
 const MOST_BYTES: u64 = 1 << 29;
+/// The longest file of a picture, in bytes: no form makes a picture longer than it is when decoded.
+const MOST_FILE: u64 = MOST_BYTES;
+/// The most memory that a PNG's notes may take, such as a profile of its colours, in bytes.
+const MOST_NOTES: u64 = 1 << 26;
 /// Models of smaller images than this, in pixels, see a picture up to its edge.
 const MARGIN_FROM: u32 = 64;
 
@@ -52,7 +56,7 @@ impl Picture {
     /// # Errors
     ///
     /// If the file cannot be read, is damaged or of another form, or has more than 20,000 pixels on a
-    /// side or 67 million in all.
+    /// side or 67 million in all, or the file is longer than 512 MiB.
     ///
     /// ```
     /// let error = ferrotape_data::Picture::read("no/such.png").unwrap_err().to_string();
@@ -65,7 +69,22 @@ impl Picture {
         if !fs::metadata(path).map_err(unread)?.is_file() {
             return Err(Error::unusable(path, "it is no file; name a picture"));
         }
-        let reader = ImageReader::open(path).map_err(unread)?;
+        let file = File::open(path).map_err(unread)?;
+        let length = file.metadata().map_err(unread)?.len();
+        if length > MOST_FILE {
+            return Err(Error::unusable(
+                path,
+                format!(
+                    "the file has {length} bytes, and that of a picture at most {MOST_FILE}; make it \
+                     smaller"
+                ),
+            ));
+        }
+        // Some decoders read to the end first, and a file may grow meanwhile.
+        let mut reader = ImageReader::new(BufReader::new(file.take(MOST_FILE)));
+        if let Ok(format) = ImageFormat::from_path(path) {
+            reader.set_format(format);
+        }
         let reader = reader.with_guessed_format().map_err(unread)?;
         let decoded = decode(reader).map_err(|e| Error::unusable(path, sentence(&e)))?;
         Ok(Self { colours: over_white(decoded) })
@@ -181,9 +200,13 @@ fn decode<R: io::BufRead + io::Seek>(mut reader: ImageReader<R>) -> ImageResult<
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
-    limits.max_alloc = Some(MOST_BYTES);
+    // What is read before the pixels has a limit of its own, which only PNG's decoder heeds: a profile
+    // or text of some kilobytes can hold any number of bytes.
+    limits.max_alloc = Some(MOST_NOTES);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
+    limits.max_alloc = Some(MOST_BYTES);
+    decoder.set_limits(limits.clone())?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         let kind = LimitErrorKind::DimensionError;
@@ -360,6 +383,20 @@ mod tests {
         }
         let error = Picture::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("it is no file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_any_picture_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.jpg");
+        // The beginning of a JPEG, and a hole that takes no room on the disk.
+        fs::write(&path, [0xff, 0xd8]).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(MOST_FILE + 1).unwrap();
+        let error = Picture::read(&path).unwrap_err().to_string();
+        let expected =
+            "long.jpg: the file has 536870913 bytes, and that of a picture at most 536870912";
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]

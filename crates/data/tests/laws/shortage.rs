@@ -1,10 +1,15 @@
-//! What is said where memory runs out.
+//! What is said where memory runs out, and what a small file may take of it.
 
 use std::env;
+use std::fs;
+use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 
-use ferrotape_data::{Error, InMemory, Loader, LoaderOptions, Result};
+use allocation_counter::measure;
+use ferrotape_data::{Error, InMemory, Loader, LoaderOptions, Picture, Result};
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc};
 
 /// Says to a test that it is the process of its own that it had started.
 const ALONE: &str = "FERROTAPE_DATA_ALONE";
@@ -71,4 +76,35 @@ fn start_workers_with_little_memory() {
         }
     }
     panic!("there was never enough memory");
+}
+
+#[test]
+fn a_profile_of_colours_cannot_blow_up_a_png() {
+    fn chunk(png: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+        png.extend((data.len() as u32).to_be_bytes());
+        let mut crc = Crc::new();
+        for part in [&name[..], data] {
+            png.extend(part);
+            crc.update(part);
+        }
+        png.extend(crc.sum().to_be_bytes());
+    }
+    let packed = |data: &[u8]| {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    // A grey pixel with 8 bits, and before it a profile of 160 MiB.
+    chunk(&mut png, b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]);
+    chunk(&mut png, b"iCCP", &[b"name\0\0", &packed(&vec![0; 160 << 20])[..]].concat());
+    chunk(&mut png, b"IDAT", &packed(&[0, 77]));
+    chunk(&mut png, b"IEND", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.png");
+    fs::write(&path, png).unwrap();
+    let mut read = None;
+    let taken = measure(|| read = Some(Picture::read(&path)));
+    assert_eq!(read.unwrap().unwrap().grey().pixels(), [77]);
+    assert!(taken.bytes_max < 140 << 20, "{} bytes", taken.bytes_max);
 }
