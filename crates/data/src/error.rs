@@ -24,7 +24,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened or read.
-    #[error("cannot read {}: {source}; check that the file exists and may be read", file.display())]
+    #[error("cannot read {}: {source}; {}", file.display(), remedy(source))]
     Read {
         /// The file in question.
         file: PathBuf,
@@ -179,6 +179,34 @@ impl Error {
     pub(crate) fn unusable(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::Unusable { path: path.into(), problem: problem.into() }
     }
+
+    /// Whether the machine had too little of something, which says nothing about a file.
+    pub(crate) fn is_shortage(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => is_lack_of_memory(source) || is_lack_of_files(source),
+            _ => false,
+        }
+    }
+}
+
+fn is_lack_of_memory(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+}
+
+fn is_lack_of_files(error: &io::Error) -> bool {
+    // ENFILE and EMFILE, which have no kind of their own.
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// What to do where a file could not be read.
+fn remedy(error: &io::Error) -> &'static str {
+    if is_lack_of_memory(error) {
+        "give the program more memory"
+    } else if is_lack_of_files(error) {
+        "allow the program more of them (ulimit -n), or close other programs"
+    } else {
+        "check that the file exists and may be read"
+    }
 }
 
 /// What is wrong with one IDX file.
@@ -297,4 +325,24 @@ pub enum IdxProblem {
         /// The shape in the header.
         dims: Vec<usize>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_not_told_as_a_fault_of_the_file() {
+        let file = PathBuf::from("1.png");
+        let read = |source| Error::Read { file: file.clone(), source };
+        let short = read(io::ErrorKind::OutOfMemory.into());
+        assert_eq!(
+            short.to_string(),
+            "cannot read 1.png: out of memory; give the program more memory"
+        );
+        assert!(short.is_shortage());
+        let missing = read(io::ErrorKind::NotFound.into());
+        assert!(missing.to_string().ends_with("; check that the file exists and may be read"));
+        assert!(!missing.is_shortage());
+    }
 }

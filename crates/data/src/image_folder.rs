@@ -186,7 +186,8 @@ impl ImageFolder {
     ///
     /// # Errors
     ///
-    /// If no picture of a class can be read.
+    /// If no picture of a class can be read, or memory or open files run out, which says nothing about a
+    /// picture.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -210,12 +211,17 @@ impl ImageFolder {
             let read = |files: &[(PathBuf, usize)]| -> Vec<Option<Error>> {
                 files.iter().map(|(path, _)| self.read(path).err()).collect()
             };
+            let start = |files| thread::Builder::new().spawn_scoped(scope, move || read(files));
             let parts: Vec<_> =
-                self.files.chunks(share).map(|files| scope.spawn(move || read(files))).collect();
+                self.files.chunks(share).map(|files| start(files).map_err(|_| files)).collect();
             parts
                 .into_iter()
-                .flat_map(|part| {
-                    part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                .flat_map(|part| match part {
+                    Ok(thread) => {
+                        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                    }
+                    // Where no thread can be had, this one does the work.
+                    Err(files) => read(files),
                 })
                 .collect()
         });
@@ -223,6 +229,7 @@ impl ImageFolder {
         for (file, error) in self.files.iter().zip(found) {
             match error {
                 None => files.push(file.clone()),
+                Some(error) if error.is_shortage() => return Err(error),
                 Some(error) => broken.push(error),
             }
         }

@@ -86,7 +86,10 @@ impl Picture {
             reader.set_format(format);
         }
         let reader = reader.with_guessed_format().map_err(unread)?;
-        let decoded = decode(reader).map_err(|e| Error::unusable(path, sentence(&e)))?;
+        let decoded = decode(reader).map_err(|error| match error {
+            ImageError::IoError(source) if is_of_system(&source) => unread(source),
+            error => Error::unusable(path, sentence(&error)),
+        })?;
         Ok(Self { colours: over_white(decoded) })
     }
 
@@ -178,6 +181,11 @@ pub(crate) fn luma(colours: &RgbImage) -> GrayImage {
         ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
     });
     GrayImage::from_raw(width, height, grey.collect()).expect("there is a byte a pixel")
+}
+
+/// Whether an error says nothing about what is in a file.
+fn is_of_system(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// What the decoder said, and what to do.

@@ -1,13 +1,13 @@
-//! What is said where memory runs out, and what a small file may take of it.
+//! What is said where memory or open files run out, and what a small file may take of them.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use ferrotape_data::{Error, InMemory, Loader, LoaderOptions, Picture, Result};
+use ferrotape_data::{Error, ImageFolder, InMemory, Loader, LoaderOptions, Picture, Result};
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 
@@ -76,6 +76,27 @@ fn start_workers_with_little_memory() {
         }
     }
     panic!("there was never enough memory");
+}
+
+#[test]
+fn a_picture_is_not_broken_because_too_many_files_are_open() {
+    if !alone("a_picture_is_not_broken_because_too_many_files_are_open", "-n 64") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["day", "night"] {
+        let class = folder.path().join(class);
+        fs::create_dir(&class).unwrap();
+        image::GrayImage::new(9, 9).save(class.join("1.png")).unwrap();
+        image::GrayImage::new(9, 9).save(class.join("2.png")).unwrap();
+    }
+    fs::write(folder.path().join("day/3.png"), "no picture").unwrap();
+    let pictures = ImageFolder::open(folder.path(), [1, 8, 8]).unwrap();
+    let open: Vec<File> = (0..).map_while(|_| File::open("/dev/null").ok()).collect();
+    let error = pictures.clone().without_broken().unwrap_err().to_string();
+    assert!(error.ends_with("more of them (ulimit -n), or close other programs"), "{error}");
+    drop(open);
+    assert_eq!(pictures.without_broken().unwrap().1.len(), 1);
 }
 
 #[test]
