@@ -368,6 +368,15 @@ mod tests {
     }
 
     #[test]
+    fn the_figures_of_an_epoch_are_those_of_training_and_validation() {
+        let page = render(&everything()).unwrap();
+        let table = page.split("Figures of each epoch").nth(1).unwrap();
+        let table = table.split("</table>").next().unwrap();
+        assert!(table.contains(">Validation loss<") && table.contains(">Validation accuracy<"));
+        assert!(table.contains("1.5000") && !table.contains("Test"), "{table}");
+    }
+
+    #[test]
     fn text_from_outside_never_becomes_markup() {
         let page = render(&everything()).unwrap();
         assert!(!page.contains("<script") && !page.contains("alert('"));
