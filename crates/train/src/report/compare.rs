@@ -1,5 +1,6 @@
 //! Several runs on one page: curves over each other, figures side by side, what was set differently.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::chart::{Chart, Series};
@@ -81,19 +82,23 @@ fn models(runs: &[Compared]) -> Vec<String> {
 }
 
 fn curves(runs: &[Compared]) -> String {
-    let longest = runs.iter().flat_map(|run| &run.epochs).map(|e| e.epoch).max().unwrap_or(0);
+    // The epochs that some run has: the numbers up to the highest may be more than memory holds.
+    let records: Vec<BTreeMap<usize, &EpochRecord>> = runs
+        .iter()
+        .map(|run| run.epochs.iter().map(|record| (record.epoch, record)).collect())
+        .collect();
+    let epochs: BTreeSet<usize> = records.iter().flat_map(|run| run.keys().copied()).collect();
     let chart = |title, axis, of: &dyn Fn(&EpochRecord) -> Option<f64>| {
-        let series = runs.iter().zip(CLASSES).map(|(run, class)| {
-            let at = |epoch: usize| {
-                let record = run.epochs.iter().find(|record| record.epoch == epoch);
-                record.and_then(of).filter(|value| value.is_finite())
+        let series = runs.iter().zip(&records).zip(CLASSES).map(|((run, records), class)| {
+            let at = |epoch: &usize| {
+                records.get(epoch).copied().and_then(of).filter(|value| value.is_finite())
             };
-            Series { name: &run.name, class, values: (1..=longest).map(at).collect() }
+            Series { name: &run.name, class, values: epochs.iter().map(at).collect() }
         });
         Chart {
             title,
             axis,
-            epochs: (1..=longest).collect(),
+            epochs: epochs.iter().copied().collect(),
             series: series.filter(|s| s.values.iter().any(Option::is_some)).collect(),
             tick: setting,
             exact: loss,
@@ -235,6 +240,18 @@ mod tests {
         let differing = page.split("id=\"differences\"").nth(1).unwrap();
         assert!(differing.contains("learning_rate") && !differing.contains("batch_size"));
         assert!(page.contains("not finished") && !page.contains("Validation loss"));
+    }
+
+    #[test]
+    fn a_chart_has_the_epochs_that_there_are_however_high_they_count() {
+        let mut far = run("far", 0.1, &[1.0, 0.5]);
+        far.epochs[1].epoch = usize::MAX;
+        let page = compare(&[far, run("near", 0.2, &[1.0, 0.5, 0.25])]).unwrap();
+        for said in ["over 4 epochs", "Epoch 1: far 1.0000, near 1.0000<", "Epoch 3: near 0.2500<"]
+        {
+            assert!(page.contains(said), "{said}");
+        }
+        assert!(page.contains(&format!("Epoch {}: far 0.5000<", usize::MAX)));
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or another line is no [`Record`].
+    /// If the file cannot be read, another line is no [`Record`], or the epochs do not count up from 1.
     ///
     /// ```
     /// use ferrotape_train::RunFolder;
@@ -283,17 +283,19 @@ impl RunFolder {
         let path = self.path.join(METRICS);
         let text = read_text(&path)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        text[..whole]
-            .lines()
-            .enumerate()
-            .map(|(i, line)| {
-                Record::from_json(line).map_err(|e| Error::Metrics {
-                    path: path.clone(),
-                    line: i + 1,
-                    message: e.to_string(),
-                })
-            })
-            .collect()
+        let (mut records, mut epochs) = (Vec::new(), 0);
+        for (i, line) in text[..whole].lines().enumerate() {
+            let wrong = |message| Error::Metrics { path: path.clone(), line: i + 1, message };
+            let record = Record::from_json(line).map_err(|e| wrong(e.to_string()))?;
+            if let Record::Epoch(EpochRecord { epoch, .. }) = record {
+                epochs += 1;
+                if epoch != epochs {
+                    return Err(wrong(format!("it is of epoch {epoch} in the place of {epochs}")));
+                }
+            }
+            records.push(record);
+        }
+        Ok(records)
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
