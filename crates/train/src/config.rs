@@ -11,7 +11,7 @@ use std::path::Path;
 use ferrotape_data::{Form, Mixing, Normalise};
 use serde::{Deserialize, Serialize};
 
-use crate::reading::read_text;
+use crate::reading::{MOST_OF_A_CONFIG, read_text};
 use crate::recipe::recipe_for;
 use crate::{Error, Result};
 use sentences::{unknown_key, unreadable};
@@ -277,7 +277,7 @@ impl RunConfig {
     /// assert!(error.to_string().starts_with("cannot read no/such.toml: it does not exist"));
     /// ```
     pub fn read(path: &Path) -> Result<Self> {
-        let text = read_text(path)?;
+        let text = read_text(path, MOST_OF_A_CONFIG)?;
         Self::from_toml(&text).map_err(|error| match error {
             Error::Config { message, .. } => Error::Config { path: Some(path.into()), message },
             other => other,

@@ -7,7 +7,7 @@ use ferrotape_backend::Device;
 
 use super::{BEST, CHECKPOINT, CONFIG, METRICS, MODEL, REPORT, RunFolder};
 use crate::atomic::write_atomically;
-use crate::reading::{read_bytes, read_text};
+use crate::reading::{MOST_OF_METRICS, read_arrays, read_text};
 use crate::{Checkpoint, EpochRecord, Error, FinalRecord, Record, Result, RunConfig};
 
 impl RunFolder {
@@ -112,7 +112,7 @@ impl RunFolder {
     /// ```
     pub fn read_checkpoint(&self, device: &Device) -> Result<Checkpoint> {
         let path = self.path.join(CHECKPOINT);
-        let bytes = read_bytes(&path)?;
+        let bytes = read_arrays(&path)?;
         Checkpoint::from_bytes(device, &bytes)
             .map_err(|cause| Error::Checkpoint { path, cause: Box::new(cause) })
     }
@@ -147,7 +147,7 @@ impl RunFolder {
     /// If the file cannot be read or written, or the records are not there.
     pub(crate) fn keep_epochs(&mut self, epochs: usize) -> Result<Vec<EpochRecord>> {
         let path = self.path.join(METRICS);
-        let text = read_text(&path)?;
+        let text = read_text(&path, MOST_OF_METRICS)?;
         let (mut kept, mut length) = (Vec::new(), 0);
         for line in text.split_inclusive('\n') {
             match Record::from_json(line) {
@@ -250,7 +250,7 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read.
+    /// If the file cannot be read, or begins as no file of weights does.
     ///
     /// ```
     /// use ferrotape_train::RunFolder;
@@ -261,7 +261,7 @@ impl RunFolder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read_model(&self) -> Result<Vec<u8>> {
-        read_bytes(&self.path.join(MODEL))
+        read_arrays(&self.path.join(MODEL))
     }
 
     /// Reads `metrics.jsonl`. A last line without its end is what a killed run leaves, and is
@@ -281,7 +281,7 @@ impl RunFolder {
     /// ```
     pub fn read_records(&self) -> Result<Vec<Record>> {
         let path = self.path.join(METRICS);
-        let text = read_text(&path)?;
+        let text = read_text(&path, MOST_OF_METRICS)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let (mut records, mut epochs) = (Vec::new(), 0);
         for (i, line) in text[..whole].lines().enumerate() {
@@ -368,6 +368,26 @@ mod tests {
         fs::write(&path, &text).unwrap();
         let error = run.read_records().unwrap_err().to_string();
         assert!(error.contains("metrics.jsonl, line 3 is not a record"), "{error}");
+    }
+
+    #[test]
+    fn epochs_that_do_not_count_up_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        run.append(&Record::Epoch(EpochRecord { epoch: 1, ..Default::default() })).unwrap();
+        let (path, first) = (place.path().join(METRICS), run.read_records().unwrap());
+        let whole = fs::read_to_string(&path).unwrap();
+        for epoch in [0, 1, 3, isize::MAX as usize] {
+            run.append(&Record::Epoch(EpochRecord { epoch, ..Default::default() })).unwrap();
+            let error = run.read_records().unwrap_err().to_string();
+            let said = format!(
+                "line 2 is not a record of a run: it is of epoch {epoch} in the place of 2;"
+            );
+            assert!(error.contains(&said), "{error}");
+            fs::write(&path, &whole).unwrap();
+        }
+        run.append(&Record::Epoch(EpochRecord { epoch: 2, ..Default::default() })).unwrap();
+        assert_eq!(run.read_records().unwrap()[..1], first);
     }
 
     #[cfg(unix)]
