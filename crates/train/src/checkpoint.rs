@@ -50,6 +50,40 @@ pub struct Position {
     pub loss: RunningMean,
     /// What the validation losses have come to.
     pub watch: Watch,
+    /// The images of the run; `None` outside of one, and in files of before they were written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) images: Option<Images>,
+}
+
+/// How many images a run has, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Images {
+    pub(crate) training: usize,
+    pub(crate) validation: usize,
+    pub(crate) test: usize,
+}
+
+impl Images {
+    /// Refuses other numbers of images than the run began with: its parts are drawn from all of them, so that
+    /// images it has learned from would come among those it is tested on.
+    ///
+    /// # Errors
+    /// Another number of any.
+    pub(crate) fn expect(&self, now: &Images) -> Result<()> {
+        for (of, then, now) in [
+            ("training", self.training, now.training),
+            ("validation", self.validation, now.validation),
+            ("test", self.test, now.test),
+        ] {
+            if then != now {
+                return Err(Error::Figures(format!(
+                    "the run began with {then} {of} images, and its data has {now} now; restore the data as it \
+                     was, or train anew into another folder (--out)"
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Position {
@@ -64,6 +98,7 @@ impl Default for Position {
             epoch_seconds: 0.0,
             loss: RunningMean::default(),
             watch: Watch::default(),
+            images: None,
         }
     }
 }
@@ -176,6 +211,18 @@ mod tests {
         let bytes = StateDict::new().to_bytes_with_note("{\"version\":1}").unwrap();
         assert!(read(&bytes).contains("is damaged"));
         assert!(read(b"nothing").contains("no safetensors file"));
+    }
+
+    #[test]
+    fn a_checkpoint_without_numbers_of_images_is_read_and_those_of_one_come_back() {
+        let device = Device::new(Reference::new());
+        let mut checkpoint = Checkpoint::default();
+        let bytes = checkpoint.to_bytes().unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("images"));
+        assert_eq!(Checkpoint::from_bytes(&device, &bytes).unwrap().position.images, None);
+        checkpoint.position.images = Some(Images { training: 3, validation: 2, test: 1 });
+        let read = Checkpoint::from_bytes(&device, &checkpoint.to_bytes().unwrap()).unwrap();
+        assert_eq!(read.position, checkpoint.position);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use ferrotape_backend::{Array, Context, DType, Device};
 use ferrotape_data::{Dataset, FloatImage, Loader, Normalise, Transform, fold, split};
 use ferrotape_nn::{Classifier, Loaded, StateDict};
 
+use crate::checkpoint::Images;
 use crate::config::{Keep, RunConfig};
 use crate::evaluate::evaluate;
 use crate::loaders::{plain_loader, test_loader, train_loader};
@@ -130,7 +131,9 @@ impl Run<'_> {
         let parts = Divided::of(data, config)?;
         let loader = train_loader(&parts.rest, config)?;
         let trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
-        folder.write_checkpoint(&trainer.checkpoint()?.to_bytes()?)?;
+        let mut checkpoint = trainer.checkpoint()?;
+        checkpoint.position.images = Some(parts.images());
+        folder.write_checkpoint(&checkpoint.to_bytes()?)?;
         folder.keep();
         let history = History { records: Vec::new(), seconds: 0.0 };
         self.go(&parts, &loader, trainer, history, folder, reporter)
@@ -192,7 +195,9 @@ impl Run<'_> {
         let loader = train_loader(&parts.rest, config)?;
         let mut trainer = Trainer::new(self.model, self.device, config, loader.batches())?;
         let checkpoint = folder.read_checkpoint(self.device)?;
-        trainer.restore(&checkpoint).map_err(|cause| Error::Checkpoint {
+        let begun = checkpoint.position.images;
+        let is_same = begun.map_or(Ok(()), |begun| begun.expect(&parts.images()));
+        is_same.and_then(|()| trainer.restore(&checkpoint)).map_err(|cause| Error::Checkpoint {
             path: folder.path().join(CHECKPOINT),
             cause: Box::new(cause),
         })?;
@@ -271,6 +276,7 @@ impl Run<'_> {
         let save = |trainer: &Trainer<'_>, folder: &mut RunFolder| {
             let mut checkpoint = trainer.checkpoint()?;
             checkpoint.position.seconds = seconds();
+            checkpoint.position.images = Some(parts.images());
             folder.write_checkpoint(&checkpoint.to_bytes()?)
         };
         let data = &parts.rest;
@@ -392,6 +398,14 @@ impl Divided {
             validation = Some(Arc::new(aside));
         }
         Ok(Divided { rest, validation })
+    }
+
+    fn images(&self) -> Images {
+        Images {
+            training: self.rest.train.len(),
+            validation: self.validation.as_ref().map_or(0, |images| images.len()),
+            test: self.rest.test.len(),
+        }
     }
 }
 

@@ -12,12 +12,17 @@ use crate::config::{OptimizerName, ScheduleName};
 
 /// Eleven images of two by two, in batches of three, of three classes.
 fn data() -> RunData {
-    let pixels = (0..44u32).map(|i| (i * 37 % 251) as u8).collect();
-    let labels = (0..11).map(|i| i % 3).collect();
-    let images = InMemory::new(pixels, [1, 2, 2], labels, InMemory::numbered_classes(3)).unwrap();
-    let images: Arc<dyn Dataset> = Arc::new(images);
-    let normalise = Normalise { mean: vec![0.5], std: vec![0.25] };
-    RunData { train: Arc::clone(&images), test: images, normalise }
+    RunData { train: images(11), test: images(11), normalise: normalise() }
+}
+
+fn images(count: usize) -> Arc<dyn Dataset> {
+    let pixels = (0..4 * count).map(|i| (i * 37 % 251) as u8).collect();
+    let labels = (0..count).map(|i| i % 3).collect();
+    Arc::new(InMemory::new(pixels, [1, 2, 2], labels, InMemory::numbered_classes(3)).unwrap())
+}
+
+fn normalise() -> Normalise {
+    Normalise { mean: vec![0.5], std: vec![0.25] }
 }
 
 fn model(device: &Device) -> Sequential {
@@ -174,4 +179,37 @@ fn other_data_or_another_model_is_refused_and_changes_nothing() {
         assert!(error.contains(said), "{error}");
     }
     assert_eq!(std::fs::read(place.join(CHECKPOINT)).unwrap(), before);
+}
+
+#[test]
+fn more_images_are_refused_where_the_batches_are_as_many() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path().join("run");
+    let config = RunConfig { validation: 0.2, ..config(OptimizerName::Sgd, None) };
+    assert!(matches!(process(&place, &config, 4), Err(Error::Stopped { step: 4, .. })));
+    let device = Device::new(Reference::new());
+    let model = model(&device);
+    let resume = |train, test| {
+        let data = RunData { train: images(train), test: images(test), normalise: normalise() };
+        let mut folder = RunFolder::resume(&place).unwrap();
+        let run = Run {
+            model: &model,
+            device: &device,
+            config: &config,
+            environment: Environment::default(),
+            layers: Vec::new(),
+            started: Instant::now(),
+            stop: Stop::default(),
+        };
+        run.resume(&data, &mut folder, &mut ())
+    };
+    // Eight images are set apart for training of eleven, nine of twelve: three batches either way.
+    for (train, test, said) in [
+        (12, 11, "the run began with 8 training images, and its data has 9 now"),
+        (11, 12, "the run began with 11 test images, and its data has 12 now"),
+    ] {
+        let error = resume(train, test).unwrap_err().to_string();
+        assert!(error.contains(said) && error.contains("--out"), "{error}");
+    }
+    assert_eq!(resume(11, 11).unwrap().test_images, 11);
 }

@@ -128,7 +128,7 @@ impl Trainer<'_> {
         if position.batches != self.batches {
             return Err(Error::Figures(format!(
                 "an epoch had {} batches when the run began, and has {} now: its data has another number \
-                 of images; restore the data, or train anew",
+                 of images, or a batch another size; restore what it was, or train anew",
                 position.batches, self.batches
             )));
         }
