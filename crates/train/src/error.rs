@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::run_folder::{CHECKPOINT, METRICS};
+
 /// A [`std::result::Result`] whose error is this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -114,12 +116,9 @@ pub enum Error {
         suggestion: Option<PathBuf>,
     },
 
-    /// The folder exists but a file that every finished run has is missing.
-    #[error(
-        "{} holds no {missing}: it is not the folder of a finished run; \
-         name one that training wrote to its end",
-        path.display()
-    )]
+    /// The folder exists but a file that every finished run has, or every run that can be gone on with, is
+    /// missing.
+    #[error("{} holds no {missing}{}", path.display(), without(missing))]
     NotARun {
         /// The folder.
         path: PathBuf,
@@ -213,6 +212,17 @@ impl Error {
     /// Wraps what the operating system answered to `action` on `path`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         Self::Io { action, path: path.into(), cause }
+    }
+}
+
+/// What it means that a folder lacks a file of a run, and what to do.
+fn without(missing: &str) -> &'static str {
+    match missing {
+        METRICS | CHECKPOINT => {
+            ", so there is nothing to go on with; what it holds is kept: restore that file, or train into another \
+             folder (--out)"
+        }
+        _ => ": it is not the folder of a finished run; name one that training wrote to its end",
     }
 }
 

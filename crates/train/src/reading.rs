@@ -82,6 +82,25 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, length))
 }
 
+/// Whether there is a file, which is a regular one or a link to one.
+///
+/// # Errors
+/// If something else stands there.
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
+    let failed = |cause| Error::io("read", path, cause);
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(wrong(path, io::ErrorKind::InvalidInput, "it is no regular file")),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
+        Err(_) if path.is_symlink() => Err(wrong(
+            path,
+            io::ErrorKind::InvalidInput,
+            "it is a link to a file that is not there",
+        )),
+        Err(_) => Ok(false),
+    }
+}
+
 fn wrong(path: &Path, kind: io::ErrorKind, said: impl Into<String>) -> Error {
     Error::io("read", path, io::Error::new(kind, said.into()))
 }

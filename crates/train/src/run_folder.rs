@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use claim::Made;
 
+use crate::reading::is_there;
 use crate::{Error, Result};
 
 /// The file of the effective configuration.
@@ -81,7 +82,8 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If there is no such folder, another process trains the run, or it has no checkpoint.
+    /// If there is no such folder, another process trains the run, or it lacks `config.toml`, `metrics.jsonl` or
+    /// its checkpoint.
     ///
     /// ```
     /// use ferrotape_train::{Checkpoint, RunConfig, RunFolder};
@@ -98,13 +100,17 @@ impl RunFolder {
     /// ```
     pub fn resume(path: &Path) -> Result<Self> {
         Self::look_at(path)?;
-        let file = path.join(METRICS);
-        if !path.join(CONFIG).is_file() || !file.is_file() {
-            return Err(Error::NotARun { path: path.into(), missing: CONFIG });
+        for missing in [CONFIG, METRICS] {
+            if !is_there(&path.join(missing))? {
+                return Err(Error::NotARun { path: path.into(), missing });
+            }
         }
-        let metrics = claim::lock(path, &file)?;
-        if !path.join(CHECKPOINT).is_file() {
-            return Err(Error::NeverBegan { path: path.into() });
+        let metrics = claim::lock(path, &path.join(METRICS))?;
+        if !is_there(&path.join(CHECKPOINT))? {
+            return Err(match claim::is_left_of_a_start(path, &metrics)? {
+                true => Error::NeverBegan { path: path.into() },
+                false => Error::NotARun { path: path.into(), missing: CHECKPOINT },
+            });
         }
         claim::remove_scraps(path);
         Ok(Self { path: path.into(), metrics: Some(metrics), made: None })
@@ -229,6 +235,48 @@ mod testing {
 mod tests {
     use super::testing::config;
     use super::*;
+
+    /// What is said to whoever wants to go on.
+    fn refused(path: &Path) -> String {
+        RunFolder::resume(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn going_on_says_what_is_missing_and_what_stands_in_its_place() {
+        let place = tempfile::tempdir().unwrap();
+        let run = place.path();
+        let file = |name: &str, text: &str| fs::write(run.join(name), text).unwrap();
+        file(METRICS, "");
+        assert!(refused(run).contains("holds no config.toml"), "{}", refused(run));
+        fs::remove_file(run.join(METRICS)).unwrap();
+        file(CONFIG, "model = 'lenet5'");
+        let said = refused(run);
+        assert!(said.contains("holds no metrics.jsonl") && !said.contains("config"), "{said}");
+        file(METRICS, "");
+        assert!(refused(run).contains("ended before it wrote its first"), "{}", refused(run));
+        // With figures, or anything that a start does not leave, something was lost.
+        let lost = "holds no checkpoint.safetensors, so there is nothing to go on with";
+        file(METRICS, "{}\n");
+        assert!(refused(run).contains(lost), "{}", refused(run));
+        file(METRICS, "");
+        file(BEST, "");
+        assert!(refused(run).contains(lost), "{}", refused(run));
+        fs::create_dir(run.join(CHECKPOINT)).unwrap();
+        let said = refused(run);
+        assert!(said.contains("checkpoint.safetensors: it is no regular file"), "{said}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_called_one() {
+        let place = tempfile::tempdir().unwrap();
+        for name in [CONFIG, METRICS] {
+            fs::write(place.path().join(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink("nothing", place.path().join(CHECKPOINT)).unwrap();
+        let said = refused(place.path());
+        assert!(said.contains("checkpoint.safetensors: it is a link to a file that is"), "{said}");
+    }
 
     #[test]
     fn opening_says_what_is_missing_and_what_was_meant() {

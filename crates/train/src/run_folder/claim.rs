@@ -107,17 +107,17 @@ impl RunFolder {
             return Self::claim(path.into(), made);
         }
         let file = path.join(METRICS);
+        // Nothing is locked, or even opened, in a folder that is somebody else's.
         if !names_in(path).iter().all(|name| is_of_a_start(name)) || !file.is_file() {
             return Err(not_empty(path.into()));
         }
         // Whoever holds the lock is between its first file and its first checkpoint.
         let metrics = lock(path, &file)?;
-        if path.join(CHECKPOINT).exists() {
+        if !is_left_of_a_start(path, &metrics)? {
             return Err(not_empty(path.into()));
         }
         remove_scraps(path);
         let _ = fs::remove_file(path.join(CONFIG));
-        metrics.set_len(0).map_err(|e| Error::io("write", &file, e))?;
         made.files.push(file);
         Ok(Self { path: path.into(), metrics: Some(metrics), made: Some(made) })
     }
@@ -162,9 +162,16 @@ fn is_of_a_start(name: &str) -> bool {
     [METRICS, CONFIG].contains(&name) || name.starts_with(SCRAP)
 }
 
+/// Whether a folder, whose metrics are held, has only what a run leaves that ended before its first checkpoint.
+/// Figures follow that, so metrics with any in them are worth keeping.
+pub(super) fn is_left_of_a_start(path: &Path, metrics: &File) -> Result<bool> {
+    let held = metrics.metadata().map_err(|e| Error::io("read", path.join(METRICS), e))?;
+    Ok(held.len() == 0 && names_in(path).iter().all(|name| is_of_a_start(name)))
+}
+
 /// Says what holds a folder that should be empty: somebody's files, or a run that can be gone on with.
 fn not_empty(path: PathBuf) -> Error {
-    match (path.join(CHECKPOINT).exists(), path.join(MODEL).exists()) {
+    match (path.join(CHECKPOINT).is_file(), path.join(MODEL).exists()) {
         (true, false) => Error::UnfinishedRun { path },
         _ => Error::FolderNotEmpty { path },
     }
@@ -294,7 +301,8 @@ mod tests {
     fn what_a_start_left_is_taken_over_and_a_run_that_began_is_not() {
         let place = tempfile::tempdir().unwrap();
         let write = |name: &str| fs::write(place.path().join(name), "x").unwrap();
-        ["metrics.jsonl", "config.toml", ".unfinished-a1"].into_iter().for_each(write);
+        ["config.toml", ".unfinished-a1"].into_iter().for_each(write);
+        fs::write(place.path().join(METRICS), "").unwrap();
         let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
         assert_eq!(names(place.path()), ["metrics.jsonl"]);
         assert!(run.read_records().unwrap().is_empty());
@@ -306,6 +314,23 @@ mod tests {
         write("model.safetensors");
         let error = RunFolder::create(Some(place.path()), "x").unwrap_err();
         assert!(matches!(error, Error::FolderNotEmpty { .. }), "{error}");
+    }
+
+    #[test]
+    fn figures_whose_checkpoint_is_gone_are_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        run.write_config(&config()).unwrap();
+        run.append(&Record::Epoch(EpochRecord { epoch: 1, ..Default::default() })).unwrap();
+        run.keep();
+        let records = run.read_records().unwrap();
+        drop(run);
+        let error = RunFolder::create(Some(place.path()), "x").unwrap_err().to_string();
+        assert!(error.contains("is not empty and a run would overwrite"), "{error}");
+        let error = RunFolder::resume(place.path()).unwrap_err().to_string();
+        assert!(error.contains("what it holds is kept"), "{error}");
+        assert_eq!(names(place.path()), ["config.toml", "metrics.jsonl"]);
+        assert_eq!(RunFolder::open_any(place.path()).unwrap().read_records().unwrap(), records);
     }
 
     #[test]
