@@ -11,7 +11,8 @@
 //!
 //! `metrics.jsonl` is made first and grows by whole lines; the others appear at once and complete,
 //! by renaming a temporary file of the same folder that was synced before. The process that trains holds a
-//! lock on `metrics.jsonl`, which ends with it, however it ends.
+//! lock on `metrics.jsonl`, and on Unix one on the folder too, which outlasts a file that somebody replaces. Both
+//! end with the process, however it ends.
 
 mod claim;
 mod files;
@@ -72,6 +73,8 @@ pub struct RunFolder {
     path: PathBuf,
     /// Open for appending in a folder that this value created; absent in one that was opened.
     metrics: Option<File>,
+    /// The folder, held open for its lock.
+    _lock: Option<File>,
     /// What to take away again, unless the run is kept.
     made: Option<Made>,
 }
@@ -105,7 +108,7 @@ impl RunFolder {
                 return Err(Error::NotARun { path: path.into(), missing });
             }
         }
-        let metrics = claim::lock(path, &path.join(METRICS))?;
+        let (metrics, lock) = claim::lock(path, &path.join(METRICS))?;
         if !is_there(&path.join(CHECKPOINT))? {
             return Err(match claim::is_left_of_a_start(path, &metrics)? {
                 true => Error::NeverBegan { path: path.into() },
@@ -113,7 +116,7 @@ impl RunFolder {
             });
         }
         claim::remove_scraps(path);
-        Ok(Self { path: path.into(), metrics: Some(metrics), made: None })
+        Ok(Self { path: path.into(), metrics: Some(metrics), _lock: lock, made: None })
     }
 
     /// Opens the folder of a finished run, to evaluate it or predict with it.
@@ -141,7 +144,7 @@ impl RunFolder {
                 return Err(Error::NotARun { path: path.into(), missing });
             }
         }
-        Ok(Self { path: path.into(), metrics: None, made: None })
+        Ok(Self { path: path.into(), metrics: None, _lock: None, made: None })
     }
 
     /// Opens the folder of a run, finished or not, to read its configuration and figures.
@@ -161,7 +164,7 @@ impl RunFolder {
     pub fn open_any(path: &Path) -> Result<Self> {
         Self::look_at(path)?;
         match path.join(CONFIG).is_file() {
-            true => Ok(Self { path: path.into(), metrics: None, made: None }),
+            true => Ok(Self { path: path.into(), metrics: None, _lock: None, made: None }),
             false => Err(Error::NotARun { path: path.into(), missing: CONFIG }),
         }
     }

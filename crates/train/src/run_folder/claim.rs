@@ -112,14 +112,14 @@ impl RunFolder {
             return Err(not_empty(path.into()));
         }
         // Whoever holds the lock is between its first file and its first checkpoint.
-        let metrics = lock(path, &file)?;
+        let (metrics, lock) = lock(path, &file)?;
         if !is_left_of_a_start(path, &metrics)? {
             return Err(not_empty(path.into()));
         }
         remove_scraps(path);
         let _ = fs::remove_file(path.join(CONFIG));
         made.files.push(file);
-        Ok(Self { path: path.into(), metrics: Some(metrics), made: Some(made) })
+        Ok(Self { path: path.into(), metrics: Some(metrics), _lock: lock, made: Some(made) })
     }
 
     /// Makes the first file, which of several runs only one can do.
@@ -127,9 +127,9 @@ impl RunFolder {
         let file = path.join(METRICS);
         match File::options().append(true).create_new(true).open(&file) {
             Ok(metrics) => {
-                hold(&metrics, &path)?;
+                let lock = hold(&metrics, &path)?;
                 made.files.push(file);
-                Ok(Self { path, metrics: Some(metrics), made: Some(made) })
+                Ok(Self { path, metrics: Some(metrics), _lock: lock, made: Some(made) })
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(not_empty(path)),
             Err(e) => Err(Error::io("write into", path, e)),
@@ -177,21 +177,25 @@ fn not_empty(path: PathBuf) -> Error {
     }
 }
 
-/// Opens the metrics of a run and takes the lock on them.
-pub(super) fn lock(path: &Path, file: &Path) -> Result<File> {
+/// Opens the metrics of a run and takes the locks on them and on the folder, which is open for that.
+pub(super) fn lock(path: &Path, file: &Path) -> Result<(File, Option<File>)> {
     let metrics = File::options().append(true).read(true).open(file);
     let metrics = metrics.map_err(|e| Error::io("write", file, e))?;
-    hold(&metrics, path)?;
-    Ok(metrics)
+    let folder = hold(&metrics, path)?;
+    Ok((metrics, folder))
 }
 
-/// Takes the lock that ends with this process. A file system without locks gives none, and then two
-/// processes that train one run are not kept apart.
-fn hold(metrics: &File, path: &Path) -> Result<()> {
-    match metrics.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::Busy { path: path.into() }),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+/// Takes the locks that end with this process: on the metrics, and on the folder, whose lock stays where the
+/// metrics are replaced by another file. A file system without locks gives none, and then two processes that
+/// train one run are not kept apart; a system where folders cannot be opened has the first alone.
+fn hold(metrics: &File, path: &Path) -> Result<Option<File>> {
+    let folder = File::open(path).ok();
+    for held in [Some(metrics), folder.as_ref()].into_iter().flatten() {
+        if let Err(TryLockError::WouldBlock) = held.try_lock() {
+            return Err(Error::Busy { path: path.into() });
+        }
     }
+    Ok(folder)
 }
 
 /// Removes the temporary files that a killed process left.
@@ -354,6 +358,22 @@ mod tests {
         assert_eq!(names(place.path()), left);
         assert!(run.read_records().unwrap().is_empty());
         assert!(matches!(RunFolder::resume(place.path()), Err(Error::Busy { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_run_stays_held_where_its_metrics_are_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(Some(place.path()), "x").unwrap();
+        run.write_config(&config()).unwrap();
+        run.write_checkpoint(b"1").unwrap();
+        run.keep();
+        let [file, copy] = [METRICS, "copy"].map(|name| place.path().join(name));
+        fs::copy(&file, &copy).unwrap();
+        fs::rename(&copy, &file).unwrap();
+        assert!(matches!(RunFolder::resume(place.path()), Err(Error::Busy { .. })));
+        drop(run);
+        RunFolder::resume(place.path()).unwrap();
     }
 
     #[test]
