@@ -191,8 +191,8 @@ pub enum Error {
 
     /// The loss became infinite or not a number.
     #[error(
-        "the loss is no finite number any more at step {step} in epoch {epoch}, first in {place}; \
-         train again with a smaller learning rate (--lr)"
+        "the loss is no finite number any more at step {step} in epoch {epoch}, first in {place}; {}",
+        cure(place)
     )]
     Diverged {
         /// The epoch, counted from 1.
@@ -212,6 +212,20 @@ impl Error {
     /// Wraps what the operating system answered to `action` on `path`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         Self::Io { action, path: path.into(), cause }
+    }
+}
+
+/// The place of a number that is not finite which no weight has a part in.
+pub(crate) const IMAGES: &str = "the images";
+
+/// What to do about a loss that is not finite, by where the first such number is.
+fn cure(place: &str) -> &'static str {
+    match place {
+        IMAGES => {
+            "look at the images and at what is done to them before a step: augmentation (--jitter), and the mean \
+             and std that they are normalised by"
+        }
+        _ => "train again with a smaller learning rate (--lr)",
     }
 }
 

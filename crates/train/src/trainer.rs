@@ -15,6 +15,7 @@ use ferrotape_data::{HostBatch, Loader, mix};
 use ferrotape_nn::{Classifier, Frozen, Outcome, Pass, Path};
 
 use crate::config::RunConfig;
+use crate::error::IMAGES;
 use crate::progress::{BatchDone, EpochStart, Reporter};
 use crate::{EpochRecord, Error, Precision, Result};
 use average::Average;
@@ -453,7 +454,7 @@ impl<'a> Trainer<'a> {
             }
         }
         if !is_finite(images)? {
-            return Ok("the images".into());
+            return Ok(IMAGES.into());
         }
         // The same step again, with everybody's output kept; states stay as they are.
         let pass = self.pass().without_effects().trace().probe("*");

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ferrotape_backend::reference::Reference;
-use ferrotape_data::{InMemory, LoaderOptions};
+use ferrotape_data::{InMemory, LoaderOptions, Normalise};
 use ferrotape_nn::{Flatten, Init, LinearConfig, Module, Sequential};
 
 use super::*;
 use crate::config::{OptimizerName, ScheduleName};
+use crate::{RunData, train_loader};
 
 fn model(device: &Device) -> Sequential {
     let init = Init::new(device, Rng::new(1));
@@ -68,6 +69,21 @@ fn a_loss_that_is_no_number_names_its_epoch_and_step() {
     let text = error.to_string();
     assert!(text.contains("step 3 in epoch 2, first in the parameter"), "{text}");
     assert!(text.contains("--lr"), "{text}");
+}
+
+#[test]
+fn images_that_are_not_finite_are_not_laid_to_the_learning_rate() {
+    let device = Device::new(Reference::new());
+    let model = model(&device);
+    let config = RunConfig { jitter: 1e300, ..config() };
+    let images = Arc::clone(loader().dataset());
+    let normalise = Normalise { mean: vec![0.5], std: vec![0.5] };
+    let data = RunData { train: Arc::clone(&images), test: images, normalise };
+    let loader = train_loader(&data, &config).unwrap();
+    let mut trainer = Trainer::new(&model, &device, &config, loader.batches()).unwrap();
+    let text = trainer.epoch(1, &loader, &mut ()).unwrap_err().to_string();
+    assert!(text.contains("step 1 in epoch 1, first in the images; look at the images"), "{text}");
+    assert!(text.contains("--jitter") && !text.contains("--lr"), "{text}");
 }
 
 #[test]
