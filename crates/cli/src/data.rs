@@ -163,7 +163,8 @@ pub(crate) fn check_test_pictures(data: &RunData, config: &RunConfig) -> Result<
     Ok(())
 }
 
-/// The system's number of the error of too many open files: the same on Linux, macOS and Windows' C library.
+/// The system's numbers of the error of too many open files, of all programs and of this one: on Linux and macOS.
+const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
 /// Names the flag that trains without the pictures that cannot be read, where one of them ended the run.
@@ -177,8 +178,8 @@ pub(crate) fn or_skip(error: Failure) -> Failure {
     let Some(Error::Sample { source, .. }) = data else { return error };
     // A file that cannot be opened because too many are is no broken picture.
     let is_of_machine = |source: &std::io::Error| {
-        matches!(source.kind(), std::io::ErrorKind::OutOfMemory)
-            || source.raw_os_error() == Some(EMFILE)
+        source.kind() == std::io::ErrorKind::OutOfMemory
+            || source.raw_os_error().is_some_and(|number| matches!(number, ENFILE | EMFILE))
     };
     match **source {
         Error::Read { ref source, .. } if is_of_machine(source) => error,
