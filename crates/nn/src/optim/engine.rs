@@ -420,13 +420,16 @@ fn placed_like(value: &Array, array: &Array) -> Result<Array> {
     Ok(placed)
 }
 
-/// A number of the configuration within its range.
+/// A number of the configuration within its range, and of a size that all parameters can be multiplied by.
 pub(super) fn check(name: &str, value: f64, range: std::ops::Range<f64>) -> Result<f64> {
-    if range.contains(&value) {
+    const LARGEST: f64 = f32::MAX as f64;
+    if range.contains(&value) && value <= LARGEST {
         return Ok(value);
     }
     Err(Error::argument(if range.end.is_finite() {
         format!("{name} is {value}, it must be at least {} and below {}", range.start, range.end)
+    } else if value > LARGEST {
+        format!("{name} is {value:e}, it must be at most {LARGEST:e}, the largest number of f32")
     } else {
         format!("{name} is {value}, it must be a number of at least {}", range.start)
     }))
