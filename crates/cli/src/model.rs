@@ -122,6 +122,23 @@ pub(crate) struct Weights {
     pub(crate) except: Vec<String>,
 }
 
+impl Weights {
+    /// The file as a configuration names it, which is text.
+    fn name(file: &Path) -> Result<String> {
+        file.to_str().map(str::to_owned).ok_or_else(|| {
+            Failure::Said(format!(
+                "the name {} is no text in UTF-8, and a configuration could not hold it; rename the file",
+                file.display()
+            ))
+        })
+    }
+
+    /// The same of the file that was given.
+    pub(crate) fn named(&self) -> Result<Option<String>> {
+        self.weights.as_deref().map(Weights::name).transpose()
+    }
+}
+
 /// Gives a model the weights of the configuration, if it names any, and says what it left out.
 pub(crate) fn load_weights(
     network: &dyn Classifier,
@@ -199,7 +216,7 @@ pub(crate) fn with_weights(
         threads: machine.threads,
         device: machine.device.clone().unwrap_or(recipe.device),
         dtype: machine.dtype.clone().unwrap_or(recipe.dtype),
-        weights: weights.weights.as_ref().map(|file| file.display().to_string()),
+        weights: weights.named()?,
         except: weights.except.clone(),
         ..recipe
     };

@@ -154,7 +154,7 @@ impl Arguments {
             [] => base,
             flags => flags.to_vec(),
         };
-        let weights = self.weights.weights.as_ref().map(|file| file.display().to_string());
+        let weights = self.weights.named()?;
         let base = self.choices.over(base);
         let config = RunConfig {
             epochs: self.epochs.unwrap_or(base.epochs),

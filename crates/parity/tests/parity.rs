@@ -95,7 +95,10 @@ fn what_is_unknown_or_missing_is_a_failure_with_a_reason() {
         (json!({ "optimizer": "sgd", "options": { "foreach": true } }), "foreach is not known"),
         (json!({ "optimizer": "sgd", "options": { "lr": "high" } }), "must be a number"),
         (json!({ "optimizer": "sgd", "options": { "lr": -1.0 } }), "lr is -1"),
-        (json!({ "optimizer": "sgd", "options": { "lr": 1e300 } }), "lr is 1e300, it must be at most 3.4"),
+        (
+            json!({ "optimizer": "sgd", "options": { "lr": 1e300 } }),
+            "lr is 1e300, it must be at most 3.4",
+        ),
         (json!({ "optimizer": "sgd", "options": {}, "start": null }), "start is not a list"),
         (json!({ "optimizer": "sgd", "options": {}, "grads": [] }), "different numbers of steps"),
         (json!({ "optimizer": "sgd", "options": {}, "grads": [[1.0, 2.0]] }), "params/0"),

@@ -187,6 +187,10 @@ fn a_path_that_is_no_text_can_be_written_and_told() {
     let told = ferrotape_in(place.path(), call.into_iter().chain([weights, OsStr::new("--json")]));
     assert!(told.json_lines()[0]["output"].as_str().unwrap().starts_with('w'));
     assert!(place.path().join(weights).exists());
+    // The configuration of a run is text, and cannot name them.
+    let call = ["train", "lenet5", "--data", "bars", "--weights"].map(OsStr::new);
+    let refused = ferrotape_in(place.path(), call.into_iter().chain([weights]));
+    assert!(refused.refused().contains("no text in UTF-8"), "{}", refused.stderr);
     let network = OsStr::from_bytes(b"n\xff.onnx");
     let call = ["export", "run"].map(OsStr::new).into_iter().chain([network, OsStr::new("--json")]);
     ferrotape_in(place.path(), call).json_lines();
