@@ -92,6 +92,14 @@ fn convolutions_with_stride_and_groups() {
     convolutions([3, 12, 21, 19], [34, 6, 3, 3], params);
 }
 
+/// No kernel row reaches the only row of the images, so that their gradient is a sum of nothing.
+#[test]
+fn convolutions_that_miss_the_images() {
+    let params = Conv2d { stride: [3, 3], padding: [2, 0], dilation: [1, 1], groups: 1 };
+    convolutions([1, 18, 1, 5], [6, 18, 2, 5], params);
+    convolutions([1, 51, 1, 5], [3, 17, 2, 5], Conv2d { groups: 3, ..params });
+}
+
 #[test]
 fn convolutions_of_narrow_and_of_wide_groups() {
     convolutions([5, 36, 14, 14], [9, 4, 5, 5], Conv2d { groups: 9, ..Conv2d::default() });

@@ -405,12 +405,13 @@ impl Windows {
         rows.saturating_sub(1) * self.down + self.height
     }
 
-    /// The end of the last window of `rows` rows of `pixels` output pixels.
+    /// The end of the last window of `rows` rows of `pixels` output pixels; windows of nothing reach nowhere.
     pub(crate) fn reach(&self, rows: usize, pixels: usize) -> usize {
-        let last = self.runs.iter().copied().max().unwrap_or(0);
-        rows.saturating_sub(1) * self.row_step
-            + pixels.saturating_sub(1) * self.pixel_step
-            + last
-            + if self.runs.is_empty() { 0 } else { self.run }
+        self.runs.iter().copied().max().map_or(0, |last| {
+            rows.saturating_sub(1) * self.row_step
+                + pixels.saturating_sub(1) * self.pixel_step
+                + last
+                + self.run
+        })
     }
 }
