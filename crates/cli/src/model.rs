@@ -123,19 +123,16 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// The file as a configuration names it, which is text.
-    fn name(file: &Path) -> Result<String> {
-        file.to_str().map(str::to_owned).ok_or_else(|| {
+    /// The file that was given, as a configuration names it: in text.
+    pub(crate) fn named(&self) -> Result<Option<String>> {
+        let Some(file) = &self.weights else { return Ok(None) };
+        let name = file.to_str().ok_or_else(|| {
             Failure::Said(format!(
                 "the name {} is no text in UTF-8, and a configuration could not hold it; rename the file",
                 file.display()
             ))
-        })
-    }
-
-    /// The same of the file that was given.
-    pub(crate) fn named(&self) -> Result<Option<String>> {
-        self.weights.as_deref().map(Weights::name).transpose()
+        })?;
+        Ok(Some(name.to_owned()))
     }
 }
 
