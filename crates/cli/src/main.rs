@@ -25,7 +25,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use say::say;
 
 /// Train, evaluate and inspect convolutional networks.
@@ -76,7 +76,7 @@ enum Command {
 fn main() -> ExitCode {
     let started = Instant::now();
     fail_beyond_a_limit();
-    let arguments = Arguments::parse();
+    let arguments = parse();
     if cfg!(debug_assertions) {
         say!("note: this is an unoptimised build; add --release to cargo for full speed");
     }
@@ -113,6 +113,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The arguments of this process; where they are wrong, a sentence and the end.
+fn parse() -> Arguments {
+    let matches = with_negative_numbers(Arguments::command()).get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command, for which `-1` is a number and no flag, so that what is wrong with it is told.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let with_numbers = |argument: clap::Arg| {
+        let takes_any = argument.get_action().takes_values();
+        if takes_any { argument.allow_negative_numbers(true) } else { argument }
+    };
+    command.mut_args(with_numbers).mut_subcommands(with_negative_numbers)
 }
 
 /// Has a write beyond the limit on the size of files fail, with a sentence, instead of ending the process.

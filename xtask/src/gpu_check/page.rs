@@ -36,7 +36,9 @@ struct Line {
 /// The folder has no `speed.jsonl`, or a file is not as `run.sh` writes it.
 pub(super) fn write(root: &Path, folder: &Path) -> Result<()> {
     let read = |path: &Path| {
-        fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+        fs::read_to_string(path).map_err(|error| {
+            format!("{}: {error}; give the folder that run.sh left its logs in", path.display())
+        })
     };
     let mut text = speed(&read(&folder.join("speed.jsonl"))?)?;
     let mut profiles = Vec::new();

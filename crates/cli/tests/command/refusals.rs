@@ -45,7 +45,7 @@ fn numbers_that_train_nothing_are_refused_by_name() {
         ("--threads 0", "threads is 0"),
         ("--limit 0", "limit is 0"),
         ("--lr nan", "learning_rate is NaN"),
-        ("--lr=-0.1", "learning_rate is -0.1"),
+        ("--lr -0.1", "learning_rate is -0.1"),
     ] {
         let sentence = train_is_refused(&format!("lenet5 {flags}"));
         assert!(sentence.contains(said), "{flags}: {sentence}");
@@ -73,6 +73,8 @@ fn usage_is_a_code_of_its_own() {
         assert!(outcome.stderr.contains("--help"), "{arguments}: {}", outcome.stderr);
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
     }
+    let outcome = ferrotape_in(place.path(), ["train", "lenet5", "--epochs", "-1"]);
+    assert!(outcome.stderr.contains("'-1' for '--epochs"), "{}", outcome.stderr);
     assert_eq!(names(place.path()), ["bars"]);
 }
 

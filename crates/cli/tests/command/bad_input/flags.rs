@@ -15,7 +15,7 @@ const TRAIN: &[(&str, &str)] = &[
     ("images too small for the network", "--size 4"),
     ("images too large for the network", "--size 100000000"),
     ("a learning rate of NaN", "--lr nan"),
-    ("a negative learning rate", "--lr=-0.1"),
+    ("a negative learning rate", "--lr -0.1"),
     ("a learning rate that no weights survive", "--out run --epochs 3 --batch-size 8 --lr 1e38"),
     ("the same in the very last step", "--out run --epochs 1 --lr-factor *=1e300"),
     ("no threads", "--threads 0"),
