@@ -1,7 +1,7 @@
 //! Datasets, readers, transforms and a prefetching loader for ferrotape.
 //!
 //! A [`Dataset`] gives samples by index, a [`Transform`] changes one image, and a [`Loader`] makes
-//! batches of them on worker threads. What a batch holds depends on the seed, the epoch and the
+//! batches of them, on worker threads if it is given some. What a batch holds depends on the seed, the epoch and the
 //! samples alone: the number of workers changes the speed and nothing else.
 //!
 //! ```

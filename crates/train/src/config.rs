@@ -1,6 +1,7 @@
-//! The effective configuration of a run: every flag, after defaults and recipe, as flat TOML.
+//! The effective configuration of a run: what is trained, after defaults and recipe, as flat TOML.
 //!
-//! The keys are the command's long flags with `_` for `-` (`--lr` is `learning_rate`). The file saved
+//! The keys are the command's long flags with `_` for `-` (`--lr` is `learning_rate`), but for those that say where a
+//! run is kept and what is told of it. The file saved
 //! with a run says everything that the run depended on, defaults included.
 
 mod names;
@@ -24,7 +25,7 @@ const MOST: usize = isize::MAX as usize;
 /// What a run was told to do.
 ///
 /// Two runs with equal configurations give equal figures, to the last digit, on any number of
-/// `threads`. A key that a file leaves out has the value of the model's [recipe](crate::recipe_for).
+/// `threads` of one kind of processor. A key that a file leaves out has the value of the model's [recipe](crate::recipe_for).
 ///
 /// ```
 /// use ferrotape_train::RunConfig;
@@ -425,7 +426,10 @@ impl RunConfig {
             )));
         }
         if self.nesterov && (self.optimizer != OptimizerName::Sgd || self.momentum == 0.0) {
-            return Err(wrong("nesterov is a form of SGD's momentum; leave it away".into()));
+            return Err(wrong(
+                "nesterov is a form of SGD's momentum; take SGD with momentum, or no nesterov"
+                    .into(),
+            ));
         }
         self.lr_factors()?;
         if self.weights.is_none() && !self.except.is_empty() {

@@ -218,6 +218,9 @@ impl Error {
 /// The place of a number that is not finite which no weight has a part in.
 pub(crate) const IMAGES: &str = "the images";
 
+/// The place of a loss that is not finite though all that it is made from is.
+pub(crate) const LOSS: &str = "the loss itself";
+
 /// What to do about a loss that is not finite, by where the first such number is.
 fn cure(place: &str) -> &'static str {
     match place {
@@ -225,6 +228,7 @@ fn cure(place: &str) -> &'static str {
             "look at the images and at what is done to them before a step: augmentation (--jitter), and the mean \
              and std that they are normalised by"
         }
+        LOSS => "look at the targets, or train again with a smaller learning rate (--lr)",
         _ => "train again with a smaller learning rate (--lr)",
     }
 }

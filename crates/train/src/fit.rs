@@ -9,12 +9,13 @@ mod metric;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use ferrotape_autograd::Tensor;
 use ferrotape_backend::{Array, DType, Device, Rng};
 use ferrotape_data::{Dataset, Loader, LoaderOptions, Transform};
 use ferrotape_nn::optim::{Optimizer, Rule, Stepper};
 use ferrotape_nn::{Classifier, Parameter, Pass, StateDict, Summary};
 
-use crate::trainer::{copied, upload};
+use crate::trainer::{copied, first_not_finite, upload};
 use crate::{Error, Precision, Result};
 pub use loss::{CustomLoss, Loss};
 use metric::Tally;
@@ -468,14 +469,16 @@ impl CompiledModel {
                 let rng = Rng::new(self.options.seed).step(self.step);
                 let pass = Pass::train(&device, rng);
                 let images = pass.input(images)?;
-                let outcome = self.loss.of(&*self.network, &pass, &images, &labels)?;
+                let loss = |pass: &Pass, images: &Tensor| {
+                    self.loss.of(&*self.network, pass, images, &labels)
+                };
+                let outcome = loss(&pass, &images)?;
                 let value = outcome.loss.item()?;
                 if !value.is_finite() {
-                    return Err(Error::Diverged {
-                        epoch: number + 1,
-                        step: self.step + 1,
-                        place: "the loss".into(),
-                    });
+                    let again = |pass: &Pass, images: &Tensor| loss(pass, images).map(drop);
+                    let pass = Pass::train(&device, rng);
+                    let place = first_not_finite(&*self.network, pass, images.array(), again)?;
+                    return Err(Error::Diverged { epoch: number + 1, step: self.step + 1, place });
                 }
                 let gradients = outcome.loss.backward()?;
                 if let Stage::Ready(optimizer) = &mut self.optimizer {

@@ -1,7 +1,7 @@
 //! Training runs for ferrotape: metrics, run folders, progress and reports.
 //!
 //! - [`Trainer`] is the loop, [`evaluate()`] the test, [`Run`] both with everything written down;
-//! - [`recipe()`] knows the settings that train a model of the zoo well;
+//! - [`recipe()`] knows settings to train a model of the zoo with;
 //! - [`fit`] is the short way of a program that trains in memory, as Keras has it;
 //! - [`metrics`] counts: confusion matrix, precision and recall, running means, top-k accuracy;
 //! - [`record`] is what a run writes down after each epoch and at its end;

@@ -1,4 +1,4 @@
-//! Settings that train a model of the zoo well, by name.
+//! Settings to train a model of the zoo with, by name.
 
 use crate::config::{OptimizerName, RunConfig, ScheduleName};
 
@@ -151,7 +151,7 @@ impl Family {
             ..defaults
         };
         match self {
-            // 164 epochs, of which the rate drops after 82 and 123.
+            // A third of the paper's 164 epochs. The rate drops half way as there, not once more after 3/4.
             Family::CifarResNet => {
                 RunConfig { epochs: 54, step_epochs: 27, translate: 4, ..config }
             }

@@ -2,6 +2,7 @@
 
 mod average;
 mod finder;
+mod finite;
 mod groups;
 mod rate;
 mod state;
@@ -15,12 +16,12 @@ use ferrotape_data::{HostBatch, Loader, mix};
 use ferrotape_nn::{Classifier, Frozen, Outcome, Pass, Path};
 
 use crate::config::RunConfig;
-use crate::error::IMAGES;
 use crate::progress::{BatchDone, EpochStart, Reporter};
 use crate::{EpochRecord, Error, Precision, Result};
 use average::Average;
 pub(crate) use average::copied;
 pub use finder::{RateCurve, RatePoint, RateRange};
+pub(crate) use finite::first_not_finite;
 use groups::Groups;
 use state::UnderWay;
 pub use watch::Watch;
@@ -353,7 +354,9 @@ impl<'a> Trainer<'a> {
         let Outcome { loss, scores } = self.model.outcome(&pass, &images, &labels, &params)?;
         let value = loss.item()?;
         if !value.is_finite() {
-            let place = self.first_not_finite(images.array(), &labels)?;
+            let again =
+                |pass: &Pass, images: &Tensor| self.model.loss(pass, images, &labels).map(drop);
+            let place = first_not_finite(self.model, self.pass(), images.array(), again)?;
             return Err(Error::Diverged { epoch, step: self.step + 1, place });
         }
         let gradients = self.penalised(&pass, loss)?.backward()?;
@@ -441,32 +444,6 @@ impl<'a> Trainer<'a> {
     fn pass(&self) -> Pass {
         let rng = Rng::new(self.config.seed).step(self.step);
         self.precision.cast(Pass::train(&self.device, rng)).frozen(&self.frozen)
-    }
-
-    /// Where a step that gave no finite loss first had a number that is not finite.
-    fn first_not_finite(&self, images: &Array, labels: &Array) -> Result<String> {
-        let is_finite = |array: &Array| -> Result<bool> {
-            Ok(array.cast(DType::F32)?.to_vec::<f32>()?.iter().all(|value| value.is_finite()))
-        };
-        for (name, parameter) in self.model.named_parameters() {
-            if !is_finite(&parameter.value())? {
-                return Ok(format!("the parameter {name}"));
-            }
-        }
-        if !is_finite(images)? {
-            return Ok(IMAGES.into());
-        }
-        // The same step again, with everybody's output kept; states stay as they are.
-        let pass = self.pass().without_effects().trace().probe("*");
-        self.model.loss(&pass, &pass.input(images.clone())?, labels)?;
-        for (path, output) in pass.probes() {
-            if !is_finite(output.array())? {
-                let call = pass.calls().into_iter().find(|call| call.path == path);
-                let kind = call.map_or(String::new(), |call| format!(" ({})", call.kind));
-                return Ok(format!("the output of {path}{kind}"));
-            }
-        }
-        Ok("the loss itself".into())
     }
 }
 

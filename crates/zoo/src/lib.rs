@@ -10,9 +10,10 @@
 //! | [ResNet for CIFAR-10](CifarResNet) | [`cifar_resnet20`], [`cifar_resnet32`], [`cifar_resnet44`], [`cifar_resnet56`], [`cifar_resnet110`]; any depth 6n + 2 by [`cifar_resnet`] |
 //! | [slim VGG](SlimVgg) | [`slim_vgg_bn`], ours, for images of 28 pixels |
 //!
-//! Each network is a file that reads like its paper's table, and is held against the numbers that
-//! PyTorch computes for it: names and shapes of its parameters, logits, loss, gradients,
-//! multiply-adds. [`models`] lists what there is, [`build`] makes one by name.
+//! Each family is a file that reads like its paper's table. Fifteen of the networks are held against the numbers that
+//! PyTorch computes for them: names and shapes of parameters, logits, loss, gradients, multiply-adds; the other VGGs
+//! against its names, shapes and counts; the papers' forms, where torchvision has another, against the papers' counts.
+//! [`models`] lists what there is, [`build`] makes one by name.
 //!
 //! ```
 //! use ferrotape_backend::{Array, DType, Device, Rng, reference::Reference};
