@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that must hold before a commit is merged.
 //!
-//! The order puts what fails most and costs least first. Everything but the last step works in the
-//! dev profile: the checks share one set of metadata, documentation reuses it, and the tests share
+//! The order puts what fails most and costs least first. Everything but the last two steps works in
+//! the dev profile: the checks share one set of metadata, documentation reuses it, and the tests share
 //! their optimised dependencies with this program.
 
 use std::path::Path;

@@ -259,7 +259,8 @@ digits. Where nothing else is said the recipe is taken from where the network wa
 image, resized crops, mirrored, three stages with a tenth of the rate each | 32 images a step with the rate scaled to \
 them, 30 epochs in place of 90 |\n\
 | CIFAR ResNets | He et al. 2016, section 4.2 | SGD, momentum 0.9, weight decay 1e-4, shifted by up to 4 pixels, \
-mirrored, two drops of the rate | 32 images a step with the rate scaled to them, 54 epochs in place of 164 |\n\n\
+mirrored | 32 images a step with the rate scaled to them, 54 epochs in place of \
+164, one drop of the rate, half way, in place of two |\n\n\
 None of these ran on ImageNet or CIFAR-10 here: the data are not at hand. The command says so when it starts. On digits \
 nothing is mirrored or cut, and they are shown in a smaller size (`--size`).\n";
 

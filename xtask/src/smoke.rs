@@ -1,4 +1,4 @@
-//! The last step of ci: the main job on a slice of the data, and a look at what it left behind.
+//! A step of `ci`: the main job on a slice of the data, and a look at what it left behind.
 
 use std::fs;
 use std::path::Path;

@@ -86,7 +86,7 @@ pub(crate) struct Choices {
     #[arg(long, value_parser = named(&Keep::ALL), help_heading = VALIDATION)]
     keep: Option<Keep>,
 
-    /// Show the model images of so many pixels a side [default: those that it was made for].
+    /// Show the model images of so many pixels a side [default: the recipe's, or those that it was made for].
     #[arg(long, value_name = "PIXELS", help_heading = IMAGES)]
     size: Option<usize>,
     /// Leave out pictures of a folder that cannot be read, and name them.
@@ -147,10 +147,16 @@ impl Choices {
             [] => base,
             given => given.to_vec(),
         };
+        let optimizer = self.optimizer.unwrap_or(base.optimizer);
+        let momentum = self.momentum.unwrap_or(base.momentum);
+        // What goes with the recipe's optimizer is not meant of another.
+        let is_sgd = optimizer == OptimizerName::Sgd && momentum != 0.0;
+        let is_other = self.optimizer.is_some() || self.momentum.is_some();
+        let nesterov = base.nesterov && (is_sgd || !is_other);
         RunConfig {
-            optimizer: self.optimizer.unwrap_or(base.optimizer),
-            momentum: self.momentum.unwrap_or(base.momentum),
-            nesterov: self.nesterov.unwrap_or(base.nesterov),
+            optimizer,
+            momentum,
+            nesterov: self.nesterov.unwrap_or(nesterov),
             weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
             no_decay: list(&self.no_decay, base.no_decay),
             l1: self.l1.unwrap_or(base.l1),

@@ -222,10 +222,14 @@ pub(crate) fn note_changes(run: &Path, data: &RunData) -> Result<()> {
     Ok(())
 }
 
-/// Whether a model expects digits, in pictures of any size: one of grey images that was not trained on a folder of
-/// pictures, and saw MNIST's or the like.
+/// Whether a model expects digits, in pictures of any size: one of grey images that saw MNIST's, or others in files of
+/// their form.
 pub(crate) fn expects_digits(config: &RunConfig, channels: usize) -> bool {
-    channels == 1 && config.format.as_deref() != Some(Form::Folder.name())
+    channels == 1
+        && match &config.format {
+            Some(format) => format == Form::Idx.name(),
+            None => config.data == BUNDLED,
+        }
 }
 
 /// What images are normalised by where no run says it: MNIST's constants in grey, ImageNet's in
@@ -267,4 +271,21 @@ fn bundled() -> Result<Parts> {
          four MNIST files, or build with the feature bundled-mnist"
             .into(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_expected_by_models_that_saw_digits() {
+        let saw = |data: &str, form: Option<Form>| {
+            let format = form.map(|form| form.name().to_owned());
+            expects_digits(&RunConfig { data: data.into(), format, ..RunConfig::default() }, 1)
+        };
+        assert!(saw(BUNDLED, None) && saw("fashion", Some(Form::Idx)));
+        assert!(!saw(SYNTHETIC, None) && !saw("cifar", Some(Form::Cifar10)));
+        assert!(!saw("mnist", Some(Form::Folder)));
+        assert!(!expects_digits(&RunConfig::default(), 3));
+    }
 }

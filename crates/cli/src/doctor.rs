@@ -56,23 +56,26 @@ fn processor_features() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// What of CUDA was found.
+/// The devices of CUDA, and what of it was found.
 #[cfg(feature = "cuda")]
-fn cuda() -> String {
-    ferrotape::cuda::probe().to_string()
+fn cuda() -> (Vec<String>, String) {
+    let found = ferrotape::cuda::probe();
+    (found.devices(), found.to_string())
 }
 
-/// What of CUDA was found: nothing was looked for.
+/// The devices of CUDA, and what of it was found: nothing was looked for.
 #[cfg(not(feature = "cuda"))]
-fn cuda() -> String {
-    "not in this build (the feature `cuda` adds it): it computes on the CPU alone".to_owned()
+fn cuda() -> (Vec<String>, String) {
+    let why = "not in this build (the feature `cuda` adds it): it computes on the CPU alone";
+    (Vec::new(), why.to_owned())
 }
 
 /// Prints what of the machine is used.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     crate::model::check_threads(arguments.threads)?;
     let cpu = Cpu::new(CpuOptions { threads: arguments.threads, ..CpuOptions::default() })?;
-    let cuda = cuda();
+    let (gpus, cuda) = cuda();
+    let devices: Vec<String> = ["cpu".to_owned()].into_iter().chain(gpus).collect();
     let mut out = stdout();
     if arguments.json {
         let line = json!({
@@ -82,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "threads": cpu.threads(),
             "level": cpu.level().name(),
             "features": processor_features(),
-            "devices": ferrotape::device_names(),
+            "devices": devices,
             "cuda": cuda.lines().collect::<Vec<_>>(),
         });
         writeln!(out, "{line}")?;
@@ -93,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     writeln!(out, "threads    {} (--threads changes it)", cpu.threads())?;
     writeln!(out, "kernels    {} (FERROTAPE_CPU chooses others)", cpu.features())?;
     writeln!(out, "features   {}", processor_features().join(" "))?;
-    writeln!(out, "devices    {}", ferrotape::device_names().join(", "))?;
+    writeln!(out, "devices    {}", devices.join(", "))?;
     for (index, line) in cuda.lines().enumerate() {
         writeln!(out, "{:<10} {line}", if index == 0 { "cuda" } else { "" })?;
     }

@@ -10,8 +10,8 @@ use ferrotape::prelude::*;
 use ferrotape::train::progress::{Reporter, for_console};
 use ferrotape::train::report::Environment;
 use ferrotape::train::{
-    FinalRecord, Precision, RateRange, Record, Run, RunConfig, RunData, RunFolder, Stop, Trainer,
-    format, recipe_source, train_loader, write_atomically,
+    FinalRecord, Precision, RateRange, Run, RunConfig, RunData, RunFolder, Stop, Trainer, format,
+    recipe_source, train_loader, write_atomically,
 };
 use serde_json::json;
 
@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
     /// Say what would be trained, on what, and what it takes, and do nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Try learning rates from 1e-7 to 10, one a batch, draw the loss over them into an SVG file, name a good
+    /// Try learning rates from 1e-7 up to 10, one a batch, until the loss runs away, draw the loss over them into an SVG file, name a good
     /// one, and train nothing else.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "learning-rate.svg")]
     find_lr: Option<PathBuf>,
@@ -321,16 +321,16 @@ fn resume(path: &Path, arguments: &Arguments, started: Instant) -> Result<()> {
     if let Ok(run) = RunFolder::open(path)
         && let Some(record) = run.finished()?
     {
-        let mut out = stdout();
-        let [place, accuracy] = [path.display().to_string(), format::percent(record.test_accuracy)];
-        match arguments.json {
-            true => writeln!(out, "{}", Record::Final(record).to_json())?,
-            false => writeln!(
-                out,
-                "The run in {place} is finished, with {accuracy} test accuracy; there is nothing to go on \
-                 with."
-            )?,
+        if arguments.json {
+            let mut reporter = for_console(true);
+            reporter.finished(&record, path);
+            return reporter.failure().map_or(Ok(()), |cause| Err(cause.into()));
         }
+        let [place, accuracy] = [path.display().to_string(), format::percent(record.test_accuracy)];
+        writeln!(
+            stdout(),
+            "The run in {place} is finished, with {accuracy} test accuracy; there is nothing to go on with."
+        )?;
         return Ok(());
     }
     if path.join("fold-1").is_dir() && !path.join("config.toml").exists() {

@@ -42,6 +42,28 @@ pub struct CudaReport {
     pub gpus: std::result::Result<Vec<GpuReport>, String>,
 }
 
+impl CudaReport {
+    /// The names of the devices that can be opened: none without a driver or the run-time compiler.
+    ///
+    /// ```
+    /// for name in ferrotape_cuda::probe().devices() {
+    ///     assert!(name.starts_with("cuda:"));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn devices(&self) -> Vec<String> {
+        let is_found = |file| self.libraries.iter().any(|it| it.file == file && it.is_present);
+        if !(is_found(DRIVER) && is_found(COMPILER)) {
+            return Vec::new();
+        }
+        let gpus = self.gpus.as_deref().unwrap_or_default();
+        gpus.iter().map(|gpu| format!("cuda:{}", gpu.ordinal)).collect()
+    }
+}
+
+const DRIVER: &str = "libcuda.so";
+const COMPILER: &str = "libnvrtc.so";
+
 /// Where the system's loader looks: said in messages about what is missing.
 const WHERE: &str =
     "LD_LIBRARY_PATH, the loader's cache (ldconfig) and the system's library folders";
@@ -143,8 +165,8 @@ pub fn probe() -> CudaReport {
     };
     CudaReport {
         libraries: vec![
-            library("driver", "libcuda.so", has_driver(), driver_version),
-            library("run-time compiler", "libnvrtc.so", has_compiler(), nvrtc_version),
+            library("driver", DRIVER, has_driver(), driver_version),
+            library("run-time compiler", COMPILER, has_compiler(), nvrtc_version),
             library("convolutions", "libcudnn.so", has_dnn(), dnn_version),
             library("matrix products", "libcublasLt.so", has_lt(), lt_version),
         ],

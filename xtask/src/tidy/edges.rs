@@ -19,14 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ferrotape-train", &["ferrotape-nn", "ferrotape-data"]),
     (
         "ferrotape",
-        &[
-            "ferrotape-cpu",
-            "ferrotape-cuda",
-            "ferrotape-gradcheck",
-            "ferrotape-onnx",
-            "ferrotape-train",
-            "ferrotape-zoo",
-        ],
+        &["ferrotape-cpu", "ferrotape-cuda", "ferrotape-onnx", "ferrotape-train", "ferrotape-zoo"],
     ),
     ("ferrotape-cli", &["ferrotape", "ferrotape-mnist"]),
     ("ferrotape-parity", &["ferrotape", "ferrotape-gradcheck"]),

@@ -143,6 +143,11 @@ fn a_run_that_was_cut_short_is_gone_on_with_and_a_finished_one_is_left_alone() {
     let cut = place.path().join("cut");
     let resumed = ferrotape_in(place.path(), ["train", "--resume", "cut"]);
     assert!(resumed.succeeded().contains("is finished"), "{}", resumed.stdout);
+    let told = ferrotape_in(place.path(), ["train", "--resume", "cut", "--json"]).json_lines();
+    assert_eq!(
+        (told.len(), &told[0]["event"], &told[0]["run"]),
+        (1, &"final".into(), &"cut".into())
+    );
     // As if it had been killed while it was tested.
     fs::write(cut.join("metrics.jsonl"), first_line(&cut.join("metrics.jsonl"))).unwrap();
     fs::remove_file(cut.join("model.safetensors")).unwrap();
@@ -210,6 +215,10 @@ fn a_dry_run_says_what_would_be_and_writes_nothing() {
     }
     let json = ferrotape_in(place.path(), arguments.iter().chain(&["--json"])).json_lines();
     assert!(json[0]["memory_bytes"].as_u64().unwrap() > 61_706 * 4 * 3, "{}", json[0]);
+    // The recipe's Nesterov goes with its optimizer.
+    let adam = "train cifar_resnet20 --data synthetic --optimizer adamw --dry-run";
+    ferrotape_in(place.path(), adam.split(' ')).succeeded();
+    ferrotape_in(place.path(), format!("{adam} --nesterov").split(' ')).refused();
     assert_eq!(names(place.path()), ["bars"]);
 }
 
