@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use ferrotape_backend::{Array, Context, Error, Result};
+use ferrotape_backend::{Array, Context, Error, ErrorKind, Result};
+use smallvec::SmallVec;
 
 use crate::gradients::Gradients;
-use crate::op::{Backward, Op, SavedList};
+use crate::op::{Backward, Kept, Op, SavedList};
 use crate::profile;
 use crate::tape::{Link, NodeId, Tape, consumed};
 use crate::tensor::Tensor;
@@ -44,7 +45,7 @@ pub struct BackwardOptions<'a> {
 
 struct Step {
     op: Arc<dyn Op>,
-    links: smallvec::SmallVec<[Link; 3]>,
+    links: SmallVec<[Link; 3]>,
     saved: SavedList,
     recomputed: Option<Array>,
     path: Option<Arc<str>>,
@@ -281,7 +282,21 @@ impl<'a> Walk<'a> {
         let dtype = self.tape.with_nodes(|nodes| nodes[node.index()].dtype);
         // A cast takes the wider gradient as it is, so that it reaches the parameter unrounded.
         let grad = if step.op.takes_wide_gradient() { grad } else { grad.cast(dtype)? };
+        let before = generations(&grad, &step.saved);
         let grads = step.op.backward(&cx, &grad)?;
+        if generations(&grad, &step.saved) != before {
+            return Err(Error::new(
+                ErrorKind::Modified,
+                "the backward rule wrote into the gradient that it was given, or into what was saved for it; others \
+                 read those too: write into an array of its own",
+            ));
+        }
+        if let Some(index) = (step.links.len()..grads.len()).find(|&index| grads[index].is_some()) {
+            return Err(Error::gradient(format!(
+                "the backward rule gave a gradient for input {index}, and the last input is {}",
+                step.links.len() - 1
+            )));
+        }
         for (index, link) in step.links.iter().enumerate() {
             let Some(input) = link.node.filter(|n| self.leads[n.index()]) else { continue };
             let Some(grad) = grads.get(index).cloned().flatten() else {
@@ -298,6 +313,15 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
+
+/// The generations of what a backward rule is given to read.
+fn generations(grad: &Tensor, saved: &SavedList) -> SmallVec<[u64; 4]> {
+    let kept = saved.iter().filter_map(|saved| match &saved.kept {
+        Kept::Array(array, _) => Some(array),
+        Kept::Node(_) => None,
+    });
+    std::iter::once(grad.array()).chain(kept).map(|array| array.buffer().generation()).collect()
 }
 
 /// The sum of two gradients of one tensor, in the wider of their types.

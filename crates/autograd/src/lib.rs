@@ -2,8 +2,8 @@
 //!
 //! A [`Tensor`] is an [`Array`](ferrotape_backend::Array) with, if it is tracked, a place on a
 //! [`Tape`]. The tape is a list of [`Op`] values with what they saved: data that can be printed,
-//! measured and walked backwards. Every gradient is computed with tensor operations, so gradients
-//! have gradients.
+//! measured and walked backwards. Every gradient has a rule in tensor operations, so gradients have
+//! gradients.
 //!
 //! ```
 //! use ferrotape_autograd::{Tape, Tensor};

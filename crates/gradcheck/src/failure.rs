@@ -48,6 +48,8 @@ pub enum Law {
     Clone,
     /// A pass in evaluation mode changes no parameter and no state.
     EvalKeeps,
+    /// A training pass without effects changes no parameter and no state.
+    Effects,
     /// In evaluation mode a sample's output does not depend on the rest of its batch.
     BatchIndependence,
 }
@@ -80,6 +82,7 @@ impl Law {
             Law::Paths => "layers, parameters and states know their path",
             Law::StateDict => "a layer that loads a state dict computes what its source does",
             Law::Clone => "a clone computes the same and shares nothing",
+            Law::Effects => "states change by effects of the pass alone",
             Law::EvalKeeps => "evaluation mode leaves parameters and states alone",
             Law::BatchIndependence => "in evaluation mode samples do not depend on each other",
         }
@@ -178,6 +181,13 @@ impl Failure {
         let mut failure = Failure::new(law, message);
         failure.0.place = Some(place);
         failure
+    }
+
+    /// With what may help, at the end of what was seen.
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        self.0.message.push_str("; ");
+        self.0.message.push_str(hint);
+        self
     }
 
     pub(crate) fn reproduced_by(mut self, code: String) -> Self {

@@ -378,6 +378,11 @@ impl Input {
 
 /// Why floats that are not f64 are refused.
 pub(crate) fn refused(dtype: DType) -> Error {
+    if !dtype.is_float() {
+        return Error::dtype(format!(
+            "gradients are checked of f64, got {dtype}, which has no gradient; check what is computed from it"
+        ));
+    }
     Error::dtype(format!(
         "gradients are checked in f64, got {dtype}: a difference quotient loses half of the digits, \
          so that a tolerance wide enough for {dtype} would let wrong gradients pass; cast it to f64"
@@ -397,8 +402,10 @@ fn filled(shape: Shape, count: usize) -> Result<Shape> {
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.values {
-            Values::Float(values) => write!(f, "Input::new({}, {values:?})?", self.shape)?,
-            Values::Index(values) => write!(f, "Input::indices({}, {values:?})?", self.shape)?,
+            Values::Float(values) => write!(f, "Input::new({}, {:?})?", self.shape, Few(values))?,
+            Values::Index(values) => {
+                write!(f, "Input::indices({}, {:?})?", self.shape, Few(values))?;
+            }
         }
         match &self.layout {
             MemoryLayout::Contiguous => {}
@@ -411,6 +418,25 @@ impl fmt::Debug for Input {
             f.write_str(".constant()")?;
         }
         Ok(())
+    }
+}
+
+/// A list of which no more than [`PRINTED`] are printed, and then how many there are.
+struct Few<'a, T>(&'a [T]);
+
+/// What a person may still look at, or paste.
+const PRINTED: usize = 256;
+
+impl<T: fmt::Debug> fmt::Debug for Few<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, rest)) =
+            self.0.split_at_checked(PRINTED).filter(|(_, rest)| !rest.is_empty())
+        else {
+            return self.0.fmt(f);
+        };
+        f.write_str("[")?;
+        first.iter().try_for_each(|value| write!(f, "{value:?}, "))?;
+        write!(f, "/* and {} more of this test */]", rest.len())
     }
 }
 

@@ -6,7 +6,7 @@ use ferrotape_nn::{Init, Layer, Mode, Parameter, Pass, Ties};
 
 use super::LayerOptions;
 use crate::failure::{Failure, Law, Place};
-use crate::input::{self, Input, weights};
+use crate::input::{self, Input, MemoryLayout, weights};
 use crate::op::{Comparison, Subject, compare, differ, same_bits, unravel};
 
 type Checked<T = ()> = Result<T, Failure>;
@@ -52,8 +52,13 @@ impl<L: Layer> Check<'_, L> {
     fn all_but_leaks(&self) -> Checked {
         let layer = self.layer(self.options.seed)?;
         self.paths(&layer)?;
+        self.effects(&layer)?;
         for mode in [Mode::Train, Mode::Eval] {
-            self.gradients(&layer, mode)?;
+            self.gradients(&layer, mode).map_err(|failure| match failure.law() {
+                Law::Gradient => failure.hint(&format!("the layer is in {mode:?} mode")),
+                _ => failure,
+            })?;
+            self.layouts(&layer, mode)?;
         }
         self.eval_keeps(&layer)?;
         self.state_dict(&layer)?;
@@ -210,6 +215,47 @@ impl<L: Layer> Check<'_, L> {
                 return wrong(format!("{kind} {name}"), path.as_str(), expected.as_str());
             }
         }
+        let cx = self.pass(Mode::Eval).without_grad().trace();
+        let run = || layer.forward(&cx, &cx.input(self.input.on(self.device)?)?);
+        run().map_err(on(Law::Value, "a pass that is traced"))?;
+        if cx.calls().iter().any(|call| call.path == scope) {
+            return Ok(());
+        }
+        let message = "the pass was not told of the layer, so that probes, summaries and errors do not know where they \
+                       are; have forward() do its work in cx.within(self, || ...)";
+        Err(Failure::new(Law::Paths, message))
+    }
+
+    /// A training pass without effects leaves parameters and states alone.
+    fn effects(&self, layer: &L) -> Checked {
+        let before = self.saved(layer, Law::Effects)?;
+        self.value(layer, Mode::Train, self.input).map_err(on(Law::Value, "a training pass"))?;
+        let hint = "what a training pass changes is to be an effect (cx.effect), which the pass may leave out";
+        self.kept(layer, Law::Effects, &before).map_err(|failure| failure.hint(hint))
+    }
+
+    /// Parameters and states are what they were.
+    fn kept(&self, layer: &L, law: Law, before: &[(String, Vec<f64>)]) -> Checked {
+        for ((name, before), (_, after)) in before.iter().zip(&self.saved(layer, law)?) {
+            if !same_bits(before, after) {
+                let message = format!("{name} was {before:?} before the pass and is {after:?}");
+                return Err(Failure::new(law, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The input in each layout.
+    fn layouts(&self, layer: &L, mode: Mode) -> Checked {
+        let failed = on(Law::Layout, "in another layout, the layer");
+        let plain = self.input.clone().laid_out(MemoryLayout::Contiguous);
+        let (y, expected) = self.value(layer, mode, &plain).map_err(&failed)?;
+        for layout in MemoryLayout::all(self.input.shape()).into_iter().skip(1) {
+            let name = format!("value with the input laid out as {layout:?}");
+            let laid_out = plain.clone().laid_out(layout);
+            let (_, found) = self.value(layer, mode, &laid_out).map_err(&failed)?;
+            self.equal(Law::Layout, &name, &y, &found, &expected)?;
+        }
         Ok(())
     }
 
@@ -232,13 +278,7 @@ impl<L: Layer> Check<'_, L> {
             Ok(())
         };
         run().map_err(failed)?;
-        for ((name, before), (_, after)) in before.iter().zip(&self.saved(layer, Law::EvalKeeps)?) {
-            if !same_bits(before, after) {
-                let message = format!("{name} was {before:?} before the pass and is {after:?}");
-                return Err(Failure::new(Law::EvalKeeps, message));
-            }
-        }
-        Ok(())
+        self.kept(layer, Law::EvalKeeps, &before)
     }
 
     fn state_dict(&self, layer: &L) -> Checked {
@@ -295,7 +335,12 @@ impl<L: Layer> Check<'_, L> {
             let values = || Ok((alone.to_vec::<f64>()?, within.to_vec::<f64>()?));
             let (alone, expected) = values().map_err(&failed)?;
             let name = format!("value of sample {sample} alone");
-            self.equal(Law::BatchIndependence, &name, &within, &alone, &expected)?;
+            self.equal(Law::BatchIndependence, &name, &within, &alone, &expected).map_err(|failure| {
+                failure.hint(
+                    "dimension 0 is taken for the batch; set batch_independent to false if it is none, or if samples \
+                     are meant to depend on each other",
+                )
+            })?;
         }
         Ok(())
     }
@@ -332,8 +377,8 @@ impl<L: Layer> Check<'_, L> {
 
 fn missing(mode: Mode, what: &str) -> Failure {
     let message = format!(
-        "in {mode:?} mode {what} gets no gradient; if that is meant, freeze the parameter or make \
-         the input a constant()"
+        "in {mode:?} mode {what} gets no gradient (a parameter is read by cx.param(), not value()); if that is meant, \
+         freeze the parameter or make the input a constant()"
     );
     Failure::new(Law::NothingMissing, message)
 }

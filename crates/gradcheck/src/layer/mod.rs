@@ -50,9 +50,10 @@ impl Default for LayerOptions {
 /// `source`.
 ///
 /// In training and in evaluation mode: the gradients of the input and of every parameter against
-/// difference quotients in f64, none left out. Then: paths equal the names in the state dict; another
-/// layer that loads it computes the same, as does a clone; evaluation changes nothing; the samples of
-/// a batch do not depend on each other; nothing stays in memory.
+/// difference quotients in f64, none left out; the same value in every memory layout of the input. Then:
+/// paths equal the names in the state dict, and the pass is told of the layer; another
+/// layer that loads it computes the same, as does a clone; evaluation changes nothing, and training nothing but by
+/// effects; the samples of a batch do not depend on each other; nothing stays in memory.
 ///
 /// ```
 /// use ferrotape_backend::{Device, reference::Reference};

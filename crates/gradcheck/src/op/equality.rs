@@ -105,7 +105,8 @@ fn compare(problem: &Problem<'_>, definition: &Problem<'_>) -> Checked {
     }
     let cotangent = weights(problem.rng("cotangent", 0), value.shape().numel());
     if !problem.tracked().contains(&true) {
-        let plain = |value: Vec<f64>| Outcome { value, grads: Vec::new() };
+        let shape = *value.shape();
+        let plain = |value: Vec<f64>| Outcome { shape, value, grads: Vec::new() };
         let found = plain(value.to_f64_vec().map_err(&of_op)?);
         let expected = plain(expected.to_f64_vec().map_err(&of_definition)?);
         return equal(problem, Law::Definition, "beside its definition", &found, &expected);
@@ -129,7 +130,7 @@ fn compare(problem: &Problem<'_>, definition: &Problem<'_>) -> Checked {
         };
         let grads = second.of_inputs.into_iter().zip(&grad_weights).map(filled).collect();
         let value = second.of_cotangent.unwrap_or_else(|| vec![0.0; cotangent.len()]);
-        Ok(Outcome { value, grads })
+        Ok(Outcome { shape: second.first.shape, value, grads })
     };
     let found = second(problem).map_err(&of_op)?;
     let expected = second(definition).map_err(&of_definition)?;

@@ -46,12 +46,13 @@ fn all_but_leaks(problem: &Problem<'_>) -> Checked {
     let cotangent = weights(problem.rng("cotangent", 0), host.len());
     let shape = *value.shape();
     drop(value);
+    deterministic_value(problem, &host)?;
     if !problem.tracked().contains(&true) {
-        return deterministic_value(problem, &host);
+        return Ok(());
     }
     let outcome =
         problem.run(problem.inputs, &cotangent).map_err(on(Law::Gradient, "the backward pass"))?;
-    let untracked = Outcome { value: host, grads: outcome.grads.clone() };
+    let untracked = Outcome { shape, value: host, grads: outcome.grads.clone() };
     equal(problem, Law::Value, "with its inputs tracked", &outcome, &untracked)?;
     nothing_missing(problem, &outcome)?;
     deterministic(problem, &outcome, &cotangent)?;
@@ -102,7 +103,11 @@ fn deterministic_value(problem: &Problem<'_>, host: &[f64]) -> Checked {
     if same_bits(host, &again) {
         return Ok(());
     }
-    Err(Failure::new(Law::Determinism, "two forward passes gave different bits"))
+    Err(Failure::new(
+        Law::Determinism,
+        "two forward passes gave different bits; what is drawn at random, such as a mask, is to be an Input, and \
+         nothing is to change between calls",
+    ))
 }
 
 fn deterministic(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Checked {
@@ -174,7 +179,7 @@ fn partial(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Check
         let run = problem
             .run_on(problem.device, problem.inputs, &only, cotangent, |_| Ok(()))
             .map_err(on(Law::Partial, "with only one input tracked, the backward pass"))?;
-        let mut expected = Outcome { value: run.value.clone(), grads: vec![None; tracked.len()] };
+        let mut expected = Outcome { grads: vec![None; tracked.len()], ..run.clone() };
         expected.grads[index] = outcome.grads[index].clone();
         let how = format!("with only input {index} tracked");
         equal(problem, Law::Partial, &how, &run, &expected)?;
@@ -290,7 +295,17 @@ fn reference(problem: &Problem<'_>, outcome: &Outcome, cotangent: &[f64]) -> Che
     let tracked = problem.tracked();
     let expected = problem
         .run_on(&device, problem.inputs, &tracked, cotangent, |_| Ok(()))
-        .map_err(on(Law::Reference, "on the reference backend, the operator"))?;
+        .map_err(|error| {
+            let captured = error.kind() == ErrorKind::DeviceMismatch;
+            let failure = on(Law::Reference, "on the reference backend, the operator")(error);
+            match captured {
+                true => failure.hint(
+                    "an array that the operator brings along is to be an Input, constant() if it has no gradient, \
+                     or made on the device of the inputs",
+                ),
+                false => failure,
+            }
+        })?;
     equal(problem, Law::Reference, "beside the reference backend", outcome, &expected)?;
     record::see("value", difference(outcome, &expected));
     Ok(())
@@ -351,7 +366,7 @@ fn same_untracked(
             Some(grad.clone().unwrap_or_else(|| vec![0.0; like.len()]))
         };
         let grads = second.of_inputs.iter().zip(grad_weights).map(filled).collect();
-        Outcome { value: Vec::new(), grads }
+        Outcome { shape: second.first.shape, value: Vec::new(), grads }
     };
     let how = "for the second derivatives, with what is fed in untracked";
     equal(problem, Law::SecondDerivative, how, &outcome(&untracked), &outcome(second))
@@ -379,7 +394,7 @@ pub(super) fn equal(
     }
     if let Some((position, tolerance)) = differ(&found.value, &expected.value, tolerance) {
         let (analytic, numeric) = (found.value[position], expected.value[position]);
-        let element = vec![position];
+        let element = unravel(position, &expected.shape);
         let tensor = "value".to_owned();
         let place = Place { tensor, element, analytic, numeric, tolerance };
         return Err(Failure::placed(law, format!("{how}, the value differs"), place));

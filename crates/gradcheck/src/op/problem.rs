@@ -18,6 +18,8 @@ pub(crate) struct Problem<'a> {
 /// A value and the gradients of the inputs; `None` where none was wanted or none came.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outcome {
+    /// Of the value.
+    pub(crate) shape: Shape,
     pub(crate) value: Vec<f64>,
     pub(crate) grads: Vec<Option<Vec<f64>>>,
 }
@@ -92,10 +94,11 @@ impl Problem<'_> {
         let y = (self.op)(&tensors)?;
         let value = y.to_vec::<f64>()?;
         between(&mut arrays)?;
-        let seed = Tensor::from(feed(y.shape())?);
+        let shape = *y.shape();
+        let seed = Tensor::from(feed(&shape)?);
         let options = BackwardOptions { seed: Some(&seed), ..BackwardOptions::default() };
         let gradients = y.backward_with(&options)?;
-        Ok(Outcome { value, grads: collect(&gradients, &tensors)? })
+        Ok(Outcome { shape, value, grads: collect(&gradients, &tensors)? })
     }
 
     /// What a recorded backward pass gives, with any inputs tracked.
@@ -110,7 +113,7 @@ impl Problem<'_> {
         let options =
             BackwardOptions { seed: Some(&seed), create_graph: true, ..BackwardOptions::default() };
         let gradients = y.backward_with(&options)?;
-        Ok(Outcome { value, grads: collect(&gradients, &tensors)? })
+        Ok(Outcome { shape: *y.shape(), value, grads: collect(&gradients, &tensors)? })
     }
 
     /// Second derivatives by a recorded backward pass, whose gradient fed in is tracked or not.
@@ -131,7 +134,7 @@ impl Problem<'_> {
         let options =
             BackwardOptions { seed: Some(&seed), create_graph: true, ..BackwardOptions::default() };
         let gradients = y.backward_with(&options)?;
-        let first = Outcome { value, grads: collect(&gradients, &tensors)? };
+        let first = Outcome { shape: *y.shape(), value, grads: collect(&gradients, &tensors)? };
         let mut sum: Option<Tensor> = None;
         for (tensor, weights) in tensors.iter().zip(weights) {
             let Some(gradient) = gradients.get(tensor) else { continue };

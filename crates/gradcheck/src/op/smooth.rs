@@ -1,5 +1,7 @@
 //! The laws that compare with difference quotients: gradient and second derivative.
 
+use std::ops::Range;
+
 use ferrotape_backend::{Result, Rng, Shape};
 
 use super::difference::{self, Verdict, against_slopes};
@@ -113,17 +115,24 @@ pub(crate) fn compare(
             Verdict::Differs(numeric, tolerance) => (numeric, tolerance),
         };
         let place = worst_element(how, index, subject, grad, line).map_err(broken)?;
-        let missing = match (subject.grad, how.law) {
-            (None, Law::SecondDerivative) => {
+        let why = match (subject.grad, how.law, &place) {
+            (None, Law::SecondDerivative, _) => {
                 " (the recorded gradient does not depend on it at all: was something detached, or \
                  saved as a constant?)"
+            }
+            _ if numeric.is_nan() => {
+                "; next to this input there is no number: choose values further inside of where it is defined"
+            }
+            (_, _, None) => {
+                "; each part of it by itself agrees, so that several elements lie at kinks or ties (0, equal \
+                 values), where there is no derivative: move them away, as Values::AwayFrom does"
             }
             _ => "",
         };
         let message = format!(
             "in {} of shape {}, along a random direction, the derivative of the {} is {analytic:e}, \
              its difference quotient {numeric:e}: they differ by {:.1e} and the tolerance is \
-             {tolerance:.1e}{missing}",
+             {tolerance:.1e}{why}",
             subject.name,
             subject.shape,
             if how.law == Law::Gradient { "weighted value" } else { "weighted gradients" },
@@ -137,7 +146,42 @@ pub(crate) fn compare(
     Ok(())
 }
 
-/// The element whose derivative is off by the largest multiple of its tolerance.
+/// So many elements are looked at one by one. More of them are halved until they are as few.
+const FEW: usize = 64;
+
+/// The part of few elements that is off, or else none: the first half if that is, or the second.
+fn wrong_part(
+    how: &Comparison<'_>,
+    index: usize,
+    grad: &[f64],
+    line: &Line<'_>,
+) -> Result<Option<Range<usize>>> {
+    let moves = weights(how.rng.call(index as u64), grad.len());
+    let is_off = |part: &Range<usize>| -> Result<bool> {
+        let mut direction = vec![0.0; grad.len()];
+        direction[part.clone()].copy_from_slice(&moves[part.clone()]);
+        let terms = || grad[part.clone()].iter().zip(&moves[part.clone()]).map(|(g, v)| g * v);
+        let (analytic, scale) = (terms().sum(), terms().map(f64::abs).sum());
+        let along = |t: f64| line(index, &direction, t);
+        let verdict = against_slopes(analytic, scale, how.tolerance, how.weights, along)?;
+        Ok(matches!(verdict, Verdict::Differs(..)))
+    };
+    let mut part = 0..grad.len();
+    while part.len() > FEW {
+        let middle = part.start + part.len() / 2;
+        let [first, second] = [part.start..middle, middle..part.end];
+        part = if is_off(&first)? {
+            first
+        } else if is_off(&second)? {
+            second
+        } else {
+            return Ok(None);
+        };
+    }
+    Ok(Some(part))
+}
+
+/// The element whose derivative is off by the largest multiple of its tolerance, among [`FEW`] of those that are off.
 fn worst_element(
     how: &Comparison<'_>,
     index: usize,
@@ -146,8 +190,9 @@ fn worst_element(
     line: &Line<'_>,
 ) -> Result<Option<Place>> {
     let mut worst: Option<(f64, Place)> = None;
+    let Some(part) = wrong_part(how, index, grad, line)? else { return Ok(None) };
     let mut direction = vec![0.0; grad.len()];
-    for (position, &analytic) in grad.iter().enumerate() {
+    for (position, &analytic) in part.clone().zip(&grad[part]) {
         direction[position] = 1.0;
         let along = |t: f64| line(index, &direction, t);
         let scale = analytic.abs();

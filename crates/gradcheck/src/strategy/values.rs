@@ -27,7 +27,8 @@ pub enum Values {
     Positive,
     /// Between 0 and 1, near neither: probabilities.
     Unit,
-    /// As `Any`, and near none of these numbers: the kinks of a piecewise function.
+    /// From 2 below the least of these numbers, or -2, to 2 above the largest, or 2, and near none of them nor 0: the
+    /// kinks of a piecewise function, of which four values or more reach every piece that is wide enough.
     AwayFrom(&'static [f64]),
 }
 
@@ -40,21 +41,29 @@ impl Values {
     ///
     /// let values = Values::AwayFrom(&[1.0]).draw(100, Rng::new(1));
     /// assert!(values.iter().all(|v| v.abs() > 0.005 && (v - 1.0).abs() > 0.005));
+    /// assert!(Values::AwayFrom(&[0.0, 6.0]).draw(4, Rng::new(1)).iter().any(|&v| v > 6.0));
     /// ```
     pub fn draw(&self, count: usize, rng: Rng) -> Vec<f64> {
         let (low, high, kinks): (f64, f64, &[f64]) = match self {
             Values::Any => (-2.0, 2.0, &[0.0]),
             Values::Positive => (0.5, 2.5, &[]),
             Values::Unit => (0.1, 0.9, &[]),
-            Values::AwayFrom(kinks) => (-2.0, 2.0, kinks),
+            Values::AwayFrom(kinks) => {
+                let reach =
+                    |low: f64, high: f64, kink: &f64| (low.min(kink - 2.0), high.max(kink + 2.0));
+                let (low, high) =
+                    kinks.iter().fold((-2.0, 2.0), |(low, high), kink| reach(low, high, kink));
+                (low, high, kinks)
+            }
         };
         // Cells of equal width, one value in the middle half of each: neighbours stay half a
         // width apart. More values than fit at a tenth of a width of 0.1 widen the range.
         let cells = count.max(4) as f64;
-        let width = ((high - low) / cells).clamp(MIN_WIDTH, 0.5);
+        let widest = if matches!(self, Values::AwayFrom(_)) { f64::INFINITY } else { 0.5 };
+        let width = ((high - low) / cells).clamp(MIN_WIDTH, widest);
         let span = width * cells;
         let start = match self {
-            Values::Any | Values::AwayFrom(_) => -span / 2.0,
+            Values::Any | Values::AwayFrom(_) => (low + high - span) / 2.0,
             _ => low + ((high - low) - span).max(0.0) * rng.uniform_f64(u64::MAX),
         };
         let mut cells = rng.permutation(count.max(4));
@@ -63,7 +72,8 @@ impl Values {
             let jitter = 0.25 + 0.5 * rng.path("jitter").uniform_f64(at as u64);
             let value = start + (*cell as f64 + jitter) * width;
             let zero: &[f64] = if matches!(self, Values::AwayFrom(_)) { &[0.0] } else { &[] };
-            kinks.iter().chain(zero).fold(value, |value, &kink| away(value, kink, width / 8.0))
+            let gap = width.min(0.5) / 8.0;
+            kinks.iter().chain(zero).fold(value, |value, &kink| away(value, kink, gap))
         };
         cells.iter().enumerate().map(value).collect()
     }
@@ -132,6 +142,11 @@ mod tests {
                     assert!(drawn.iter().all(|v| v.abs() > REACH), "{drawn:?}");
                 }
             }
+            // Each piece of one with far kinks gets its value.
+            let far = Values::AwayFrom(&[-3.0, 6.0]).draw(count, Rng::new(count as u64));
+            let pieces: [fn(&f64) -> bool; 3] =
+                [|v| *v < -3.0, |v| (-3.0..6.0).contains(v), |v| *v > 6.0];
+            assert!(count < 4 || pieces.iter().all(|piece| far.iter().any(piece)), "{far:?}");
             let unit = Values::Unit.draw(count.min(16), Rng::new(1));
             assert!(unit.iter().all(|v| (0.05..0.95).contains(v)), "{unit:?}");
         }

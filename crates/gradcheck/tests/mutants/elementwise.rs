@@ -6,7 +6,7 @@ use ferrotape_gradcheck::strategy::{Values, inputs, shapes};
 use ferrotape_gradcheck::{Input, Law};
 use proptest::strategy::{Just, Strategy};
 
-use crate::{Custom, caught, caught_by_gradient};
+use crate::{Custom, caught, caught_by_gradient, real};
 
 fn one() -> impl Strategy<Value = (Vec<Input>, ())> {
     shapes(1..=4, 3).prop_flat_map(|shape| (inputs(vec![shape], Values::Any), Just(())))
@@ -35,6 +35,19 @@ fn a_wrong_mask_is_caught() {
             let zeros = g.mul_scalar(0.0)?;
             Ok(vec![Some(g.select(&x[0].add_scalar(1.0)?.relu()?, &zeros)?)])
         },
+    );
+}
+
+#[test]
+fn a_wrong_branch_behind_a_far_kink_is_caught() {
+    let four =
+        || shapes(1..=2, 4).prop_filter("four pieces or more", |s| s.iter().product::<usize>() > 3);
+    let away = |shape| (inputs(vec![shape], Values::AwayFrom(&[0.0, 6.0])), Just(()));
+    // ReLU6, differentiated as ReLU.
+    caught_by_gradient(
+        four().prop_flat_map(away),
+        |x, ()| x[0].clamp(0.0, 6.0),
+        |x, g, ()| Ok(vec![Some(real(|x, ()| x[0].relu(), x, g, ())?.swap_remove(0))]),
     );
 }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferrotape_autograd::{Backward, Forward, InputGrads, Op, Tensor};
-use ferrotape_backend::{Array, DType, Layout, Result};
+use ferrotape_backend::{Array, DType, Layout, Result, Rng};
 use ferrotape_gradcheck::strategy::{Values, inputs, shapes};
 use ferrotape_gradcheck::{Input, Law};
 use proptest::strategy::{Just, Strategy};
@@ -81,6 +81,77 @@ impl Op for TwoRules {
         let factor = if cx.recording() { 2.5 } else { 2.0 };
         Ok([Some(grad.mul(&cx.input(0)?)?.mul_scalar(factor)?)].into_iter().collect())
     }
+}
+
+/// The exponential, whose backward rule computes in the memory of what it is given.
+#[derive(Debug)]
+struct InPlace {
+    /// In that of the saved output, in place of the gradient's.
+    of_output: bool,
+}
+
+impl Op for InPlace {
+    fn name(&self) -> &'static str {
+        "in_place"
+    }
+
+    fn forward(&self, cx: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+        cx.save_output();
+        Ok(Tensor::from(inputs[0].clone()).exp()?.into_array())
+    }
+
+    fn backward(&self, cx: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+        let output = cx.output()?;
+        let result = grad.mul(&output)?;
+        let given = if self.of_output { &output } else { grad };
+        let mut given = given.array().clone();
+        if !given.layout().is_overlapping() {
+            grad.device().backend().fill(&mut given, 0.0)?;
+        }
+        Ok([Some(result)].into_iter().collect())
+    }
+}
+
+/// The negative, with a gradient for an input that it does not have.
+#[derive(Debug)]
+struct OneTooMany;
+
+impl Op for OneTooMany {
+    fn name(&self) -> &'static str {
+        "one_too_many"
+    }
+
+    fn forward(&self, _: &mut Forward<'_>, inputs: &[&Array]) -> Result<Array> {
+        Ok(Tensor::from(inputs[0].clone()).neg()?.into_array())
+    }
+
+    fn backward(&self, _: &Backward<'_>, grad: &Tensor) -> Result<InputGrads> {
+        let grad = grad.neg()?;
+        Ok([Some(grad.clone()), Some(grad)].into_iter().collect())
+    }
+}
+
+#[test]
+fn a_backward_rule_that_writes_into_what_it_is_given_is_caught() {
+    for of_output in [false, true] {
+        let law = caught(one(), false, |x, ()| Tensor::apply(InPlace { of_output }, &[&x[0]]));
+        assert_eq!(law, Some(Law::Gradient), "{of_output}");
+    }
+}
+
+#[test]
+fn a_gradient_too_many_is_caught() {
+    let law = caught(one(), false, |x, ()| Tensor::apply(OneTooMany, &[&x[0]]));
+    assert_eq!(law, Some(Law::Gradient));
+}
+
+#[test]
+fn numbers_that_are_drawn_in_the_operator_are_caught_as_such() {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let law = caught(one(), false, |x, ()| {
+        x[0].mul_scalar(1.0 + Rng::new(1).uniform_f64(CALLS.fetch_add(1, Ordering::Relaxed)))
+    });
+    assert_eq!(law, Some(Law::Determinism));
 }
 
 #[test]

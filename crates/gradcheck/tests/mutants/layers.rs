@@ -1,7 +1,7 @@
 //! Layers with mistakes, each caught by its law, and a right one.
 
 use ferrotape_autograd::Tensor;
-use ferrotape_backend::{Array, Device, Result, reference::Reference};
+use ferrotape_backend::{Array, Device, Layout, Result, reference::Reference};
 use ferrotape_gradcheck::{Input, Law, check_layer};
 use ferrotape_nn::{
     Distribution, Init, Layer, Module, Parameter, Pass, Path, State, Ties, Visitor,
@@ -20,6 +20,9 @@ enum Mistake {
     HiddenParameter,
     SharedClone,
     DependentBatch,
+    OutsideOfThePass,
+    StateInTraining,
+    RowMajor,
 }
 
 /// `x weight + level`, with a mistake.
@@ -62,6 +65,9 @@ impl Module for Scale {
 
 impl Layer for Scale {
     fn forward(&self, cx: &Pass, x: &Tensor) -> Result<Tensor> {
+        if self.mistake == Mistake::OutsideOfThePass {
+            return x.mul(&cx.param(&self.weight)?);
+        }
         cx.within(self, || {
             let mut weight = cx.param(&self.weight)?;
             let mut x = x.clone();
@@ -70,6 +76,13 @@ impl Layer for Scale {
                 Mistake::DetachedInput => x = x.detach(),
                 Mistake::DependentBatch => x = x.sub(&x.mean(&[0], true)?)?,
                 Mistake::StateInTrackedEval if cx.is_training(&self.path) || !cx.tracks() => {}
+                Mistake::StateInTraining if cx.is_training(&self.path) => {
+                    self.level.set(Array::full(x.device(), x.dtype(), [], 0.5)?)?;
+                }
+                Mistake::RowMajor => {
+                    let row_major = Layout::contiguous(*x.shape());
+                    x = Tensor::from(x.array().with_layout(row_major)?).mul_scalar(0.0)?.add(&x)?;
+                }
                 Mistake::StateInEval | Mistake::StateInTrackedEval => {
                     let device = x.device().clone();
                     cx.effect(&self.level, |level: &mut Array| device.backend().fill(level, 0.5))?;
@@ -113,6 +126,21 @@ fn a_parameter_that_the_module_does_not_visit_is_caught() {
 #[test]
 fn a_path_that_is_not_the_name_in_the_state_dict_is_caught() {
     assert_eq!(broken(Mistake::WrongPath), Some(Law::Paths));
+}
+
+#[test]
+fn a_layer_that_the_pass_does_not_know_of_is_caught() {
+    assert_eq!(broken(Mistake::OutsideOfThePass), Some(Law::Paths));
+}
+
+#[test]
+fn a_state_that_training_changes_behind_the_pass_is_caught() {
+    assert_eq!(broken(Mistake::StateInTraining), Some(Law::Effects));
+}
+
+#[test]
+fn a_layer_that_takes_every_memory_for_row_major_is_caught() {
+    assert_eq!(broken(Mistake::RowMajor), Some(Law::Layout));
 }
 
 #[test]

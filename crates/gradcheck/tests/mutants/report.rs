@@ -1,9 +1,10 @@
 //! What a failure tells, and that it is the smallest.
 
 use ferrotape_autograd::Tensor;
-use ferrotape_backend::{Conv2d, Device, Result, reference::Reference};
+use ferrotape_backend::{Array, Conv2d, Device, Result, reference::Reference};
+use ferrotape_cpu::{Cpu, CpuOptions};
 use ferrotape_gradcheck::strategy::{Values, inputs, runner, shapes};
-use ferrotape_gradcheck::{Input, Law, MemoryLayout, check_op};
+use ferrotape_gradcheck::{Input, Law, MemoryLayout, Options, check_equal, check_op};
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestError;
 
@@ -78,4 +79,48 @@ fn a_failure_shrinks_to_the_smallest_shape_and_a_plain_layout() {
     let Err(TestError::Fail(_, smallest)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(smallest[0].shape().numel(), 2, "{smallest:?}");
     assert_eq!(*smallest[0].layout(), MemoryLayout::Contiguous);
+}
+
+#[test]
+fn a_wrong_element_among_very_many_is_found_by_halving_and_told_in_few_words() -> Result<()> {
+    let device = Device::new(Reference::new());
+    let values: Vec<f64> = (0..40_000).map(|i| f64::from(i % 7) - 2.9).collect();
+    let inputs = [Input::new([200, 200], values)?];
+    let options = Options { layouts: false, ..Options::default() };
+    let op = |x: &[Tensor]| wrong_in_the_last_element(&x[0]);
+    let failure = check_op(&device, "wrong", &inputs, &options, op).unwrap_err();
+    let place = failure.place().expect("an element is wrong");
+    assert_eq!(place.element, [199, 199]);
+    assert!(failure.to_string().len() < 5_000, "{}", failure.to_string().len());
+    Ok(())
+}
+
+#[test]
+fn several_kinks_and_the_end_of_a_domain_are_told_as_such() -> Result<()> {
+    let device = Device::new(Reference::new());
+    let zeros = [Input::new([4], [0.0, 0.0, 0.0, 0.0])?];
+    let failure = check_op!(&device, &zeros, |x| x[0].relu()).unwrap_err();
+    assert!(failure.message().contains("kinks or ties"), "{failure}");
+    let edge = [Input::new([1], [1e-9])?];
+    let failure = check_op!(&device, &edge, |x| x[0].log()).unwrap_err();
+    assert!(failure.message().contains("where it is defined"), "{failure}");
+    Ok(())
+}
+
+#[test]
+fn an_element_of_a_value_has_its_index_and_a_captured_array_its_remedy() -> Result<()> {
+    let device = Device::new(Cpu::new(CpuOptions::default())?);
+    let inputs = [Input::new([2, 2], [0.5, -0.25, 1.0, 2.0])?];
+    let other =
+        |x: &Tensor| x.mul(&Array::from_slice(x.device(), &[1.0, 1.0, 1.0, 2.0], [2, 2])?.into());
+    let failure =
+        check_equal!(&device, &inputs, |x| other(&x[0]), |x| Ok(x[0].clone())).unwrap_err();
+    assert_eq!(failure.place().expect("an element differs").element, [1, 1]);
+    let captured = Tensor::from(Array::from_slice(&device, &[2.0], [1])?);
+    let failure = check_op!(&device, &inputs, |x| x[0].mul(&captured)).unwrap_err();
+    assert_eq!(failure.law(), Law::Reference);
+    assert!(failure.message().contains("to be an Input"), "{failure}");
+    let failure = check_op!(&device, &inputs, |x| x[0].argmax(0, false)).unwrap_err();
+    assert!(failure.message().contains("has no gradient"), "{failure}");
+    Ok(())
 }
