@@ -130,7 +130,7 @@ impl Cuda {
     /// ```
     #[must_use]
     pub fn convolutions(&self) -> Vec<ConvolutionReport> {
-        self.machine.dnn().map(Dnn::report).unwrap_or_default()
+        self.machine.dnn().ok().flatten().map(Dnn::report).unwrap_or_default()
     }
 
     /// What the kernels and the libraries' work took since this was last asked, on a device that is

@@ -237,7 +237,7 @@ impl Machine for Emulator {
         }
         commands.iter().try_for_each(|command| match command {
             Command::Launch(launch) => self.launch(launch),
-            Command::Call(call) => call.run(),
+            Command::Call(call) => self.call(&**call),
         })
     }
 

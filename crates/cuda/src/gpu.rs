@@ -13,22 +13,29 @@ use ferrotape_backend::{Error, ErrorKind, Result};
 use crate::graph::{Recorded, Recorder};
 use crate::library::{Dnn, Lt, Rules};
 use crate::machine::{Fault, Grid, Machine, Module};
-use crate::queue::{Command, Graph, Launch};
+use crate::queue::{Call, Command, Graph, Launch};
 use crate::staging::Staging;
 use crate::{CudaOptions, probe, stopwatch};
 
-/// One GPU with one stream.
+/// One GPU with one stream. The fields are dropped in this order: libraries before their stream, the context last.
 pub(crate) struct Gpu {
-    context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
-    /// What kernels are compiled for, such as `sm_90`.
+    dnn: Option<Dnn>,
+    lt: Option<Lt>,
+    fault: FaultPage,
+    staging: Staging,
+    /// What kernels are compiled for, such as `90`.
     architecture: String,
     /// Bytes of shared memory that a block may have.
     most_shared: u32,
-    fault: FaultPage,
-    staging: Staging,
-    dnn: Option<Dnn>,
-    lt: Option<Lt>,
+    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // Libraries give back what they hold in the context that is current. What the driver answers changes nothing.
+        let _ = self.bind();
+    }
 }
 
 impl fmt::Debug for Gpu {
@@ -302,6 +309,11 @@ impl Machine for Gpu {
         .map_err(driver(launch.entry))
     }
 
+    fn call(&self, call: &dyn Call) -> Result<()> {
+        self.bind()?;
+        call.run()
+    }
+
     fn record(&self, commands: &[Command]) -> Result<Graph> {
         self.bind()?;
         let mut recorder = Recorder::new(&self.context)?;
@@ -348,12 +360,14 @@ impl Machine for Gpu {
         Fault::of([taken(launch), taken(value), taken(limit), 0])
     }
 
-    fn dnn(&self) -> Option<&Dnn> {
-        self.dnn.as_ref()
+    fn dnn(&self) -> Result<Option<&Dnn>> {
+        self.bind()?;
+        Ok(self.dnn.as_ref())
     }
 
-    fn lt(&self) -> Option<&Lt> {
-        self.lt.as_ref()
+    fn lt(&self) -> Result<Option<&Lt>> {
+        self.bind()?;
+        Ok(self.lt.as_ref())
     }
 }
 

@@ -36,6 +36,8 @@ mod kernel;
 mod library;
 mod machine;
 mod memory;
+#[cfg(test)]
+mod notebook;
 mod pool;
 mod probe;
 mod queue;

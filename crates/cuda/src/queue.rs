@@ -54,7 +54,8 @@ pub(crate) trait Call: Any + fmt::Debug + Send + Sync {
     /// What it is and on which addresses: equal words mean equal work.
     fn identity(&self) -> &[u64];
 
-    /// Asks the machine's stream for it.
+    /// Asks the machine's stream for it. Only [`Machine::call`] and [`Machine::record`] do this: a library works in
+    /// whatever context is current, and the machine knows which one must be.
     ///
     /// # Errors
     /// The library refused.
@@ -164,15 +165,15 @@ pub struct KernelTime {
     pub milliseconds: f64,
 }
 
-/// The work that waits.
+/// The work that waits. The machine is dropped last: graphs and calls of libraries are of its context.
 pub(crate) struct Queue {
-    machine: Arc<dyn Machine>,
     pace: Pace,
     state: Mutex<State>,
     /// By name; empty unless work is timed.
     times: Mutex<HashMap<&'static str, (u64, f64)>>,
     /// Whether several ways to one result are tried, which counts for nothing.
     is_choosing: AtomicBool,
+    machine: Arc<dyn Machine>,
 }
 
 impl fmt::Debug for Queue {
@@ -185,11 +186,11 @@ impl Queue {
     /// An empty one.
     pub(crate) fn new(machine: Arc<dyn Machine>, pace: Pace) -> Arc<Self> {
         Arc::new(Queue {
-            machine,
             pace,
             state: Mutex::default(),
             times: Mutex::default(),
             is_choosing: AtomicBool::new(false),
+            machine,
         })
     }
 
@@ -290,7 +291,7 @@ impl Queue {
 fn run(machine: &dyn Machine, command: &Command) -> Result<()> {
     match command {
         Command::Launch(launch) => machine.launch(launch),
-        Command::Call(call) => call.run(),
+        Command::Call(call) => machine.call(&**call),
     }
 }
 
@@ -366,65 +367,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
-
-    use ferrotape_backend::Error;
-
     use super::*;
-    use crate::machine::Fault;
-
-    /// Writes down what is run: for each launch its last argument.
-    #[derive(Debug, Default)]
-    struct Notebook {
-        ran: Mutex<Vec<u64>>,
-        replays: Mutex<Vec<usize>>,
-        replayed: AtomicUsize,
-        waits: AtomicUsize,
-    }
-
-    impl Machine for Notebook {
-        fn allocate(&self, _: usize) -> Result<u64> {
-            Err(Error::unsupported("no memory"))
-        }
-        fn free(&self, _: u64, _: usize) {}
-        fn upload(&self, _: &[u8], _: u64) -> Result<()> {
-            Ok(())
-        }
-        fn download(&self, _: u64, _: &mut [u8]) -> Result<()> {
-            Ok(())
-        }
-        fn compile(&self, _: &str, _: &str) -> Result<Module> {
-            Ok(Arc::new(()))
-        }
-        fn launch(&self, launch: &Launch) -> Result<()> {
-            self.ran.lock().unwrap().push(launch.args.last_word());
-            Ok(())
-        }
-        fn record(&self, commands: &[Command]) -> Result<Graph> {
-            Ok(Box::new(Mutex::new(commands.to_vec())))
-        }
-        fn replay(&self, graph: &Graph, changed: &[(usize, &Launch)]) -> Result<()> {
-            let commands: &Mutex<Vec<Command>> = graph.downcast_ref().unwrap();
-            let mut commands = commands.lock().unwrap();
-            for &(index, launch) in changed {
-                commands[index] = Command::Launch(launch.clone());
-            }
-            self.replays.lock().unwrap().push(changed.len());
-            self.replayed.fetch_add(commands.len(), Ordering::Relaxed);
-            commands.iter().try_for_each(|command| run(self, command))
-        }
-        fn synchronize(&self) -> Result<()> {
-            self.waits.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-        fn fault_address(&self) -> u64 {
-            0
-        }
-        fn take_fault(&self) -> Option<Fault> {
-            None
-        }
-    }
+    use crate::notebook::{Note, Notebook};
 
     fn launch(module: &Module, address: u64, rate: f64) -> Command {
         let grid = Grid { blocks: [1; 3], threads: [1; 2], shared: 0 };
@@ -481,6 +425,20 @@ mod tests {
             let after = ask(10_000);
             // One list may have been under way at either end.
             assert!(after - before >= 10_000 - LONGEST, "{length}: {} of 10000", after - before);
+        }
+    }
+
+    #[test]
+    fn libraries_are_asked_by_the_machine_which_knows_their_context() {
+        for pace in [Pace::Together, Pace::Eager, Pace::Blocking, Pace::Timed] {
+            let machine = Arc::new(Notebook::default());
+            let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, pace);
+            let calls = 2 * WORTH_A_GRAPH as u64 + 1;
+            for _ in 0..3 {
+                (0..calls).for_each(|i| queue.push(Command::Call(Arc::new(Note([i])))).unwrap());
+                queue.flush().unwrap();
+            }
+            assert_eq!(machine.calls.load(Ordering::Relaxed), 3 * calls as usize, "{pace:?}");
         }
     }
 

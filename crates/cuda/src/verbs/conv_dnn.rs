@@ -144,7 +144,7 @@ pub(super) struct Forward<'a> {
 
 /// Computes it.
 pub(super) fn forward(cuda: &Cuda, call: &Forward<'_>, params: &Conv2d) -> Result<bool> {
-    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let Some(dnn) = cuda.machine.dnn()? else { return Ok(false) };
     let Forward { x, w, bias, residual, relu, y } = *call;
     let adjacent = |bias: Operand<'_>| bias.strides::<1>()[0] == 1 && bias.is_aligned(ALIGNMENT);
     if bias.is_some_and(|bias| !adjacent(bias)) {
@@ -181,7 +181,7 @@ pub(super) fn input_grad(
     gx: Operand<'_>,
     params: &Conv2d,
 ) -> Result<bool> {
-    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let Some(dnn) = cuda.machine.dnn()? else { return Ok(false) };
     let (from, weights, to) =
         (Images::read(cuda, gy)?, Images::read(cuda, w)?, Images::place(cuda, gx)?);
     let tensors = [to.tensor, weights.tensor, from.tensor];
@@ -205,7 +205,7 @@ pub(super) fn weight_grad(
     params: &Conv2d,
     dtype: DType,
 ) -> Result<bool> {
-    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+    let Some(dnn) = cuda.machine.dnn()? else { return Ok(false) };
     let grads = Images::read(cuda, gy)?;
     let (images, to) = (Images::read(cuda, x)?, Images::place_in(cuda, gw, dtype)?);
     let tensors = [images.tensor, to.tensor, grads.tensor];

@@ -25,7 +25,7 @@ pub(super) fn weight_grad(
     gw: Operand<'_>,
     shapes: &ConvShapes,
 ) -> Result<bool> {
-    let Some(lt) = cuda.machine.lt() else { return Ok(false) };
+    let Some(lt) = cuda.machine.lt()? else { return Ok(false) };
     let (images, grads) = (Images::read(cuda, x)?, Images::read(cuda, gy)?);
     let to = Images::place(cuda, gw)?;
     let [n, o, h, w] = shapes.y;
