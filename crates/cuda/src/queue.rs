@@ -139,6 +139,8 @@ struct State {
     hash: u64,
     lists: HashMap<u64, Remembered>,
     clock: u64,
+    /// How many threads ask the device for work past the queue; see [`Queue::aside`].
+    aside: usize,
 }
 
 /// When work that is asked for goes to the device.
@@ -243,14 +245,38 @@ impl Queue {
     /// # Errors
     /// Those of `ask`; the device failed.
     pub(crate) fn time(&self, mut ask: impl FnMut() -> Result<()>) -> Result<Option<f32>> {
-        self.flush()?;
-        self.is_choosing.store(true, Ordering::Relaxed);
-        let time = self.machine.time(&mut || {
-            ask()?;
-            self.flush()
-        });
-        self.is_choosing.store(false, Ordering::Relaxed);
-        time
+        self.aside(|| {
+            self.is_choosing.store(true, Ordering::Relaxed);
+            let time = self.machine.time(&mut || {
+                ask()?;
+                self.flush()
+            });
+            self.is_choosing.store(false, Ordering::Relaxed);
+            time
+        })
+    }
+
+    /// Asks the device for all that waits, then runs `f`, which may ask it for more without the queue. Until then no
+    /// list is made a graph: another thread that recorded one would find the work of `f` in its recording.
+    ///
+    /// # Errors
+    /// The device refused some of it, or `f` failed.
+    pub(crate) fn aside<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        /// Ends it, however `f` ends.
+        struct Aside<'a>(&'a Queue);
+        impl Drop for Aside<'_> {
+            fn drop(&mut self) {
+                self.0.state().aside -= 1;
+            }
+        }
+        let mut state = self.state();
+        // Whoever records does so under the lock, so nobody does now.
+        state.aside += 1;
+        let flushed = state.flush(&*self.machine);
+        drop(state);
+        let _aside = Aside(self);
+        flushed?;
+        f()
     }
 
     /// What was timed since the last call, the longest first.
@@ -322,6 +348,7 @@ impl State {
         list.used = used;
         match &mut list.seen {
             Seen::Refused => one_by_one(),
+            Seen::Once if self.aside > 0 => one_by_one(),
             Seen::Once => match machine.record(commands) {
                 Ok(graph) => {
                     machine.replay(&graph, &[])?;
@@ -367,6 +394,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use ferrotape_backend::Error;
+
     use super::*;
     use crate::notebook::{Note, Notebook};
 
@@ -426,6 +455,23 @@ mod tests {
             // One list may have been under way at either end.
             assert!(after - before >= 10_000 - LONGEST, "{length}: {} of 10000", after - before);
         }
+    }
+
+    #[test]
+    fn no_list_is_recorded_while_somebody_asks_the_device_past_the_queue() -> Result<()> {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
+        let module: Module = Arc::new(0u8);
+        let ask = || -> Result<usize> {
+            (0..5).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+            queue.flush()?;
+            Ok(queue.graphs())
+        };
+        assert_eq!((ask()?, queue.aside(|| Ok([ask()?, ask()?]))?), (0, [0, 0]));
+        assert!(queue.aside(|| ask().and(Err::<(), _>(Error::unsupported("it fails")))).is_err());
+        assert_eq!((queue.time(|| ask().map(drop)).map(|_| queue.graphs())?, ask()?), (0, 1));
+        assert_eq!(machine.ran.lock().unwrap().len(), 30);
+        Ok(())
     }
 
     #[test]

@@ -86,15 +86,19 @@ impl Images {
 
 /// Runs a convolution, if an engine takes it.
 fn run(cuda: &Cuda, dnn: &Dnn, convolution: &Convolution, addresses: &Addresses) -> Result<bool> {
-    if !dnn.knows(convolution) {
-        // Engines are run at once, and operands may still wait to be written.
-        cuda.queue.flush()?;
-    }
     let scratch = |bytes: usize| {
         let block = cuda.scratch(bytes)?;
+        // Work of another thread that used the memory before may still wait.
+        cuda.queue.flush()?;
         Ok((block.address(), block))
     };
-    let Some(plan) = dnn.plan(convolution, addresses, scratch)? else { return Ok(false) };
+    let plan = || dnn.plan(convolution, addresses, scratch);
+    let plan = match dnn.knows(convolution) {
+        true => plan(),
+        // Engines are run at once, and operands may still wait to be written.
+        false => cuda.queue.aside(plan),
+    };
+    let Some(plan) = plan? else { return Ok(false) };
     let workspace = match plan.workspace() {
         0 => None,
         bytes => Some(cuda.scratch(bytes)?),
