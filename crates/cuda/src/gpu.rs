@@ -356,6 +356,10 @@ impl Machine for Gpu {
 
     fn take_fault(&self) -> Option<Fault> {
         let [launch, value, limit, _] = self.fault.words();
+        // On an eager device another thread's kernel may be about to write.
+        if launch.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         let taken = |word: &AtomicU64| word.swap(0, Ordering::AcqRel);
         Fault::of([taken(launch), taken(value), taken(limit), 0])
     }
