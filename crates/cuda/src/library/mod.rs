@@ -6,7 +6,7 @@ mod cudnn;
 
 pub(crate) use cublaslt::{Lt, Matrix, Product, WORKSPACE};
 pub use cudnn::ConvolutionReport;
-pub(crate) use cudnn::{Addresses, ConvKind, Convolution, Dnn, Tensor};
+pub(crate) use cudnn::{Addresses, ConvKind, Convolution, Dnn, Found, Tensor};
 
 /// What the libraries may choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
