@@ -129,6 +129,7 @@ impl Gpu {
     pub(crate) fn open(options: CudaOptions) -> Result<Self> {
         probe::require_driver()?;
         probe::require_compiler()?;
+        probe::require_fit()?;
         let count = CudaContext::device_count().map_err(driver("counting GPUs"))?;
         if usize::try_from(count).is_ok_and(|count| options.ordinal >= count) {
             return Err(Error::argument(format!(
@@ -140,12 +141,7 @@ impl Gpu {
         let stream = context.new_stream().map_err(driver("making a stream"))?;
         let (major, minor) =
             context.compute_capability().map_err(driver("asking for the compute capability"))?;
-        if major < 8 {
-            return Err(Error::unsupported(format!(
-                "the GPU has compute capability {major}.{minor}, and 8.0 (Ampere) is the least that is \
-                 supported"
-            )));
-        }
+        probe::require_gpu((major, minor))?;
         let most_shared = context
             .attribute(
                 sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
@@ -158,7 +154,10 @@ impl Gpu {
             architecture: format!("{major}{minor}"),
             fault: FaultPage::new(&context)?,
             staging: Staging::new(&context),
-            dnn: probe::has_dnn().then(|| Dnn::open(raw, rules)).transpose()?,
+            dnn: match probe::has_dnn() {
+                true => optional(Dnn::open(raw, rules))?,
+                false => None,
+            },
             lt: probe::has_lt().then(|| Lt::open(raw, rules)).transpose()?,
             context,
             stream,
@@ -186,6 +185,14 @@ impl Gpu {
         allow_shared(kernel, self.most_shared).map_err(driver(launch.entry))?;
         kernels.insert(launch.entry, kernel);
         Ok(kernel)
+    }
+}
+
+/// A library that cannot be used is as good as none: this crate's kernels do its work, and [`probe::probe`] says why.
+fn optional<T>(opened: Result<T>) -> Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
@@ -384,4 +391,17 @@ fn allow_shared(kernel: sys::CUfunction, most: u32) -> std::result::Result<(), D
     let room = most as i32 - declared;
     // SAFETY: as above.
     unsafe { result::function::set_function_attribute(kernel, dynamic, room.max(0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_too_old_is_done_without_and_one_that_fails_is_an_error() {
+        assert_eq!(optional(Ok(7)).unwrap(), Some(7));
+        assert_eq!(optional::<u8>(Err(Error::unsupported("too old"))).unwrap(), None);
+        let failed = optional::<u8>(Err(Error::new(ErrorKind::Device, "it fails"))).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Device);
+    }
 }

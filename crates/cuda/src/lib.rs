@@ -29,6 +29,7 @@ mod backend;
 mod cuda;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod fit;
 mod gpu;
 mod graph;
 mod images;

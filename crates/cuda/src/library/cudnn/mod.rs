@@ -14,6 +14,7 @@ use ferrotape_backend::{DType, Error, ErrorKind, Result};
 
 use super::Rules;
 use crate::queue::{Call, mix};
+use crate::{fit, probe};
 use descriptor::check;
 use plan::Plan;
 
@@ -218,12 +219,8 @@ impl Dnn {
     /// # Errors
     /// The library cannot be used, or is older than version 9.
     pub(crate) fn open(stream: CUstream, rules: Rules) -> Result<Self> {
-        // SAFETY: the library is there, as the caller saw.
-        let version = unsafe { sys::cudnnGetVersion() };
-        if version < 90_000 {
-            return Err(Error::unsupported(format!(
-                "cuDNN {version} is too old, version 9 is the first that is supported"
-            )));
+        if let Some(problem) = probe::dnn_version().and_then(fit::dnn) {
+            return Err(Error::unsupported(problem));
         }
         let mut handle = std::ptr::null_mut();
         // SAFETY: `handle` is where it is to be written.
