@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ferrotape_backend::{Array, Context, Error, Result};
+use ferrotape_backend::{Array, Context, Error, ErrorKind, Result};
 
 use crate::args::Args;
 use crate::gpu::Gpu;
@@ -169,7 +169,7 @@ impl Cuda {
 
     /// Asks for a kernel to be run.
     pub(crate) fn launch(&self, kernel: &Kernel, grid: Grid, args: Args) -> Result<()> {
-        let module = self.modules.of_kernel(&*self.machine, kernel)?;
+        let module = self.with_room(|| self.modules.of_kernel(&*self.machine, kernel))?;
         self.launch_module(module, kernel.entry, grid, args)
     }
 
@@ -186,7 +186,16 @@ impl Cuda {
 
     /// The module of a generated text.
     pub(crate) fn generated(&self, text: &str) -> Result<Module> {
-        self.modules.of_text(&*self.machine, text)
+        self.with_room(|| self.modules.of_text(&*self.machine, text))
+    }
+
+    /// Asks for what takes memory of the device past the pool; if there is no room, once more after all that the pool
+    /// keeps unused went back.
+    fn with_room<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+        match ask() {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && self.pool.trim() => ask(),
+            other => other,
+        }
     }
 
     /// The number of a launch that looks at values, for its two last arguments (`fault`, `launch`): the
@@ -252,6 +261,20 @@ mod tests {
     use super::*;
     use crate::machine::Fault;
     use crate::notebook::Notebook;
+
+    #[test]
+    fn a_kernel_for_which_there_is_no_room_gets_what_lies_unused_after_its_work_is_done() {
+        let machine = Arc::new(Notebook::default());
+        let device = Arc::clone(&machine) as Arc<dyn Machine>;
+        let cuda = Cuda::on(device, "cuda:0".to_owned(), CudaOptions::default());
+        drop(cuda.scratch(1000).unwrap());
+        machine.no_room.store(1, Ordering::Relaxed);
+        cuda.generated("one").unwrap();
+        assert_eq!(*machine.freed.lock().unwrap(), [1], "how many waits there were before");
+        machine.no_room.store(1, Ordering::Relaxed);
+        let error = cuda.generated("other").map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "nothing was left to give back");
+    }
 
     #[test]
     fn what_another_thread_asks_for_during_a_wait_keeps_its_place() {

@@ -258,8 +258,8 @@ impl Machine for Gpu {
 
     fn free(&self, address: u64, _bytes: usize) {
         if self.bind().is_ok() {
-            // SAFETY: the pool gives each address back once. The driver waits for the work that uses it; what
-            // it answers changes nothing.
+            // SAFETY: the pool gives each address back once, after it waited for the work that uses it. What the
+            // driver answers changes nothing.
             let _ = unsafe { result::free_sync(address) };
         }
     }

@@ -34,7 +34,7 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// `OutOfMemory`.
     fn allocate(&self, bytes: usize) -> Result<u64>;
 
-    /// Gives memory back after all work that was asked for before is done.
+    /// Gives memory back. The caller waited for all work that uses it.
     fn free(&self, address: u64, bytes: usize);
 
     /// Copies from the host, which may reuse `src` at once.

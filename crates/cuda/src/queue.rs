@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ferrotape_backend::Result;
+use ferrotape_backend::{ErrorKind, Result};
 
 use crate::args::Args;
 use crate::machine::{Grid, Machine, Module};
@@ -349,17 +349,23 @@ impl State {
         match &mut list.seen {
             Seen::Refused => one_by_one(),
             Seen::Once if self.aside > 0 => one_by_one(),
-            Seen::Once => match machine.record(commands) {
-                Ok(graph) => {
-                    machine.replay(&graph, &[])?;
-                    list.seen = Seen::Ready { commands: commands.to_vec(), graph };
-                    Ok(())
+            Seen::Once => {
+                let recorded = machine.record(commands);
+                let replayed = recorded.map(|graph| (machine.replay(&graph, &[]), graph));
+                match replayed {
+                    Ok((Ok(()), graph)) => {
+                        list.seen = Seen::Ready { commands: commands.to_vec(), graph };
+                        Ok(())
+                    }
+                    // The first replay brings the graph to the device. If it has no room for it, nothing ran; after
+                    // another error something may have.
+                    Ok((Err(error), _)) if error.kind() != ErrorKind::OutOfMemory => Err(error),
+                    Ok(_) | Err(_) => {
+                        list.seen = Seen::Refused;
+                        one_by_one()
+                    }
                 }
-                Err(_) => {
-                    list.seen = Seen::Refused;
-                    one_by_one()
-                }
-            },
+            }
             Seen::Ready { commands: known, graph } => {
                 let same = known.len() == commands.len()
                     && known.iter().zip(commands).all(|(known, now)| known.stands_for(now));
@@ -472,6 +478,19 @@ mod tests {
         assert_eq!((queue.time(|| ask().map(drop)).map(|_| queue.graphs())?, ask()?), (0, 1));
         assert_eq!(machine.ran.lock().unwrap().len(), 30);
         Ok(())
+    }
+
+    #[test]
+    fn a_graph_for_which_there_is_no_room_is_run_one_by_one() {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
+        let module: Module = Arc::new(0u8);
+        machine.no_room.store(1, Ordering::Relaxed);
+        for _ in 0..3 {
+            (0..5).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+            queue.flush().unwrap();
+        }
+        assert_eq!((machine.ran.lock().unwrap().len(), queue.graphs()), (15, 0));
     }
 
     #[test]
