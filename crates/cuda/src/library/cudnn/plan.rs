@@ -95,6 +95,11 @@ fn pointwise(
     let function = Descriptor::new(Kind::CUDNN_BACKEND_POINTWISE_DESCRIPTOR)?;
     function.set(Name::CUDNN_ATTR_POINTWISE_MODE, &[mode])?;
     function.set(Name::CUDNN_ATTR_POINTWISE_MATH_PREC, &[compute])?;
+    if mode == sys::cudnnPointwiseMode_t::CUDNN_POINTWISE_RELU_FWD {
+        // A ReLU of NaN is NaN, as by this crate's kernels.
+        let keeps = sys::cudnnNanPropagation_t::CUDNN_PROPAGATE_NAN;
+        function.set(Name::CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, &[keeps])?;
+    }
     let function = function.finalize("describing an epilogue")?;
     let operation = Descriptor::new(Kind::CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)?;
     operation.set_descriptors(Name::CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, &[&function])?;
