@@ -2,6 +2,7 @@
 
 mod alone_on_a_gpu;
 mod conformance;
+mod infinite;
 mod missing;
 
 use ferrotape_backend::{Device, Error};
