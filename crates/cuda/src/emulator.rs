@@ -67,7 +67,7 @@ pub fn emulated(options: CudaOptions, room: usize) -> Result<Cuda> {
 /// # Errors
 /// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
 pub fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
-    crate::gpu::compile(name, source, architecture)
+    Ok(crate::library::compile(name, source, architecture)?.to_vec())
 }
 
 fn failed(what: &str, error: impl fmt::Display) -> Error {

@@ -1,17 +1,16 @@
-//! A GPU as a machine: the driver and the run-time compiler, through cudarc.
+//! A GPU as a machine: the driver, through cudarc.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
-use cudarc::nvrtc;
 use ferrotape_backend::{Error, ErrorKind, Result};
 
 use crate::graph::{Recorded, Recorder};
-use crate::library::{Dnn, Lt, Rules};
+use crate::library::{self, Dnn, Lt, Rules};
 use crate::machine::{Fault, Grid, Machine, Module};
 use crate::queue::{Call, Command, Graph, Launch};
 use crate::staging::Staging;
@@ -196,59 +195,6 @@ fn optional<T>(opened: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Machine code of a kernel source for an architecture such as `90`. Needs no GPU.
-///
-/// # Errors
-/// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
-pub(crate) fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
-    probe::require_compiler()?;
-    let text = CString::new(source).map_err(|_| Error::argument("the source has a zero byte"))?;
-    let name = CString::new(format!("{name}.cu"))
-        .map_err(|_| Error::argument("the name has a zero byte"))?;
-    let refused =
-        |error: nvrtc::result::NvrtcError| Error::new(ErrorKind::Device, format!("NVRTC: {error}"));
-    let program = nvrtc::result::create_program(&text, Some(&name)).map_err(refused)?;
-    let options = [
-        format!("--gpu-architecture=sm_{architecture}"),
-        "--std=c++17".to_owned(),
-        "--device-as-default-execution-space".to_owned(),
-        "--extra-device-vectorization".to_owned(),
-    ];
-    // SAFETY: the program was just made and is destroyed below only; `text` and `name` outlive it.
-    let outcome = unsafe { nvrtc::result::compile_program(program, &options) };
-    let code = match outcome {
-        Ok(()) => machine_code(program),
-        Err(error) => Err(Error::new(
-            ErrorKind::Device,
-            format!("NVRTC: {error} for sm_{architecture}: {}", log(program)),
-        )),
-    };
-    // SAFETY: the program is not used afterwards. That it cannot be destroyed changes nothing.
-    let _ = unsafe { nvrtc::result::destroy_program(program) };
-    code
-}
-
-fn machine_code(program: nvrtc::sys::nvrtcProgram) -> Result<Vec<u8>> {
-    let refused =
-        |error: nvrtc::result::NvrtcError| Error::new(ErrorKind::Device, format!("NVRTC: {error}"));
-    let mut size = 0;
-    // SAFETY: the program is alive, and `size` is where the size is to be written.
-    unsafe { nvrtc::sys::nvrtcGetCUBINSize(program, &mut size) }.result().map_err(refused)?;
-    let mut code = vec![0u8; size];
-    // SAFETY: `code` has the size that was just answered.
-    unsafe { nvrtc::sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast::<c_char>()) }
-        .result()
-        .map_err(refused)?;
-    Ok(code)
-}
-
-fn log(program: nvrtc::sys::nvrtcProgram) -> String {
-    // SAFETY: the program is alive.
-    let log = unsafe { nvrtc::result::get_program_log(program) }.unwrap_or_default();
-    let bytes: Vec<u8> = log.iter().map(|&byte| byte as u8).filter(|&byte| byte != 0).collect();
-    String::from_utf8_lossy(&bytes).trim().to_owned()
-}
-
 impl Machine for Gpu {
     fn allocate(&self, bytes: usize) -> Result<u64> {
         self.bind()?;
@@ -285,7 +231,7 @@ impl Machine for Gpu {
     }
 
     fn compile(&self, name: &str, source: &str) -> Result<Module> {
-        let code = compile(name, source, &self.architecture)?;
+        let code = library::compile(name, source, &self.architecture)?;
         self.bind()?;
         // SAFETY: the code is a complete image, as the compiler gave it.
         let module = unsafe { result::module::load_data(code.as_ptr().cast::<c_void>()) }

@@ -315,6 +315,18 @@ mod tests {
     }
 
     #[test]
+    fn a_compiler_lists_what_it_compiles_for() {
+        let Some(version) = compiler_version() else {
+            return println!("skipped: there is no NVRTC here");
+        };
+        assert_eq!(fit::compiler(version, None), None);
+        let known = architectures();
+        assert!(known.contains(&80) && known.contains(&90), "{version:?} {known:?}");
+        assert_eq!(gpu_problem((9, 0)), None);
+        assert!(gpu_problem((99, 0)).is_some_and(|text| text.contains("99.0")));
+    }
+
+    #[test]
     fn what_cannot_be_used_is_said_and_is_no_device() {
         let usable = report(None, None, None);
         assert_eq!(usable.devices(), ["cuda:0"]);
