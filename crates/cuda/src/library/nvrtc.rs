@@ -22,10 +22,12 @@ pub(crate) fn compile(name: &str, source: &str, architecture: &str) -> Result<Ar
 /// Machine code that was made in this process, by architecture and text. Each device loads it into a context of its own,
 /// and does not compile again what another one compiled.
 #[derive(Default)]
-struct Made(Mutex<HashMap<(String, String), Arc<[u8]>>>);
+struct Made(Mutex<Codes>);
+
+type Codes = HashMap<(String, String), Arc<[u8]>>;
 
 impl Made {
-    fn all(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<[u8]>>> {
+    fn all(&self) -> MutexGuard<'_, Codes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
