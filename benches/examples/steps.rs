@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ferrotape::Result;
 use ferrotape::prelude::*;
 use ferrotape_benches::rows::Row;
+use serde_json::json;
 
 /// How long a row is warmed up and then timed, at the least.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -20,7 +21,8 @@ fn main() -> Result<()> {
     for name in names {
         match row(&device, &name) {
             Ok(line) => println!("{line}"),
-            Err(error) => println!("{{\"name\": \"{name}\", \"error\": \"{error}\"}}"),
+            // An error's sentence may quote what it met.
+            Err(error) => println!("{}", json!({"name": name, "error": error.to_string()})),
         }
     }
     Ok(())

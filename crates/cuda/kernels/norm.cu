@@ -42,8 +42,13 @@ DEVICE Moments join(const Moments& a, const Moments& b) {
     if (b.count == A(0)) return a;
     if (a.count == A(0)) return b;
     A count = a.count + b.count, apart = b.mean - a.mean, share = b.count / count;
-    return Moments{count, a.mean + apart * share, a.squares + b.squares + apart * apart * a.count * share};
+    // Beside an infinite mean another is nothing, and the difference may be what is no number.
+    A mean = is_finite(apart) ? a.mean + apart * share : a.mean + b.mean;
+    return Moments{count, mean, a.squares + b.squares + apart * apart * a.count * share};
 }
+
+// Differences are taken from a value of a thread's own; one that is infinite has none from itself.
+DEVICE A shift_of(A value) { return is_finite(value) ? value : A(0); }
 
 // Sums of differences from a value that is near the mean lose no digits.
 DEVICE Moments from_shifted(A count, A shift, A sum, A squares) {
@@ -68,7 +73,7 @@ KERNEL(moments_rows)(const T* __restrict__ x, A* __restrict__ parts, i64 count_o
         u64 pixel = begin + threadIdx.y;
         if (pixel < end) {
             Elements e = load(column + i64(pixel) * pitch);
-            for (int v = 0; v < V; v++) shift[v] = widen<A>(e.at[v]);
+            for (int v = 0; v < V; v++) shift[v] = shift_of(widen<A>(e.at[v]));
         }
         Elements e[AHEAD];
         go_along(
@@ -123,7 +128,7 @@ KERNEL(moments_planes)(const T* __restrict__ x, A* __restrict__ parts, i64 count
     A shift = A(0), sum = A(0), squares = A(0);
     u32 count = 0;
     u64 pixel = begin + threadIdx.x;
-    if (pixel < end) shift = widen<A>(plane[in_channel(pixel, small, H, W, strides)]);
+    if (pixel < end) shift = shift_of(widen<A>(plane[in_channel(pixel, small, H, W, strides)]));
     for (; pixel < end; pixel += blockDim.x) {
         A d = widen<A>(plane[in_channel(pixel, small, H, W, strides)]) - shift;
         sum += d;

@@ -40,6 +40,7 @@ template <> struct Accumulator<double> { typedef double type; };
 
 DEVICE bool is_nan(float x) { return x != x; }
 DEVICE bool is_nan(double x) { return x != x; }
+template <class A> DEVICE bool is_finite(A x) { return x - x == A(0); }
 
 // ---- To the types that are computed with. -------------------------------------------------------------
 

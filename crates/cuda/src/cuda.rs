@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ferrotape_backend::{Array, Context, Error, Result};
+use ferrotape_backend::{Array, Context, Error, ErrorKind, Result};
 
 use crate::args::Args;
 use crate::gpu::Gpu;
@@ -130,7 +130,7 @@ impl Cuda {
     /// ```
     #[must_use]
     pub fn convolutions(&self) -> Vec<ConvolutionReport> {
-        self.machine.dnn().map(Dnn::report).unwrap_or_default()
+        self.machine.dnn().ok().flatten().map(Dnn::report).unwrap_or_default()
     }
 
     /// What the kernels and the libraries' work took since this was last asked, on a device that is
@@ -169,7 +169,7 @@ impl Cuda {
 
     /// Asks for a kernel to be run.
     pub(crate) fn launch(&self, kernel: &Kernel, grid: Grid, args: Args) -> Result<()> {
-        let module = self.modules.of_kernel(&*self.machine, kernel)?;
+        let module = self.with_room(|| self.modules.of_kernel(&*self.machine, kernel))?;
         self.launch_module(module, kernel.entry, grid, args)
     }
 
@@ -186,7 +186,16 @@ impl Cuda {
 
     /// The module of a generated text.
     pub(crate) fn generated(&self, text: &str) -> Result<Module> {
-        self.modules.of_text(&*self.machine, text)
+        self.with_room(|| self.modules.of_text(&*self.machine, text))
+    }
+
+    /// Asks for what takes memory of the device past the pool; if there is no room, once more after all that the pool
+    /// keeps unused went back.
+    fn with_room<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
+        match ask() {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && self.pool.trim() => ask(),
+            other => other,
+        }
     }
 
     /// The number of a launch that looks at values, for its two last arguments (`fault`, `launch`): the
@@ -199,26 +208,26 @@ impl Cuda {
 
     /// Waits for all work, and answers with what a kernel found wrong.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.queue.after(|| self.machine.synchronize())?;
-        self.verdict()
+        self.wait_by(|| self.machine.synchronize())
     }
 
-    /// What kernels found wrong, after a wait.
-    pub(crate) fn verdict(&self) -> Result<()> {
+    /// The same by something that waits for all work.
+    pub(crate) fn wait_by(&self, wait: impl FnOnce() -> Result<()>) -> Result<()> {
+        // What other threads ask for from here on may not be waited for, and its places are not dropped.
+        let last = self.checked.last.load(Ordering::Relaxed);
+        // They can ask for nothing between the wait and the look at the page.
+        let fault = self.queue.after(|| wait().map(|()| self.machine.take_fault()))?;
         let mut places = self.checked.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.is_empty() {
-            return Ok(());
-        }
-        let fault = self.machine.take_fault();
         let place = fault.and_then(|fault| places.remove(&fault.launch));
-        places.clear();
-        match fault {
-            None => Ok(()),
-            Some(fault) => Err(Error::argument(format!(
-                "the index {} is out of range, it must be at least 0 and below {}",
-                fault.value, fault.limit
-            )))
-            .at(|| place.unwrap_or_default()),
+        places.retain(|&number, _| number > last);
+        let Some(fault) = fault else { return Ok(()) };
+        let error = Error::argument(format!(
+            "the index {} is out of range, it must be at least 0 and below {}",
+            fault.value, fault.limit
+        ));
+        match place {
+            Some(place) => Err(error).at(|| place),
+            None => Err(error),
         }
     }
 }
@@ -245,4 +254,49 @@ pub(crate) const THREADS: u32 = 256;
 pub(crate) fn linear(items: usize) -> Grid {
     let blocks = items.div_ceil(THREADS as usize).clamp(1, 1 << 20) as u32;
     Grid { blocks: [blocks, 1, 1], threads: [THREADS, 1], shared: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Fault;
+    use crate::notebook::Notebook;
+
+    #[test]
+    fn a_kernel_for_which_there_is_no_room_gets_what_lies_unused_after_its_work_is_done() {
+        let machine = Arc::new(Notebook::default());
+        let device = Arc::clone(&machine) as Arc<dyn Machine>;
+        let cuda = Cuda::on(device, "cuda:0".to_owned(), CudaOptions::default());
+        drop(cuda.scratch(1000).unwrap());
+        machine.no_room.store(1, Ordering::Relaxed);
+        cuda.generated("one").unwrap();
+        assert_eq!(*machine.freed.lock().unwrap(), [1], "how many waits there were before");
+        machine.no_room.store(1, Ordering::Relaxed);
+        let error = cuda.generated("other").map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "nothing was left to give back");
+    }
+
+    #[test]
+    fn what_another_thread_asks_for_during_a_wait_keeps_its_place() {
+        let machine = Arc::new(Notebook::default());
+        let device = Arc::clone(&machine) as Arc<dyn Machine>;
+        let cuda = Arc::new(Cuda::on(device, "cuda:0".to_owned(), CudaOptions::default()));
+        let fails = |launch| {
+            *machine.fault.lock().unwrap() = Some(Fault { launch, value: 9, limit: 5 });
+            cuda.wait().unwrap_err().to_string()
+        };
+        let waited = cuda.watch("gather before".to_owned()).number;
+        let other = Arc::clone(&cuda);
+        let later = waited + 1;
+        *machine.meanwhile.lock().unwrap() = Some(Box::new(move || {
+            assert_eq!(other.watch("gather later".to_owned()).number, later)
+        }));
+        cuda.wait().unwrap();
+        let text = fails(later);
+        assert!(text.contains("gather later") && text.contains("the index 9"), "{text}");
+        // Places that were waited for are not kept; a report whose place is not known is an error all the same.
+        assert!(cuda.checked.places.lock().unwrap().is_empty());
+        let text = fails(waited);
+        assert!(text.contains("the index 9") && !text.contains("gather"), "{text}");
+    }
 }

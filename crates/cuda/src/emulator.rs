@@ -67,7 +67,7 @@ pub fn emulated(options: CudaOptions, room: usize) -> Result<Cuda> {
 /// # Errors
 /// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
 pub fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
-    crate::gpu::compile(name, source, architecture)
+    Ok(crate::library::compile(name, source, architecture)?.to_vec())
 }
 
 fn failed(what: &str, error: impl fmt::Display) -> Error {
@@ -237,7 +237,7 @@ impl Machine for Emulator {
         }
         commands.iter().try_for_each(|command| match command {
             Command::Launch(launch) => self.launch(launch),
-            Command::Call(call) => call.run(),
+            Command::Call(call) => self.call(&**call),
         })
     }
 

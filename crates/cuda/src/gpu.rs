@@ -1,34 +1,40 @@
-//! A GPU as a machine: the driver and the run-time compiler, through cudarc.
+//! A GPU as a machine: the driver, through cudarc.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
-use cudarc::nvrtc;
 use ferrotape_backend::{Error, ErrorKind, Result};
 
 use crate::graph::{Recorded, Recorder};
-use crate::library::{Dnn, Lt, Rules};
+use crate::library::{self, Dnn, Lt, Rules};
 use crate::machine::{Fault, Grid, Machine, Module};
-use crate::queue::{Command, Graph, Launch};
+use crate::queue::{Call, Command, Graph, Launch};
 use crate::staging::Staging;
 use crate::{CudaOptions, probe, stopwatch};
 
-/// One GPU with one stream.
+/// One GPU with one stream. The fields are dropped in this order: libraries before their stream, the context last.
 pub(crate) struct Gpu {
-    context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
-    /// What kernels are compiled for, such as `sm_90`.
+    dnn: Option<Dnn>,
+    lt: Option<Lt>,
+    fault: FaultPage,
+    staging: Staging,
+    /// What kernels are compiled for, such as `90`.
     architecture: String,
     /// Bytes of shared memory that a block may have.
     most_shared: u32,
-    fault: FaultPage,
-    staging: Staging,
-    dnn: Option<Dnn>,
-    lt: Option<Lt>,
+    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // Libraries give back what they hold in the context that is current. What the driver answers changes nothing.
+        let _ = self.bind();
+    }
 }
 
 impl fmt::Debug for Gpu {
@@ -122,6 +128,7 @@ impl Gpu {
     pub(crate) fn open(options: CudaOptions) -> Result<Self> {
         probe::require_driver()?;
         probe::require_compiler()?;
+        probe::require_fit()?;
         let count = CudaContext::device_count().map_err(driver("counting GPUs"))?;
         if usize::try_from(count).is_ok_and(|count| options.ordinal >= count) {
             return Err(Error::argument(format!(
@@ -133,12 +140,7 @@ impl Gpu {
         let stream = context.new_stream().map_err(driver("making a stream"))?;
         let (major, minor) =
             context.compute_capability().map_err(driver("asking for the compute capability"))?;
-        if major < 8 {
-            return Err(Error::unsupported(format!(
-                "the GPU has compute capability {major}.{minor}, and 8.0 (Ampere) is the least that is \
-                 supported"
-            )));
-        }
+        probe::require_gpu((major, minor))?;
         let most_shared = context
             .attribute(
                 sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
@@ -151,7 +153,10 @@ impl Gpu {
             architecture: format!("{major}{minor}"),
             fault: FaultPage::new(&context)?,
             staging: Staging::new(&context),
-            dnn: probe::has_dnn().then(|| Dnn::open(raw, rules)).transpose()?,
+            dnn: match probe::has_dnn() {
+                true => optional(Dnn::open(raw, rules))?,
+                false => None,
+            },
             lt: probe::has_lt().then(|| Lt::open(raw, rules)).transpose()?,
             context,
             stream,
@@ -182,57 +187,12 @@ impl Gpu {
     }
 }
 
-/// Machine code of a kernel source for an architecture such as `90`. Needs no GPU.
-///
-/// # Errors
-/// `Unsupported` where there is no run-time compiler, `Device` with the compiler's log.
-pub(crate) fn compile(name: &str, source: &str, architecture: &str) -> Result<Vec<u8>> {
-    probe::require_compiler()?;
-    let text = CString::new(source).map_err(|_| Error::argument("the source has a zero byte"))?;
-    let name = CString::new(format!("{name}.cu"))
-        .map_err(|_| Error::argument("the name has a zero byte"))?;
-    let refused =
-        |error: nvrtc::result::NvrtcError| Error::new(ErrorKind::Device, format!("NVRTC: {error}"));
-    let program = nvrtc::result::create_program(&text, Some(&name)).map_err(refused)?;
-    let options = [
-        format!("--gpu-architecture=sm_{architecture}"),
-        "--std=c++17".to_owned(),
-        "--device-as-default-execution-space".to_owned(),
-        "--extra-device-vectorization".to_owned(),
-    ];
-    // SAFETY: the program was just made and is destroyed below only; `text` and `name` outlive it.
-    let outcome = unsafe { nvrtc::result::compile_program(program, &options) };
-    let code = match outcome {
-        Ok(()) => machine_code(program),
-        Err(error) => Err(Error::new(
-            ErrorKind::Device,
-            format!("NVRTC: {error} for sm_{architecture}: {}", log(program)),
-        )),
-    };
-    // SAFETY: the program is not used afterwards. That it cannot be destroyed changes nothing.
-    let _ = unsafe { nvrtc::result::destroy_program(program) };
-    code
-}
-
-fn machine_code(program: nvrtc::sys::nvrtcProgram) -> Result<Vec<u8>> {
-    let refused =
-        |error: nvrtc::result::NvrtcError| Error::new(ErrorKind::Device, format!("NVRTC: {error}"));
-    let mut size = 0;
-    // SAFETY: the program is alive, and `size` is where the size is to be written.
-    unsafe { nvrtc::sys::nvrtcGetCUBINSize(program, &mut size) }.result().map_err(refused)?;
-    let mut code = vec![0u8; size];
-    // SAFETY: `code` has the size that was just answered.
-    unsafe { nvrtc::sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast::<c_char>()) }
-        .result()
-        .map_err(refused)?;
-    Ok(code)
-}
-
-fn log(program: nvrtc::sys::nvrtcProgram) -> String {
-    // SAFETY: the program is alive.
-    let log = unsafe { nvrtc::result::get_program_log(program) }.unwrap_or_default();
-    let bytes: Vec<u8> = log.iter().map(|&byte| byte as u8).filter(|&byte| byte != 0).collect();
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+/// A library that cannot be used is as good as none: this crate's kernels do its work, and [`probe::probe`] says why.
+fn optional<T>(opened: Result<T>) -> Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 impl Machine for Gpu {
@@ -244,8 +204,8 @@ impl Machine for Gpu {
 
     fn free(&self, address: u64, _bytes: usize) {
         if self.bind().is_ok() {
-            // SAFETY: the pool gives each address back once. The driver waits for the work that uses it; what
-            // it answers changes nothing.
+            // SAFETY: the pool gives each address back once, after it waited for the work that uses it. What the
+            // driver answers changes nothing.
             let _ = unsafe { result::free_sync(address) };
         }
     }
@@ -271,7 +231,7 @@ impl Machine for Gpu {
     }
 
     fn compile(&self, name: &str, source: &str) -> Result<Module> {
-        let code = compile(name, source, &self.architecture)?;
+        let code = library::compile(name, source, &self.architecture)?;
         self.bind()?;
         // SAFETY: the code is a complete image, as the compiler gave it.
         let module = unsafe { result::module::load_data(code.as_ptr().cast::<c_void>()) }
@@ -300,6 +260,11 @@ impl Machine for Gpu {
         }
         .result()
         .map_err(driver(launch.entry))
+    }
+
+    fn call(&self, call: &dyn Call) -> Result<()> {
+        self.bind()?;
+        call.run()
     }
 
     fn record(&self, commands: &[Command]) -> Result<Graph> {
@@ -344,16 +309,22 @@ impl Machine for Gpu {
 
     fn take_fault(&self) -> Option<Fault> {
         let [launch, value, limit, _] = self.fault.words();
+        // On an eager device another thread's kernel may be about to write.
+        if launch.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         let taken = |word: &AtomicU64| word.swap(0, Ordering::AcqRel);
         Fault::of([taken(launch), taken(value), taken(limit), 0])
     }
 
-    fn dnn(&self) -> Option<&Dnn> {
-        self.dnn.as_ref()
+    fn dnn(&self) -> Result<Option<&Dnn>> {
+        self.bind()?;
+        Ok(self.dnn.as_ref())
     }
 
-    fn lt(&self) -> Option<&Lt> {
-        self.lt.as_ref()
+    fn lt(&self) -> Result<Option<&Lt>> {
+        self.bind()?;
+        Ok(self.lt.as_ref())
     }
 }
 
@@ -366,4 +337,17 @@ fn allow_shared(kernel: sys::CUfunction, most: u32) -> std::result::Result<(), D
     let room = most as i32 - declared;
     // SAFETY: as above.
     unsafe { result::function::set_function_attribute(kernel, dynamic, room.max(0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_too_old_is_done_without_and_one_that_fails_is_an_error() {
+        assert_eq!(optional(Ok(7)).unwrap(), Some(7));
+        assert_eq!(optional::<u8>(Err(Error::unsupported("too old"))).unwrap(), None);
+        let failed = optional::<u8>(Err(Error::new(ErrorKind::Device, "it fails"))).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Device);
+    }
 }

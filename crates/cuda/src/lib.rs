@@ -29,6 +29,7 @@ mod backend;
 mod cuda;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod fit;
 mod gpu;
 mod graph;
 mod images;
@@ -36,6 +37,8 @@ mod kernel;
 mod library;
 mod machine;
 mod memory;
+#[cfg(test)]
+mod notebook;
 mod pool;
 mod probe;
 mod queue;

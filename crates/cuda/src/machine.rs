@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ferrotape_backend::Result;
 
 use crate::library::{Dnn, Lt};
-use crate::queue::{Command, Graph, Launch};
+use crate::queue::{Call, Command, Graph, Launch};
 
 /// A compiled source. The machine that made it knows what is in it.
 pub(crate) type Module = Arc<dyn Any + Send + Sync>;
@@ -34,7 +34,7 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// `OutOfMemory`.
     fn allocate(&self, bytes: usize) -> Result<u64>;
 
-    /// Gives memory back after all work that was asked for before is done.
+    /// Gives memory back. The caller waited for all work that uses it.
     fn free(&self, address: u64, bytes: usize);
 
     /// Copies from the host, which may reuse `src` at once.
@@ -60,6 +60,14 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// # Errors
     /// The module has no such kernel, or the device refused.
     fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Asks for work of a library, in the context that this machine's work is done in.
+    ///
+    /// # Errors
+    /// The library or the device refused.
+    fn call(&self, call: &dyn Call) -> Result<()> {
+        call.run()
+    }
 
     /// Makes a list of work ready to be run as one piece, without running it.
     ///
@@ -94,14 +102,20 @@ pub(crate) trait Machine: fmt::Debug + Send + Sync {
     /// The report, if there is one, which is thereby taken. Only after [`Machine::synchronize`].
     fn take_fault(&self) -> Option<Fault>;
 
-    /// The library of convolutions, if there is one.
-    fn dnn(&self) -> Option<&Dnn> {
-        None
+    /// The library of convolutions, if there is one, ready to be used by this thread.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn dnn(&self) -> Result<Option<&Dnn>> {
+        Ok(None)
     }
 
-    /// The library of matrix products, if there is one.
-    fn lt(&self) -> Option<&Lt> {
-        None
+    /// The library of matrix products, if there is one, ready to be used by this thread.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn lt(&self) -> Result<Option<&Lt>> {
+        Ok(None)
     }
 }
 

@@ -130,13 +130,21 @@ impl Pool {
         })
     }
 
+    /// Gives all unused blocks back; answers whether there were any.
+    pub(crate) fn trim(&self) -> bool {
+        let mut state = self.state();
+        let had_any = state.stats.cached_bytes > 0;
+        self.give_back(&mut state, 0);
+        had_any
+    }
+
     /// Gives unused blocks back to the device, oldest first, until no more than so many bytes are unused.
     fn give_back(&self, state: &mut State, most: usize) {
         if state.stats.cached_bytes <= most {
             return;
         }
-        // Work that waits may still use them. If the device refuses it, whoever waits next is told.
-        let _ = self.queue.flush();
+        // Work may still use them, asked for or not. If the device refuses it, whoever waits next is told.
+        let _ = self.queue.after(|| self.machine.synchronize());
         while state.stats.cached_bytes > most {
             let Some((address, capacity)) = state.take_oldest() else { break };
             self.machine.free(address, capacity);

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ferrotape_backend::Result;
+use ferrotape_backend::{ErrorKind, Result};
 
 use crate::args::Args;
 use crate::machine::{Grid, Machine, Module};
@@ -54,7 +54,8 @@ pub(crate) trait Call: Any + fmt::Debug + Send + Sync {
     /// What it is and on which addresses: equal words mean equal work.
     fn identity(&self) -> &[u64];
 
-    /// Asks the machine's stream for it.
+    /// Asks the machine's stream for it. Only [`Machine::call`] and [`Machine::record`] do this: a library works in
+    /// whatever context is current, and the machine knows which one must be.
     ///
     /// # Errors
     /// The library refused.
@@ -138,6 +139,8 @@ struct State {
     hash: u64,
     lists: HashMap<u64, Remembered>,
     clock: u64,
+    /// How many threads ask the device for work past the queue; see [`Queue::aside`].
+    aside: usize,
 }
 
 /// When work that is asked for goes to the device.
@@ -164,15 +167,15 @@ pub struct KernelTime {
     pub milliseconds: f64,
 }
 
-/// The work that waits.
+/// The work that waits. The machine is dropped last: graphs and calls of libraries are of its context.
 pub(crate) struct Queue {
-    machine: Arc<dyn Machine>,
     pace: Pace,
     state: Mutex<State>,
     /// By name; empty unless work is timed.
     times: Mutex<HashMap<&'static str, (u64, f64)>>,
     /// Whether several ways to one result are tried, which counts for nothing.
     is_choosing: AtomicBool,
+    machine: Arc<dyn Machine>,
 }
 
 impl fmt::Debug for Queue {
@@ -185,11 +188,11 @@ impl Queue {
     /// An empty one.
     pub(crate) fn new(machine: Arc<dyn Machine>, pace: Pace) -> Arc<Self> {
         Arc::new(Queue {
-            machine,
             pace,
             state: Mutex::default(),
             times: Mutex::default(),
             is_choosing: AtomicBool::new(false),
+            machine,
         })
     }
 
@@ -242,14 +245,38 @@ impl Queue {
     /// # Errors
     /// Those of `ask`; the device failed.
     pub(crate) fn time(&self, mut ask: impl FnMut() -> Result<()>) -> Result<Option<f32>> {
-        self.flush()?;
-        self.is_choosing.store(true, Ordering::Relaxed);
-        let time = self.machine.time(&mut || {
-            ask()?;
-            self.flush()
-        });
-        self.is_choosing.store(false, Ordering::Relaxed);
-        time
+        self.aside(|| {
+            self.is_choosing.store(true, Ordering::Relaxed);
+            let time = self.machine.time(&mut || {
+                ask()?;
+                self.flush()
+            });
+            self.is_choosing.store(false, Ordering::Relaxed);
+            time
+        })
+    }
+
+    /// Asks the device for all that waits, then runs `f`, which may ask it for more without the queue. Until then no
+    /// list is made a graph: another thread that recorded one would find the work of `f` in its recording.
+    ///
+    /// # Errors
+    /// The device refused some of it, or `f` failed.
+    pub(crate) fn aside<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        /// Ends it, however `f` ends.
+        struct Aside<'a>(&'a Queue);
+        impl Drop for Aside<'_> {
+            fn drop(&mut self) {
+                self.0.state().aside -= 1;
+            }
+        }
+        let mut state = self.state();
+        // Whoever records does so under the lock, so nobody does now.
+        state.aside += 1;
+        let flushed = state.flush(&*self.machine);
+        drop(state);
+        let _aside = Aside(self);
+        flushed?;
+        f()
     }
 
     /// What was timed since the last call, the longest first.
@@ -290,7 +317,7 @@ impl Queue {
 fn run(machine: &dyn Machine, command: &Command) -> Result<()> {
     match command {
         Command::Launch(launch) => machine.launch(launch),
-        Command::Call(call) => call.run(),
+        Command::Call(call) => machine.call(&**call),
     }
 }
 
@@ -321,17 +348,24 @@ impl State {
         list.used = used;
         match &mut list.seen {
             Seen::Refused => one_by_one(),
-            Seen::Once => match machine.record(commands) {
-                Ok(graph) => {
-                    machine.replay(&graph, &[])?;
-                    list.seen = Seen::Ready { commands: commands.to_vec(), graph };
-                    Ok(())
+            Seen::Once if self.aside > 0 => one_by_one(),
+            Seen::Once => {
+                let recorded = machine.record(commands);
+                let replayed = recorded.map(|graph| (machine.replay(&graph, &[]), graph));
+                match replayed {
+                    Ok((Ok(()), graph)) => {
+                        list.seen = Seen::Ready { commands: commands.to_vec(), graph };
+                        Ok(())
+                    }
+                    // The first replay brings the graph to the device. If it has no room for it, nothing ran; after
+                    // another error something may have.
+                    Ok((Err(error), _)) if error.kind() != ErrorKind::OutOfMemory => Err(error),
+                    Ok(_) | Err(_) => {
+                        list.seen = Seen::Refused;
+                        one_by_one()
+                    }
                 }
-                Err(_) => {
-                    list.seen = Seen::Refused;
-                    one_by_one()
-                }
-            },
+            }
             Seen::Ready { commands: known, graph } => {
                 let same = known.len() == commands.len()
                     && known.iter().zip(commands).all(|(known, now)| known.stands_for(now));
@@ -366,65 +400,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
-
     use ferrotape_backend::Error;
 
     use super::*;
-    use crate::machine::Fault;
-
-    /// Writes down what is run: for each launch its last argument.
-    #[derive(Debug, Default)]
-    struct Notebook {
-        ran: Mutex<Vec<u64>>,
-        replays: Mutex<Vec<usize>>,
-        replayed: AtomicUsize,
-        waits: AtomicUsize,
-    }
-
-    impl Machine for Notebook {
-        fn allocate(&self, _: usize) -> Result<u64> {
-            Err(Error::unsupported("no memory"))
-        }
-        fn free(&self, _: u64, _: usize) {}
-        fn upload(&self, _: &[u8], _: u64) -> Result<()> {
-            Ok(())
-        }
-        fn download(&self, _: u64, _: &mut [u8]) -> Result<()> {
-            Ok(())
-        }
-        fn compile(&self, _: &str, _: &str) -> Result<Module> {
-            Ok(Arc::new(()))
-        }
-        fn launch(&self, launch: &Launch) -> Result<()> {
-            self.ran.lock().unwrap().push(launch.args.last_word());
-            Ok(())
-        }
-        fn record(&self, commands: &[Command]) -> Result<Graph> {
-            Ok(Box::new(Mutex::new(commands.to_vec())))
-        }
-        fn replay(&self, graph: &Graph, changed: &[(usize, &Launch)]) -> Result<()> {
-            let commands: &Mutex<Vec<Command>> = graph.downcast_ref().unwrap();
-            let mut commands = commands.lock().unwrap();
-            for &(index, launch) in changed {
-                commands[index] = Command::Launch(launch.clone());
-            }
-            self.replays.lock().unwrap().push(changed.len());
-            self.replayed.fetch_add(commands.len(), Ordering::Relaxed);
-            commands.iter().try_for_each(|command| run(self, command))
-        }
-        fn synchronize(&self) -> Result<()> {
-            self.waits.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-        fn fault_address(&self) -> u64 {
-            0
-        }
-        fn take_fault(&self) -> Option<Fault> {
-            None
-        }
-    }
+    use crate::notebook::{Note, Notebook};
 
     fn launch(module: &Module, address: u64, rate: f64) -> Command {
         let grid = Grid { blocks: [1; 3], threads: [1; 2], shared: 0 };
@@ -481,6 +460,50 @@ mod tests {
             let after = ask(10_000);
             // One list may have been under way at either end.
             assert!(after - before >= 10_000 - LONGEST, "{length}: {} of 10000", after - before);
+        }
+    }
+
+    #[test]
+    fn no_list_is_recorded_while_somebody_asks_the_device_past_the_queue() -> Result<()> {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
+        let module: Module = Arc::new(0u8);
+        let ask = || -> Result<usize> {
+            (0..5).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+            queue.flush()?;
+            Ok(queue.graphs())
+        };
+        assert_eq!((ask()?, queue.aside(|| Ok([ask()?, ask()?]))?), (0, [0, 0]));
+        assert!(queue.aside(|| ask().and(Err::<(), _>(Error::unsupported("it fails")))).is_err());
+        assert_eq!((queue.time(|| ask().map(drop)).map(|_| queue.graphs())?, ask()?), (0, 1));
+        assert_eq!(machine.ran.lock().unwrap().len(), 30);
+        Ok(())
+    }
+
+    #[test]
+    fn a_graph_for_which_there_is_no_room_is_run_one_by_one() {
+        let machine = Arc::new(Notebook::default());
+        let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, Pace::Together);
+        let module: Module = Arc::new(0u8);
+        machine.no_room.store(1, Ordering::Relaxed);
+        for _ in 0..3 {
+            (0..5).for_each(|i| queue.push(launch(&module, i, 1.0)).unwrap());
+            queue.flush().unwrap();
+        }
+        assert_eq!((machine.ran.lock().unwrap().len(), queue.graphs()), (15, 0));
+    }
+
+    #[test]
+    fn libraries_are_asked_by_the_machine_which_knows_their_context() {
+        for pace in [Pace::Together, Pace::Eager, Pace::Blocking, Pace::Timed] {
+            let machine = Arc::new(Notebook::default());
+            let queue = Queue::new(Arc::clone(&machine) as Arc<dyn Machine>, pace);
+            let calls = 2 * WORTH_A_GRAPH as u64 + 1;
+            for _ in 0..3 {
+                (0..calls).for_each(|i| queue.push(Command::Call(Arc::new(Note([i])))).unwrap());
+                queue.flush().unwrap();
+            }
+            assert_eq!(machine.calls.load(Ordering::Relaxed), 3 * calls as usize, "{pace:?}");
         }
     }
 

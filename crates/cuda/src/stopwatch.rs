@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::time::Duration;
 
 use cudarc::driver::{result, sys};
-use ferrotape_backend::Result;
+use ferrotape_backend::{Error, Result};
 
 use crate::gpu::driver;
 
@@ -30,6 +30,30 @@ impl Drop for Event {
         // SAFETY: the event is this one's own. What the driver answers changes nothing.
         let _ = unsafe { result::event::destroy(self.0) };
     }
+}
+
+/// What drivers call the function that subtracts events. The first came with CUDA 12.8; cudarc takes that alone, and
+/// panics where it is missing.
+const ELAPSED: [&str; 2] = ["cuEventElapsedTime_v2", "cuEventElapsedTime"];
+
+/// Milliseconds from one event to another.
+///
+/// # Safety
+/// Both events are done.
+unsafe fn elapsed(begin: &Event, end: &Event) -> Result<f32> {
+    type Function = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> sys::CUresult;
+    // SAFETY: whoever has events has a driver. Both functions are of this type, as the driver's header has them.
+    let find = |name: &&str| unsafe { sys::culib().get::<Function>(name.as_bytes()) }.ok();
+    let function = ELAPSED.iter().find_map(find);
+    let function = function.ok_or_else(|| {
+        Error::unsupported(format!("the driver has neither of {}", ELAPSED.join(" and ")))
+    })?;
+    let mut milliseconds = 0.0;
+    // SAFETY: both events are alive, and the number is where the result is to be written.
+    unsafe { function(&mut milliseconds, begin.0, end.0) }
+        .result()
+        .map_err(driver("reading the device's clock"))?;
+    Ok(milliseconds)
 }
 
 /// For how long the stream is held while the host asks for what is timed.
@@ -66,6 +90,6 @@ pub(crate) unsafe fn milliseconds(
     // SAFETY: both events are alive and were recorded.
     unsafe {
         result::event::synchronize(end.0).map_err(driver("waiting for an event"))?;
-        result::event::elapsed(begin.0, end.0).map_err(driver("reading the device's clock"))
+        elapsed(&begin, &end)
     }
 }

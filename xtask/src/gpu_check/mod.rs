@@ -150,3 +150,121 @@ fn size(path: &Path) -> Result<u64> {
     }
     fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A folder as `gpu-check` makes it, whose binaries are these lines of a shell: one for all names, and others for some.
+    fn folder(line: &str, others: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        let tools = ["python3", "nvidia-smi", "compute-sanitizer"].map(|name| (name, "exit 1"));
+        let binaries = BINARIES.iter().map(|binary| (binary.name, line)).chain(tools);
+        for (name, line) in binaries.chain(others.iter().copied()) {
+            let path = bin.join(name);
+            fs::write(&path, format!("#!/bin/bash\n{line}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("gpu/run.sh");
+        fs::copy(script, folder.path().join("run.sh")).unwrap();
+        folder
+    }
+
+    fn script(folder: &Path, groups: &[&str]) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("bash");
+        command.arg(folder.join("run.sh")).args(groups);
+        command.env("PATH", format!("{}:{path}", folder.join("bin").display()));
+        for variable in ["OUT", "DEADLINE", "ROWS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// The verdicts by the names of steps, and whether the status was 0.
+    fn run(command: &mut Command) -> (BTreeMap<String, String>, bool) {
+        let output = command.output().unwrap();
+        (table(&String::from_utf8(output.stdout).unwrap()), output.status.success())
+    }
+
+    fn table(text: &str) -> BTreeMap<String, String> {
+        let words = |line: &str| {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            Some((words.next()?, words.next()?))
+        };
+        text.lines().filter_map(words).collect()
+    }
+
+    #[test]
+    fn the_status_of_the_script_is_0_only_if_all_was_run_and_passed() {
+        let says = "echo $FERROTAPE_NO_SKIP:$LD_LIBRARY_PATH:$*";
+        let sound = folder(says, &[]);
+        let (rows, ok) = run(&mut script(sound.path(), &["laws", "parity", "sanitize"]));
+        let failed = ["memcheck", "racecheck"].map(|name| rows[name].as_str());
+        assert_eq!((failed, ok), (["FAILED"; 2], false), "{rows:?}");
+        let (rows, ok) =
+            run(script(sound.path(), &["laws", "parity"]).env("LD_LIBRARY_PATH", "/nowhere"));
+        assert!(
+            ok && rows.values().filter(|verdict| *verdict == "passed").count() == 8,
+            "{rows:?}"
+        );
+        let log = |name| fs::read_to_string(sound.path().join("logs").join(name)).unwrap();
+        assert_eq!(log("conformance.log"), "1:/nowhere:conformance::on_a_gpu --test-threads=6\n");
+        let (rows, ok) = run(script(sound.path(), &["laws"]).env("DEADLINE", "0"));
+        assert!(!ok && rows["gpu"] == "not-run", "{rows:?}");
+        let broken = folder(says, &[("laws-autograd", "exit 101")]);
+        let (rows, ok) = run(&mut script(broken.path(), &["laws"]));
+        assert_eq!(
+            (rows["operators"].as_str(), rows["gpu"].as_str(), ok),
+            ("FAILED", "passed", false)
+        );
+        let late = folder(says, &[("laws-cuda", "sleep 60")]);
+        let (rows, ok) = run(script(late.path(), &["laws"]).env("DEADLINE", "2"));
+        assert_eq!(
+            (rows["conformance"].as_str(), rows["gpu"].as_str(), ok),
+            ("timeout", "not-run", false)
+        );
+    }
+
+    #[test]
+    fn rows_of_the_benchmarks_fail_by_what_they_say_and_peers_never_do() {
+        let line = "echo '{\"name\": \"row\", \"value\": 1.0}'";
+        let error = "echo '{\"name\": \"row\", \"error\": \"no\"}'";
+        for (steps, verdict) in [(line, "passed"), (error, "FAILED")] {
+            let folder = folder(line, &[("steps", steps), ("python3", error)]);
+            let (rows, ok) = run(script(folder.path(), &["speed"]).env("ROWS", "train/a/b1/f32"));
+            assert_eq!(rows["speed-train-a-b1-f32"], verdict);
+            assert_eq!(rows["torch-compile-train-a-b1-f32"], "no-row");
+            assert_eq!(ok, verdict == "passed");
+            let lines = fs::read_to_string(folder.path().join("logs/speed.jsonl")).unwrap();
+            assert_eq!(lines.lines().filter(|line| line.contains("name")).count(), 3, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_is_ended_prints_its_table() {
+        let folder = folder("exit 0", &[("laws-autograd", "sleep 60")]);
+        let mut command = script(folder.path(), &["laws"]);
+        let began = Instant::now();
+        let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let rows = folder.path().join("logs/table");
+        while !fs::read_to_string(&rows).is_ok_and(|rows| rows.contains("conformance")) {
+            assert!(began.elapsed() < Duration::from_secs(40), "the first step does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let rows = table(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(
+            (rows["conformance"].as_str(), rows["operators"].as_str()),
+            ("passed", "stopped")
+        );
+        assert!(!output.status.success() && began.elapsed() < Duration::from_secs(50));
+    }
+}

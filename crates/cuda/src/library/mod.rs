@@ -1,12 +1,14 @@
-//! NVIDIA's libraries: convolutions by cuDNN, matrix products by cuBLASLt. They are loaded at run time, and a
-//! device without them computes by the kernels of this crate.
+//! NVIDIA's libraries: kernels compiled by NVRTC, convolutions by cuDNN, matrix products by cuBLASLt. They are loaded at run
+//! time, and a device without the last two computes by the kernels of this crate.
 
 mod cublaslt;
 mod cudnn;
+mod nvrtc;
 
 pub(crate) use cublaslt::{Lt, Matrix, Product, WORKSPACE};
 pub use cudnn::ConvolutionReport;
-pub(crate) use cudnn::{Addresses, ConvKind, Convolution, Dnn, Tensor};
+pub(crate) use cudnn::{Addresses, ConvKind, Convolution, Dnn, Found, Tensor};
+pub(crate) use nvrtc::compile;
 
 /// What the libraries may choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::memory::{self, Operand};
 use crate::verbs::conv_dnn::{self as dnn, Forward};
 use crate::verbs::conv_product as product;
 use crate::verbs::gemm::{tiles, with_accumulator};
-use crate::verbs::ways::Way;
+use crate::verbs::ways::{Taken, Way};
 
 const CONV: Source = Source {
     name: "conv",
@@ -95,8 +95,8 @@ pub(crate) fn conv2d_act(
         let ways = if is_small(&key) { &[engine, Way::Own][..] } else { &[engine] };
         cuda.ways.take(cuda, &key, ways, |way| match way {
             Way::Engine(_) => dnn::forward(cuda, &call, params),
-            Way::Product => Ok(false),
-            Way::Own => own().map(|()| true),
+            Way::Product => Ok(Taken::Never),
+            Way::Own => own().map(|()| Taken::Done),
         })
     })
 }
@@ -166,8 +166,8 @@ pub(crate) fn conv2d_input_grad(
         let ways = if is_small(&key) { &[engine, Way::Own][..] } else { &[engine] };
         cuda.ways.take(cuda, &key, ways, |way| match way {
             Way::Engine(_) => dnn::input_grad(cuda, [gy, w], gx, params),
-            Way::Product => Ok(false),
-            Way::Own => own().map(|()| true),
+            Way::Product => Ok(Taken::Never),
+            Way::Own => own().map(|()| Taken::Done),
         })
     })
 }
@@ -203,7 +203,7 @@ pub(crate) fn conv2d_weight_grad(
         cuda.ways.take(cuda, &key, ways, |way| match way {
             Way::Engine(dtype) => dnn::weight_grad(cuda, [x, gy], gw, params, dtype),
             Way::Product => product::weight_grad(cuda, [x, gy], gw, &shapes),
-            Way::Own => own().map(|()| true),
+            Way::Own => own().map(|()| Taken::Done),
         })
     })
 }

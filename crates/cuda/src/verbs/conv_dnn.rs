@@ -1,14 +1,15 @@
 //! Convolutions by cuDNN. Images and weights are brought to channels-last memory, where its tensor-core
-//! engines are; each function answers whether the work was done.
+//! engines are; each function answers what became of the work.
 
 use ferrotape_backend::{Conv2d, DType, Layout, Result};
 
 use crate::Cuda;
-use crate::library::{Addresses, ConvKind, Convolution, Dnn, Tensor};
+use crate::library::{Addresses, ConvKind, Convolution, Dnn, Found, Tensor};
 use crate::memory::Operand;
 use crate::pool::Block;
 use crate::queue::Command;
 use crate::verbs::copy::copy_operands;
+use crate::verbs::ways::Taken;
 
 /// What the library takes: addresses that are multiples of so many bytes.
 const ALIGNMENT: u64 = 16;
@@ -85,23 +86,31 @@ impl Images {
 }
 
 /// Runs a convolution, if an engine takes it.
-fn run(cuda: &Cuda, dnn: &Dnn, convolution: &Convolution, addresses: &Addresses) -> Result<bool> {
-    if !dnn.knows(convolution) {
-        // Engines are run at once, and operands may still wait to be written.
-        cuda.queue.flush()?;
-    }
+fn run(cuda: &Cuda, dnn: &Dnn, convolution: &Convolution, addresses: &Addresses) -> Result<Taken> {
     let scratch = |bytes: usize| {
         let block = cuda.scratch(bytes)?;
+        // Work of another thread that used the memory before may still wait.
+        cuda.queue.flush()?;
         Ok((block.address(), block))
     };
-    let Some(plan) = dnn.plan(convolution, addresses, scratch)? else { return Ok(false) };
+    let plan = || dnn.plan(convolution, addresses, scratch);
+    let plan = match dnn.knows(convolution) {
+        true => plan(),
+        // Engines are run at once, and operands may still wait to be written.
+        false => cuda.queue.aside(plan),
+    };
+    let plan = match plan? {
+        Found::Plan(plan) => plan,
+        Found::Nothing => return Ok(Taken::Never),
+        Found::NotNow => return Ok(Taken::NotNow),
+    };
     let workspace = match plan.workspace() {
         0 => None,
         bytes => Some(cuda.scratch(bytes)?),
     };
     let address = workspace.as_ref().map_or(0, Block::address);
     cuda.queue.push(Command::Call(dnn.call(convolution.kind, &plan, addresses, address)))?;
-    Ok(true)
+    Ok(Taken::Done)
 }
 
 /// A convolution of such tensors; none if a size is more than the library counts.
@@ -143,19 +152,19 @@ pub(super) struct Forward<'a> {
 }
 
 /// Computes it.
-pub(super) fn forward(cuda: &Cuda, call: &Forward<'_>, params: &Conv2d) -> Result<bool> {
-    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+pub(super) fn forward(cuda: &Cuda, call: &Forward<'_>, params: &Conv2d) -> Result<Taken> {
+    let Some(dnn) = cuda.machine.dnn()? else { return Ok(Taken::Never) };
     let Forward { x, w, bias, residual, relu, y } = *call;
     let adjacent = |bias: Operand<'_>| bias.strides::<1>()[0] == 1 && bias.is_aligned(ALIGNMENT);
     if bias.is_some_and(|bias| !adjacent(bias)) {
-        return Ok(false);
+        return Ok(Taken::NotNow);
     }
     let (from, weights, to) =
         (Images::read(cuda, x)?, Images::read(cuda, w)?, Images::place(cuda, y)?);
     let added = residual.map(|residual| Images::read(cuda, residual)).transpose()?;
     let tensors = [from.tensor, weights.tensor, to.tensor];
     let Some(mut convolution) = description(ConvKind::Forward, tensors, params) else {
-        return Ok(false);
+        return Ok(Taken::Never);
     };
     convolution.bias = bias.is_some();
     convolution.residual = added.as_ref().map(|added| added.tensor);
@@ -168,7 +177,7 @@ pub(super) fn forward(cuda: &Cuda, call: &Forward<'_>, params: &Conv2d) -> Resul
         residual: added.as_ref().map_or(0, |added| added.address),
     };
     let done = run(cuda, dnn, &convolution, &addresses)?;
-    if done {
+    if done == Taken::Done {
         to.store(cuda, y)?;
     }
     Ok(done)
@@ -180,18 +189,18 @@ pub(super) fn input_grad(
     [gy, w]: [Operand<'_>; 2],
     gx: Operand<'_>,
     params: &Conv2d,
-) -> Result<bool> {
-    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+) -> Result<Taken> {
+    let Some(dnn) = cuda.machine.dnn()? else { return Ok(Taken::Never) };
     let (from, weights, to) =
         (Images::read(cuda, gy)?, Images::read(cuda, w)?, Images::place(cuda, gx)?);
     let tensors = [to.tensor, weights.tensor, from.tensor];
     let Some(convolution) = description(ConvKind::InputGrad, tensors, params) else {
-        return Ok(false);
+        return Ok(Taken::Never);
     };
     let (x, w, y) = (to.address, weights.address, from.address);
     let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
     let done = run(cuda, dnn, &convolution, &addresses)?;
-    if done {
+    if done == Taken::Done {
         to.store(cuda, gx)?;
     }
     Ok(done)
@@ -204,18 +213,18 @@ pub(super) fn weight_grad(
     gw: Operand<'_>,
     params: &Conv2d,
     dtype: DType,
-) -> Result<bool> {
-    let Some(dnn) = cuda.machine.dnn() else { return Ok(false) };
+) -> Result<Taken> {
+    let Some(dnn) = cuda.machine.dnn()? else { return Ok(Taken::Never) };
     let grads = Images::read(cuda, gy)?;
     let (images, to) = (Images::read(cuda, x)?, Images::place_in(cuda, gw, dtype)?);
     let tensors = [images.tensor, to.tensor, grads.tensor];
     let Some(convolution) = description(ConvKind::WeightGrad, tensors, params) else {
-        return Ok(false);
+        return Ok(Taken::Never);
     };
     let (x, w, y) = (images.address, to.address, grads.address);
     let addresses = Addresses { x, w, y, bias: 0, residual: 0 };
     let done = run(cuda, dnn, &convolution, &addresses)?;
-    if done {
+    if done == Taken::Done {
         to.store(cuda, gw)?;
     }
     Ok(done)

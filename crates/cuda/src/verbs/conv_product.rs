@@ -9,6 +9,7 @@ use crate::library::{Matrix, Product};
 use crate::memory::Operand;
 use crate::verbs::conv_dnn::Images;
 use crate::verbs::gemm;
+use crate::verbs::ways::Taken;
 
 /// Whether each output pixel is of one input pixel, and the other way round.
 pub(super) fn is_product(shapes: &ConvShapes, params: &Conv2d) -> bool {
@@ -18,14 +19,14 @@ pub(super) fn is_product(shapes: &ConvShapes, params: &Conv2d) -> bool {
         && params.groups == 1
 }
 
-/// `gw [O, C] = gy^T x` with `gy [P, O]` and `x [P, C]` over all pixels `P`; answers whether the library takes it.
+/// `gw [O, C] = gy^T x` with `gy [P, O]` and `x [P, C]` over all pixels `P`; answers what became of it.
 pub(super) fn weight_grad(
     cuda: &Cuda,
     [x, gy]: [Operand<'_>; 2],
     gw: Operand<'_>,
     shapes: &ConvShapes,
-) -> Result<bool> {
-    let Some(lt) = cuda.machine.lt() else { return Ok(false) };
+) -> Result<Taken> {
+    let Some(lt) = cuda.machine.lt()? else { return Ok(Taken::Never) };
     let (images, grads) = (Images::read(cuda, x)?, Images::read(cuda, gy)?);
     let to = Images::place(cuda, gw)?;
     let [n, o, h, w] = shapes.y;
@@ -44,9 +45,9 @@ pub(super) fn weight_grad(
         c: matrix(to.address(), [c, 1]),
         accumulate: false,
     };
-    let done = gemm::by_library(cuda, lt, &product)?;
-    if done {
-        to.store(cuda, gw)?;
+    if !gemm::by_library(cuda, lt, &product)? {
+        return Ok(Taken::Never);
     }
-    Ok(done)
+    to.store(cuda, gw)?;
+    Ok(Taken::Done)
 }

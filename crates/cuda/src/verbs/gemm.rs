@@ -48,7 +48,7 @@ fn multiply(
         let [outer, row, column] = operand.strides::<3>();
         [if operand.layout.shape()[0] == 1 { 0 } else { outer }, row, column]
     };
-    if let Some(lt) = cuda.machine.lt() {
+    if let Some(lt) = cuda.machine.lt()? {
         let matrix = |operand: Operand<'_>| {
             let [outer, row, column] = strides(operand);
             Matrix { address: operand.address, strides: [row, column, outer] }

@@ -14,6 +14,5 @@ pub(crate) fn upload(cuda: &Cuda, src: &[u8], dst: &Array) -> Result<()> {
 
 pub(crate) fn download(cuda: &Cuda, src: &Array, dst: &mut [u8]) -> Result<()> {
     check::download(src, dst)?;
-    cuda.open([src], [], |[src], []| cuda.queue.after(|| cuda.machine.download(src.address, dst)))?;
-    cuda.verdict()
+    cuda.open([src], [], |[src], []| cuda.wait_by(|| cuda.machine.download(src.address, dst)))
 }

@@ -1,6 +1,7 @@
 //! The backend passes the conformance kit, verb by verb, and its kernels compile for every GPU.
 
 use std::any::Any;
+use std::time::{Duration, Instant};
 
 use ferrotape_backend::conformance::{self, Options};
 use ferrotape_backend::{Device, ErrorKind};
@@ -23,6 +24,31 @@ fn conforms(device: &Device, verb: &str, cases: u32) {
         Ok(report) => assert_eq!(report.unsupported, 0, "{}", verb.name()),
         Err(failure) => panic!("{failure}"),
     }
+}
+
+/// How long the cases of a verb may take on a device that measures: for most of them engines are tried anew.
+const MEASURED: Duration = Duration::from_secs(20);
+
+/// What the kit says of a device whose results are right, and another time right in other bits.
+const OTHER_BITS: &str = "the verb gave other bits the second time";
+
+/// Holds a device that takes the fastest way to the values of the kit, one case after another while there is time.
+/// The fastest way may add up in another order each time: that alone is no failure.
+fn conforms_measured(device: &Device, verb: &str, cases: u32) {
+    let found = conformance::list().iter().find(|listed| listed.name() == verb);
+    let verb = found.expect("the verbs of this file are those of the kit");
+    let began = Instant::now();
+    let mut done = 0;
+    for seed in (0..u64::from(cases)).take_while(|_| began.elapsed() < MEASURED) {
+        let options = Options { cases: 1, seed, ..Options::default() };
+        match verb.check(device, &options) {
+            Ok(report) => assert_eq!(report.unsupported, 0, "{}", verb.name()),
+            Err(failure) if failure.message.starts_with(OTHER_BITS) => {}
+            Err(failure) => panic!("seed {seed}: {failure}"),
+        }
+        done += 1;
+    }
+    println!("{done} cases of {}", verb.name());
 }
 
 /// Compiles what the emulator was asked to run for GPUs, if the compiler for those is there.
@@ -71,6 +97,21 @@ macro_rules! verbs {
         }
     };
 }
+
+/// Verbs for which a device has several ways, the fastest of which it takes.
+macro_rules! measured {
+    ($($verb:ident),* $(,)?) => {
+        mod measured_on_a_gpu {
+            $(#[test]
+            fn $verb() {
+                let Some(device) = super::gpu(super::CudaOptions::default()) else { return };
+                super::conforms_measured(&device, stringify!($verb), 128);
+            })*
+        }
+    };
+}
+
+measured![gemm, conv2d, conv2d_act, conv2d_input_grad, conv2d_weight_grad];
 
 verbs![
     allocate,

@@ -2,6 +2,7 @@
 
 mod alone_on_a_gpu;
 mod conformance;
+mod infinite;
 mod missing;
 
 use ferrotape_backend::{Device, Error};
@@ -10,7 +11,8 @@ use ferrotape_cuda::{Cuda, CudaOptions, emulated};
 /// Bytes of memory that the emulated device has.
 const ROOM: usize = 1 << 30;
 
-/// Says that a test is skipped and why. Where `FERROTAPE_NO_SKIP` is set, as in CI, that is a failure.
+/// Says that a test is skipped and why. Where `FERROTAPE_NO_SKIP` is set, as on a machine that is to have a GPU, that is
+/// a failure.
 fn skip(why: &Error) {
     assert!(
         std::env::var_os("FERROTAPE_NO_SKIP").is_none(),
@@ -26,11 +28,5 @@ fn emulator() -> Option<Device> {
 
 /// The first GPU; none, with the reason printed, where there is no GPU.
 fn gpu(options: CudaOptions) -> Option<Device> {
-    match Cuda::new(options) {
-        Ok(cuda) => Some(Device::new(cuda)),
-        Err(error) => {
-            println!("skipped: {error}");
-            None
-        }
-    }
+    Cuda::new(options).map(Device::new).map_err(|error| skip(&error)).ok()
 }

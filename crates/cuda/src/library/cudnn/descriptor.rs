@@ -70,6 +70,7 @@ attributes! {
     sys::cudnnConvolutionMode_t => CUDNN_TYPE_CONVOLUTION_MODE,
     sys::cudnnBackendHeurMode_t => CUDNN_TYPE_HEUR_MODE,
     sys::cudnnPointwiseMode_t => CUDNN_TYPE_POINTWISE_MODE,
+    sys::cudnnNanPropagation_t => CUDNN_TYPE_NAN_PROPOGATION,
 }
 
 impl Descriptor {

@@ -6,7 +6,7 @@ mod plan;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::cudnn::sys;
 use cudarc::driver::sys::CUstream;
@@ -14,6 +14,7 @@ use ferrotape_backend::{DType, Error, ErrorKind, Result};
 
 use super::Rules;
 use crate::queue::{Call, mix};
+use crate::{fit, probe};
 use descriptor::check;
 use plan::Plan;
 
@@ -118,6 +119,60 @@ pub(crate) struct Addresses {
     pub(crate) residual: u64,
 }
 
+/// What came of looking for an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found<P> {
+    /// The plan of the one that was chosen.
+    Plan(P),
+    /// No engine takes the convolution.
+    Nothing,
+    /// None of those that take it was chosen: there was no memory for it, or its run failed.
+    NotNow,
+}
+
+/// How often an engine is looked for anew where none was found for want of memory. Each time takes as long as the
+/// first, and what fails so often fails for another reason.
+const CHANCES: u32 = 4;
+
+/// The convolutions that were met.
+struct Met<P> {
+    /// None where no engine takes it.
+    plans: HashMap<Convolution, Option<P>>,
+    /// How often none was found although there are some.
+    missed: HashMap<Convolution, u32>,
+}
+
+impl<P> Default for Met<P> {
+    fn default() -> Self {
+        Met { plans: HashMap::new(), missed: HashMap::new() }
+    }
+}
+
+impl<P: Clone> Met<P> {
+    /// What is known of a convolution.
+    fn get(&self, convolution: &Convolution) -> Option<Found<P>> {
+        let plan = self.plans.get(convolution)?.clone();
+        Some(plan.map_or(Found::Nothing, Found::Plan))
+    }
+
+    /// Keeps what was found, unless it may be otherwise the next time.
+    fn keep(&mut self, convolution: &Convolution, found: &Found<P>) {
+        let plan = match found {
+            Found::Plan(plan) => Some(plan.clone()),
+            Found::Nothing => None,
+            Found::NotNow => {
+                let missed = self.missed.entry(convolution.clone()).or_default();
+                *missed += 1;
+                if *missed < CHANCES {
+                    return;
+                }
+                None
+            }
+        };
+        self.plans.insert(convolution.clone(), plan);
+    }
+}
+
 /// The library, for one stream.
 pub(crate) struct Dnn(Arc<Inner>);
 
@@ -125,8 +180,7 @@ struct Inner {
     handle: Handle,
     stream: CUstream,
     rules: Rules,
-    /// None where no engine takes it.
-    plans: Mutex<HashMap<Convolution, Option<Arc<Plan>>>>,
+    met: Mutex<Met<Arc<Plan>>>,
 }
 
 /// The library's handle. It may be used by one thread at a time, which the lock sees to.
@@ -153,18 +207,20 @@ impl Drop for Handle {
     }
 }
 
+impl Inner {
+    fn met(&self) -> MutexGuard<'_, Met<Arc<Plan>>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Dnn {
     /// The library; its work goes to this stream.
     ///
     /// # Errors
     /// The library cannot be used, or is older than version 9.
     pub(crate) fn open(stream: CUstream, rules: Rules) -> Result<Self> {
-        // SAFETY: the library is there, as the caller saw.
-        let version = unsafe { sys::cudnnGetVersion() };
-        if version < 90_000 {
-            return Err(Error::unsupported(format!(
-                "cuDNN {version} is too old, version 9 is the first that is supported"
-            )));
+        if let Some(problem) = probe::dnn_version().and_then(fit::dnn) {
+            return Err(Error::unsupported(problem));
         }
         let mut handle = std::ptr::null_mut();
         // SAFETY: `handle` is where it is to be written.
@@ -172,17 +228,16 @@ impl Dnn {
         let owned = Handle(Mutex::new(handle));
         // SAFETY: both handles are alive.
         check("giving cuDNN a stream", unsafe { sys::cudnnSetStream(handle, stream.cast()) })?;
-        Ok(Dnn(Arc::new(Inner { handle: owned, stream, rules, plans: Mutex::default() })))
+        Ok(Dnn(Arc::new(Inner { handle: owned, stream, rules, met: Mutex::default() })))
     }
 
     /// Whether [`Dnn::plan`] knows a convolution already, and runs nothing.
     pub(crate) fn knows(&self, convolution: &Convolution) -> bool {
-        self.0.plans.lock().unwrap_or_else(PoisonError::into_inner).contains_key(convolution)
+        self.0.met().plans.contains_key(convolution)
     }
 
-    /// The plan of a convolution; none if no engine takes it. When it is met for the first time, engines are
-    /// run on these operands, of which the result is overwritten. `scratch` gives the address of so many bytes
-    /// and what holds them.
+    /// The plan of a convolution. When it is met for the first time, engines are run on these operands, of which the
+    /// result is overwritten. `scratch` gives the address of so many bytes and what holds them.
     ///
     /// # Errors
     /// The library failed.
@@ -191,22 +246,22 @@ impl Dnn {
         convolution: &Convolution,
         addresses: &Addresses,
         scratch: impl Fn(usize) -> Result<(u64, B)>,
-    ) -> Result<Option<Arc<Plan>>> {
-        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(convolution) {
-            return Ok(plan.clone());
+    ) -> Result<Found<Arc<Plan>>> {
+        let mut met = self.0.met();
+        if let Some(found) = met.get(convolution) {
+            return Ok(found);
         }
         let Inner { handle, stream, rules, .. } = &*self.0;
-        let plan = plan::choose(handle, *stream, *rules, convolution, addresses, scratch)?;
-        let plan = plan.map(Arc::new);
-        plans.insert(convolution.clone(), plan.clone());
-        Ok(plan)
+        let found = plan::choose(handle, *stream, *rules, convolution, addresses, scratch)?;
+        met.keep(convolution, &found);
+        Ok(found)
     }
 
     /// The convolutions that were met, with the engine of each.
     pub(crate) fn report(&self) -> Vec<ConvolutionReport> {
-        let plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut reports: Vec<_> = plans
+        let met = self.0.met();
+        let mut reports: Vec<_> = met
+            .plans
             .iter()
             .map(|(convolution, plan)| {
                 let (engine, milliseconds) = plan
@@ -277,4 +332,38 @@ impl Call for Convolve {
 /// A device error with what the library says.
 fn device(message: String) -> Error {
     Error::new(ErrorKind::Device, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_for_which_there_was_no_memory_is_looked_for_again() {
+        let tensor = Tensor { dtype: DType::F32, sizes: [1; 4], strides: [1; 4] };
+        let convolution = |stride| Convolution {
+            kind: ConvKind::Forward,
+            x: tensor,
+            w: tensor,
+            y: tensor,
+            stride: [stride; 2],
+            padding: [0; 2],
+            dilation: [1; 2],
+            bias: false,
+            residual: None,
+            relu: false,
+        };
+        let mut met = Met::default();
+        met.keep(&convolution(1), &Found::NotNow);
+        assert_eq!(met.get(&convolution(1)), None);
+        met.keep(&convolution(1), &Found::Plan(7));
+        assert_eq!(met.get(&convolution(1)), Some(Found::Plan(7)));
+        met.keep(&convolution(2), &Found::Nothing);
+        assert_eq!(met.get(&convolution(2)), Some(Found::Nothing));
+        for _ in 0..CHANCES {
+            assert_eq!(met.get(&convolution(3)), None);
+            met.keep(&convolution(3), &Found::NotNow);
+        }
+        assert_eq!(met.get(&convolution(3)), Some(Found::Nothing), "it is not looked for for ever");
+    }
 }

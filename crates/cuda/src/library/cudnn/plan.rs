@@ -12,7 +12,7 @@ use cudarc::driver::sys as driver;
 use ferrotape_backend::{DType, ErrorKind, Result};
 
 use super::descriptor::{Descriptor, check};
-use super::{Addresses, ConvKind, Convolution, Handle, Tensor, device};
+use super::{Addresses, ConvKind, Convolution, Found, Handle, Tensor, device};
 use crate::library::Rules;
 use crate::stopwatch;
 
@@ -95,6 +95,11 @@ fn pointwise(
     let function = Descriptor::new(Kind::CUDNN_BACKEND_POINTWISE_DESCRIPTOR)?;
     function.set(Name::CUDNN_ATTR_POINTWISE_MODE, &[mode])?;
     function.set(Name::CUDNN_ATTR_POINTWISE_MATH_PREC, &[compute])?;
+    if mode == sys::cudnnPointwiseMode_t::CUDNN_POINTWISE_RELU_FWD {
+        // A ReLU of NaN is NaN, as by this crate's kernels.
+        let keeps = sys::cudnnNanPropagation_t::CUDNN_PROPAGATE_NAN;
+        function.set(Name::CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, &[keeps])?;
+    }
     let function = function.finalize("describing an epilogue")?;
     let operation = Descriptor::new(Kind::CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)?;
     operation.set_descriptors(Name::CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, &[&function])?;
@@ -255,7 +260,7 @@ fn is_allowed(config: &Descriptor, rules: Rules, dtype: DType) -> Result<bool> {
     Ok(!(rounds && !rules.tf32 || loses || varies))
 }
 
-/// The plan for a convolution; none if no engine takes it.
+/// The plan for a convolution.
 pub(super) fn choose<B>(
     handle: &Handle,
     stream: driver::CUstream,
@@ -263,34 +268,41 @@ pub(super) fn choose<B>(
     convolution: &Convolution,
     addresses: &Addresses,
     scratch: impl Fn(usize) -> Result<(u64, B)>,
-) -> Result<Option<Plan>> {
+) -> Result<Found<Arc<Plan>>> {
     let unsupported = |error: &ferrotape_backend::Error| error.kind() == ErrorKind::Unsupported;
     let mut best: Option<(f32, Plan)> = None;
     let mut tried = 0;
+    let mut passed_over = false;
     for mode in [Heuristic::CUDNN_HEUR_MODE_A, Heuristic::CUDNN_HEUR_MODE_FALLBACK] {
         // A graph that the library refuses has no engines.
         let described = match handle.with(|handle| graph(handle, convolution)) {
-            Err(error) if unsupported(&error) => return Ok(None),
+            Err(error) if unsupported(&error) => break,
             described => Arc::new(described?),
         };
-        let configs = match engines(&described, mode) {
+        let configs = match handle.with(|_| engines(&described, mode)) {
             Err(error) if unsupported(&error) => continue,
             configs => configs?,
         };
         for config in configs {
-            if !is_allowed(&config, rules, convolution.x.dtype)? {
+            if !handle.with(|_| is_allowed(&config, rules, convolution.x.dtype))? {
                 continue;
             }
             // An engine may refuse what the heuristic proposed it for; the next one is tried.
             let made = handle.with(|handle| Plan::new(handle, convolution, &described, config));
             let Ok(plan) = made else { continue };
             if rules.deterministic {
-                return Ok(Some(plan));
+                return Ok(Found::Plan(Arc::new(plan)));
             }
             // An engine that wants more memory than there is must not end a training that another can go on.
-            let Ok((workspace, hold)) = scratch(plan.workspace) else { continue };
+            let Ok((workspace, hold)) = scratch(plan.workspace) else {
+                passed_over = true;
+                continue;
+            };
             let time = handle.with(|handle| plan.time(handle, stream, addresses, workspace));
-            let Ok(time) = time else { continue };
+            let Ok(time) = time else {
+                passed_over = true;
+                continue;
+            };
             drop(hold);
             tried += 1;
             if best.as_ref().is_none_or(|(least, _)| time < *least) {
@@ -304,7 +316,11 @@ pub(super) fn choose<B>(
             break;
         }
     }
-    Ok(best.map(|(_, plan)| plan))
+    Ok(match best {
+        Some((_, plan)) => Found::Plan(Arc::new(plan)),
+        None if passed_over => Found::NotNow,
+        None => Found::Nothing,
+    })
 }
 
 impl Plan {
