@@ -60,7 +60,7 @@ fn compiles(device: &Device) {
             match ferrotape_cuda::compile(name, &text, architecture) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    return crate::skip(&error);
+                    return crate::skip("FERROTAPE_NO_SKIP", &error);
                 }
                 Err(error) => panic!("{error}\n{text}"),
             }

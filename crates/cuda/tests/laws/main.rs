@@ -11,22 +11,20 @@ use ferrotape_cuda::{Cuda, CudaOptions, emulated};
 /// Bytes of memory that the emulated device has.
 const ROOM: usize = 1 << 30;
 
-/// Says that a test is skipped and why. Where `FERROTAPE_NO_SKIP` is set, as on a machine that is to have a GPU, that is
-/// a failure.
-fn skip(why: &Error) {
-    assert!(
-        std::env::var_os("FERROTAPE_NO_SKIP").is_none(),
-        "skipped although it must not be: {why}"
-    );
+/// Says that a test is skipped and why. Where this variable is set, that is a failure.
+fn skip(unless: &str, why: &Error) {
+    assert!(std::env::var_os(unless).is_none(), "skipped although {unless} is set: {why}");
     println!("skipped: {why}");
 }
 
-/// A device whose kernels run on the host; none, with the reason printed, where there is no compiler.
+/// A device whose kernels run on the host; none, with the reason printed, where there is no compiler. CI has one.
 fn emulator() -> Option<Device> {
-    emulated(CudaOptions::default(), ROOM).map(Device::new).map_err(|error| skip(&error)).ok()
+    let opened = emulated(CudaOptions::default(), ROOM).map(Device::new);
+    opened.map_err(|error| skip("FERROTAPE_NO_SKIP", &error)).ok()
 }
 
-/// The first GPU; none, with the reason printed, where there is no GPU.
+/// The first GPU; none, with the reason printed, where there is no GPU. `run.sh` of `cargo xtask gpu-check` wants one.
 fn gpu(options: CudaOptions) -> Option<Device> {
-    Cuda::new(options).map(Device::new).map_err(|error| skip(&error)).ok()
+    let opened = Cuda::new(options).map(Device::new);
+    opened.map_err(|error| skip("FERROTAPE_NO_SKIP_GPU", &error)).ok()
 }
