@@ -28,6 +28,7 @@ mod attributes;
 mod buffer;
 pub mod check;
 mod device;
+mod display;
 mod dtype;
 mod error;
 mod fused;

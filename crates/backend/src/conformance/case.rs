@@ -125,6 +125,7 @@ impl Maker {
             view,
             values,
             seed: self.seed.wrapping_add(self.made as u64),
+            nan: None,
             rank_matters: true,
         }
     }

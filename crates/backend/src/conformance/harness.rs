@@ -1,14 +1,16 @@
 //! Runs cases on a device and on the reference, and says what differs.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::case::{Call, Expect, Facts, Mistake};
 use super::operand::{Operand, Placed, Role, round};
-use super::{Failure, Options, VerbReport, mistakes};
+use super::{Failure, Options, VerbReport, mistakes, nan};
 use crate::reference::Reference;
 use crate::{Array, DType, Device, ErrorKind, Result};
 
@@ -27,38 +29,54 @@ pub(super) fn run(
         cases: options.cases,
         failure_persistence: None,
         max_shrink_iters: 4096,
+        // Cases of data types that the device lacks are drawn anew.
+        max_local_rejects: u32::MAX,
         ..Config::default()
     };
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&options.seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let has = |call: &Call| call.operands().all(|o| options.dtypes.contains(&o.dtype));
+    if !drawn(&cases, rng.clone(), has) {
+        return Ok(VerbReport { verb, cases: options.cases, unsupported: options.cases });
+    }
+    let cases = cases.prop_filter("the device lacks a data type", has);
     let unsupported = Cell::new(0);
-    let outcome =
-        TestRunner::new_with_rng(config, rng).run(&cases, |call| match bench.verify(&call) {
+    let outcome = TestRunner::new_with_rng(config.clone(), rng.clone()).run(&cases, |call| {
+        match bench.verify(&call) {
             Ok(Verdict::Passed) => Ok(()),
             Ok(Verdict::Unsupported) => {
                 unsupported.set(unsupported.get() + 1);
                 Ok(())
             }
             Err(message) => Err(TestCaseError::fail(message)),
-        });
-    match outcome {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, call)) => {
-            return Err(fail(format!("{call:?}"), reason.message().to_owned()));
         }
-        Err(TestError::Abort(reason)) => {
-            return Err(fail(String::new(), reason.message().to_owned()));
-        }
+    });
+    let failed = |error| match error {
+        TestError::Fail(reason, call) => fail(format!("{call:?}"), reason.message().into()),
+        TestError::Abort(reason) => fail(String::new(), reason.message().into()),
+    };
+    outcome.map_err(failed)?;
+    if options.values {
+        let config = Config { cases: options.cases.div_ceil(4), ..config };
+        let outcome = TestRunner::new_with_rng(config, rng)
+            .run(&nan::planted(cases), |call| bench.keeps_nan(&call).map_err(TestCaseError::fail));
+        outcome.map_err(failed)?;
     }
     let report = VerbReport { verb, cases: options.cases, unsupported: unsupported.get() };
     if report.unsupported < report.cases {
         let seen = |call: &Call| options.values || !call.inputs.iter().any(Operand::is_misplaced);
-        for (kind, call) in refused.into_iter().filter(|(_, call)| seen(call)) {
+        for (kind, call) in refused.into_iter().filter(|(_, call)| seen(call) && has(call)) {
             bench.refuses(&call, kind).map_err(|message| fail(format!("{call:?}"), message))?;
         }
     }
     Ok(report)
+}
+
+/// Whether there are cases like this: one of a thousand.
+fn drawn(cases: &impl Strategy<Value = Call>, rng: TestRng, has: impl Fn(&Call) -> bool) -> bool {
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    (0..1000).any(|_| cases.new_tree(&mut runner).is_ok_and(|tree| has(&tree.current())))
 }
 
 /// What became of a case that did not fail.
@@ -76,16 +94,16 @@ pub(super) struct Bench<'a> {
 }
 
 /// The operands of a call on a device.
-struct Table {
-    inputs: Vec<Placed>,
-    outputs: Vec<Placed>,
+pub(super) struct Table {
+    pub(super) inputs: Vec<Placed>,
+    pub(super) outputs: Vec<Placed>,
 }
 
 /// The elements of several operands in row-major order.
-type Lists = Vec<Vec<f64>>;
+pub(super) type Lists = Vec<Vec<f64>>;
 
 /// A sentence about what should not fail.
-fn preparing(error: crate::Error) -> String {
+pub(super) fn preparing(error: crate::Error) -> String {
     format!("the case could not be prepared: {error}")
 }
 
@@ -173,14 +191,14 @@ impl Bench<'_> {
         }
     }
 
-    fn table(&self, call: &Call) -> Result<Table> {
+    pub(super) fn table(&self, call: &Call) -> Result<Table> {
         let place = |list: &[Operand]| -> Result<Vec<Placed>> {
             list.iter().map(|operand| operand.place(self.device)).collect()
         };
         Ok(Table { inputs: place(&call.inputs)?, outputs: place(&call.outputs)? })
     }
 
-    fn call(&self, call: &Call, table: &Table) -> Result<(), Trouble> {
+    pub(super) fn call(&self, call: &Call, table: &Table) -> Result<(), Trouble> {
         let (inputs, outputs) = table.arrays();
         self.invoke(call, inputs, outputs)
     }
@@ -200,12 +218,12 @@ impl Bench<'_> {
         }));
         match result {
             Ok(result) => result.map_err(Trouble::Error),
-            Err(_) => Err(Trouble::Panic),
+            Err(panic) => Err(Trouble::Panic(said(&*panic))),
         }
     }
 
     /// The bytes of the outputs, after a look at what should not have changed.
-    fn read_back(&self, call: &Call, table: &Table) -> Result<Vec<Vec<u8>>, String> {
+    pub(super) fn read_back(&self, call: &Call, table: &Table) -> Result<Vec<Vec<u8>>, String> {
         let bytes = |placed: &Placed| placed.bytes().map_err(preparing);
         for (operand, placed) in call.inputs.iter().zip(&table.inputs) {
             if let Some(at) = placed.trespass(&bytes(placed)?, false) {
@@ -252,7 +270,7 @@ impl Bench<'_> {
     }
 
     /// What the outputs should hold, and how far off they may be before they are stored.
-    fn expected(&self, call: &Call) -> Result<(Lists, Lists), String> {
+    pub(super) fn expected(&self, call: &Call) -> Result<(Lists, Lists), String> {
         let elements = |list: &[Operand]| -> Result<Lists, String> {
             list.iter().map(|o| o.elements().map_err(preparing)).collect()
         };
@@ -322,18 +340,26 @@ impl Table {
 }
 
 /// How a call failed.
-enum Trouble {
+pub(super) enum Trouble {
     Error(crate::Error),
-    Panic,
+    /// With what it said.
+    Panic(String),
 }
 
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Trouble::Error(error) => write!(f, "the verb failed ({:?}): {error}", error.kind()),
-            Trouble::Panic => f.write_str("the verb panicked"),
+            Trouble::Panic(said) => write!(f, "the verb panicked: {said}"),
         }
     }
+}
+
+/// The text of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a text").to_owned()
 }
 
 fn absolute(operands: &[Operand], lists: &[Vec<f64>]) -> Lists {
@@ -359,7 +385,7 @@ fn agrees(dtype: DType, got: f64, want: f64, bound: f64) -> bool {
 }
 
 /// The index of the n-th element in row-major order.
-fn coordinates(mut nth: usize, shape: &[usize]) -> Vec<usize> {
+pub(super) fn coordinates(mut nth: usize, shape: &[usize]) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     for (place, &size) in index.iter_mut().zip(shape).rev() {
         *place = nth % size.max(1);

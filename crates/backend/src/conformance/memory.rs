@@ -3,7 +3,7 @@
 use super::operand::{Operand, Role, Values, View};
 use super::{Failure, Options, VerbReport};
 use crate::reference::Reference;
-use crate::{Array, DType, Device, Error, ErrorKind, Result, Rng};
+use crate::{Array, Device, Error, ErrorKind, Result, Rng};
 
 /// Checks [`Backend::allocate`](crate::Backend::allocate): that live bytes follow the buffers, that
 /// an impossible size is an error and not an abort.
@@ -22,7 +22,7 @@ use crate::{Array, DType, Device, Error, ErrorKind, Result, Rng};
 pub fn allocate(device: &Device, options: &Options) -> Result<VerbReport, Failure> {
     let fail = |case: String, message: String| Failure { verb: "allocate", case, message };
     let mut declined = 0;
-    for dtype in DType::ALL {
+    for &dtype in options.dtypes {
         let case = format!("\n  elements of {dtype}");
         let start = device.memory().live_bytes;
         let mut unsupported = false;
@@ -62,7 +62,7 @@ pub fn allocate(device: &Device, options: &Options) -> Result<VerbReport, Failur
             return Err(fail(case, format!("{start} bytes were live before and {left} after")));
         }
     }
-    let cases = DType::ALL.len() as u32;
+    let cases = options.dtypes.len() as u32;
     Ok(VerbReport { verb: "allocate", cases, unsupported: declined })
 }
 
@@ -85,7 +85,11 @@ pub fn transfer(device: &Device, options: &Options) -> Result<VerbReport, Failur
     let mut unsupported = 0;
     for case in 0..options.cases {
         let draw = |i: u64, n: u64| Rng::new(options.seed).call(case.into()).below(i, n);
-        let dtype = DType::ALL[draw(0, 6) as usize];
+        let which = draw(0, options.dtypes.len().max(1) as u64) as usize;
+        let Some(&dtype) = options.dtypes.get(which) else {
+            unsupported += 1;
+            continue;
+        };
         let length = draw(1, 200) as usize;
         let start = draw(2, length as u64 + 1) as usize;
         let part = draw(3, (length - start) as u64 + 1) as usize;
@@ -97,6 +101,7 @@ pub fn transfer(device: &Device, options: &Options) -> Result<VerbReport, Failur
             view: View::default(),
             values: if case % 2 == 0 { Values::Special } else { Values::Normal(100.0, 0.0) },
             seed: draw(4, u64::MAX),
+            nan: None,
             rank_matters: false,
         };
         match round_trip(device, &operand, start, part) {

@@ -157,6 +157,8 @@ pub(super) struct Operand {
     pub(super) view: View,
     pub(super) values: Values,
     pub(super) seed: u64,
+    /// The element, in row-major order, that is NaN whatever the values are.
+    pub(super) nan: Option<usize>,
     /// Whether one more dimension makes the case invalid.
     pub(super) rank_matters: bool,
 }
@@ -177,7 +179,8 @@ impl fmt::Debug for Operand {
             )?,
             Err(error) => write!(f, ", no layout: {error}")?,
         }
-        write!(f, ", values {:?} of seed {}", self.values, self.seed)
+        write!(f, ", values {:?} of seed {}", self.values, self.seed)?;
+        self.nan.map_or(Ok(()), |nth| write!(f, ", NaN at element {nth} of the indices' order"))
     }
 }
 
@@ -210,6 +213,7 @@ impl Operand {
             // Where the operand is broadcast the last draw stays, the same for all.
             let value = match self.values {
                 Values::Garbage if !self.dtype.is_float() => 77.0,
+                _ if self.nan == Some(nth) => f64::NAN,
                 values => values.draw(rng, nth as u64),
             };
             let value = match self.dtype {

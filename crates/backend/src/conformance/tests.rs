@@ -47,6 +47,8 @@ enum Fault {
     Panics,
     Leaks,
     DeclinesHalf,
+    NanIsZero,
+    SingleAlone,
 }
 
 /// The reference with one fault.
@@ -70,6 +72,18 @@ impl Faulty {
         let values = Array::from_f64(array.device(), &values, array.dtype(), array.shape())?;
         self.inner.copy(&values, array)
     }
+
+    /// What a verb reads of an input.
+    fn seen(&self, array: &Array) -> crate::Result<Array> {
+        if !self.has(Fault::NanIsZero) || !array.to_f64_vec()?.iter().any(|value| value.is_nan()) {
+            return Ok(array.clone());
+        }
+        let mut seen = array.copy()?;
+        self.changed(&mut seen, |values| {
+            values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+        })?;
+        Ok(seen)
+    }
 }
 
 impl Backend for Faulty {
@@ -80,6 +94,9 @@ impl Backend for Faulty {
         self.inner.memory()
     }
     fn allocate(&self, dtype: DType, len: usize) -> crate::Result<Box<dyn Memory>> {
+        if self.has(Fault::SingleAlone) && dtype != DType::F32 {
+            return Err(crate::Error::unsupported(format!("this device has no {dtype}")));
+        }
         self.inner.allocate(dtype, len)
     }
     fn upload(&self, src: &[u8], dst: &mut Array) -> Outcome {
@@ -110,7 +127,9 @@ impl Backend for Faulty {
         inputs: &[&Array],
         outputs: &mut [&mut Array],
     ) -> Outcome {
-        self.inner.pointwise(program, scalars, inputs, outputs)
+        let seen = inputs.iter().map(|x| self.seen(x)).collect::<crate::Result<Vec<_>>>()?;
+        let inputs: Vec<&Array> = seen.iter().collect();
+        self.inner.pointwise(program, scalars, &inputs, outputs)
     }
     fn reduce(
         &self,
@@ -128,7 +147,7 @@ impl Backend for Faulty {
         if self.has(Fault::DeclinesHalf) && a.dtype() == DType::F16 {
             return Err(crate::Error::unsupported("this device has no f16"));
         }
-        self.inner.gemm(a, b, c, accumulate && !self.has(Fault::GemmOverwrites))?;
+        self.inner.gemm(&self.seen(a)?, b, c, accumulate && !self.has(Fault::GemmOverwrites))?;
         if self.has(Fault::GemmOffByALittle) {
             self.changed(c, |values| values.iter_mut().for_each(|value| *value += 1e-3))?;
         }
@@ -148,7 +167,7 @@ impl Backend for Faulty {
         y: &mut Array,
         params: &Conv2d,
     ) -> Outcome {
-        self.inner.conv2d(x, w, bias, y, params)?;
+        self.inner.conv2d(&self.seen(x)?, w, bias, y, params)?;
         if self.has(Fault::ConvolutionIgnoresDilation) && params.dilation != [1, 1] {
             self.changed(y, |values| values.reverse())?;
         }
@@ -201,7 +220,7 @@ impl Backend for Faulty {
             count_include_pad: params.count_include_pad || self.has(Fault::PoolIgnoresPadding),
             ..*params
         };
-        self.inner.avg_pool2d(x, y, params)
+        self.inner.avg_pool2d(&self.seen(x)?, y, params)
     }
     fn avg_pool2d_grad(&self, gy: &Array, gx: &mut Array, params: &Pool2d) -> Outcome {
         self.inner.avg_pool2d_grad(gy, gx, params)
@@ -214,7 +233,7 @@ impl Backend for Faulty {
         self.inner.resample2d(x, rows, columns, y)
     }
     fn channel_moments(&self, x: &Array, mean: &mut Array, var: &mut Array) -> Outcome {
-        self.inner.channel_moments(x, mean, var)?;
+        self.inner.channel_moments(&self.seen(x)?, mean, var)?;
         if self.has(Fault::MomentsCancel) && x.dtype() == DType::F32 {
             let means = mean.to_f64_vec()?;
             self.changed(var, |vars| {
@@ -340,12 +359,38 @@ fn broken_promises_beside_the_values_are_caught() {
     for (fault, verb, message) in [
         (Fault::FillRunsOverGaps, "fill", "between the elements"),
         (Fault::OverlapAllowed, "copy", "shares memory"),
-        (Fault::Panics, "gemm", "panicked"),
+        (Fault::Panics, "gemm", "the verb panicked: nothing to multiply"),
         (Fault::Leaks, "gemm", "bytes were live"),
     ] {
         let failure = failure(fault, verb);
         assert!(failure.message.contains(message), "{fault:?}: {failure}");
     }
+}
+
+#[test]
+fn a_nan_that_is_lost_is_noticed() {
+    for verb in ["pointwise", "gemm", "conv2d", "avg_pool2d", "channel_moments"] {
+        let failure = failure(Fault::NanIsZero, verb);
+        assert!(failure.message.contains("the reference says NaN"), "{failure}");
+    }
+}
+
+#[test]
+fn a_device_of_few_types_gets_as_many_cases() {
+    let device = Device::new(Faulty { inner: Reference::new(), fault: Fault::SingleAlone });
+    let all = Options { cases: 32, ..Options::default() };
+    let declined = pointwise(&device, &all).expect("declining is allowed").unsupported;
+    assert!(declined > 16, "{declined}");
+    let own = Options { dtypes: &[DType::F32], ..all };
+    let report = check(&device, &own).unwrap_or_else(|failure| panic!("{failure}"));
+    let (whole, lacking): (Vec<&VerbReport>, Vec<&VerbReport>) =
+        report.verbs.iter().partition(|report| report.unsupported == 0);
+    assert!(lacking.iter().all(|report| report.unsupported == report.cases), "{report}");
+    let names = |list: &[&VerbReport]| list.iter().map(|report| report.verb).collect::<Vec<_>>();
+    assert!(names(&whole).contains(&"pointwise") && names(&lacking).contains(&"gather"));
+    assert!(!report.is_complete());
+    let lines: Vec<String> = report.to_string().lines().map(str::to_owned).collect();
+    assert!(lines.iter().all(|line| line.find(" cases") == lines[0].find(" cases")), "{report}");
 }
 
 #[test]
