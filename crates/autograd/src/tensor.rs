@@ -53,6 +53,23 @@ impl Deref for Tensor {
     }
 }
 
+/// The values, as those of its [`Array`] print.
+///
+/// ```
+/// use ferrotape_autograd::Tensor;
+/// use ferrotape_backend::{Array, Device, reference::Reference};
+///
+/// let device = Device::new(Reference::new());
+/// let x = Tensor::from(Array::from_slice(&device, &[1.0f32, 2.5], [2])?);
+/// assert!(x.to_string().starts_with("[1.0000, 2.5000]"));
+/// # Ok::<(), ferrotape_backend::Error>(())
+/// ```
+impl fmt::Display for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.array, f)
+    }
+}
+
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tensor({} {} on {}", self.dtype(), self.shape(), self.device())?;
