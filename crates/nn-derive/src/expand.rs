@@ -1,7 +1,10 @@
 //! From a type's fields to its implementations of `Module` and `Clone`.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use std::collections::HashSet;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, LitStr, Path, Result, parse_quote};
 
 pub(crate) fn module(input: DeriveInput) -> Result<TokenStream> {
@@ -75,21 +78,34 @@ impl Arm {
             is_variant && matches!(fields, Fields::Unnamed(f) if f.unnamed.len() == 1);
         let (mut members, mut bindings) = (Vec::new(), Vec::new());
         let (mut visits, mut clones) = (Vec::new(), Vec::new());
+        let mut taken = HashSet::new();
         for (index, field) in fields.iter().enumerate() {
             let (member, binding, name) = names(field, index);
             let options = FieldOptions::of(field)?;
+            // A type that is no module is an error at the field and not at the derive.
+            let span = binding.span();
             visits.push(match (options.skip, transparent) {
                 (true, _) => quote!(),
-                (false, true) => quote!(#home::Module::visit(#binding, visitor);),
+                (false, true) => quote_spanned!(span=> #home::Module::visit(#binding, visitor);),
                 (false, false) => {
                     let name = options.rename.unwrap_or(name);
-                    quote!(visitor.child(#name, #binding);)
+                    // A name that is empty adds nothing to the names inside.
+                    if !name.is_empty() && !taken.insert(name.clone()) {
+                        return Err(Error::new_spanned(
+                            field,
+                            format!(
+                                "there is a field named `{name}` already; the second of two \
+                                 parameters of one name would be lost in a state dict"
+                            ),
+                        ));
+                    }
+                    quote_spanned!(span=> visitor.child(#name, #binding);)
                 }
             });
             clones.push(if options.skip {
-                quote!(::core::clone::Clone::clone(#binding))
+                quote_spanned!(span=> ::core::clone::Clone::clone(#binding))
             } else {
-                quote!(#home::Module::clone_with(#binding, ties))
+                quote_spanned!(span=> #home::Module::clone_with(#binding, ties))
             });
             members.push(member);
             bindings.push(binding);
@@ -105,16 +121,19 @@ impl Arm {
 
 /// How a field is written in a pattern, what it is bound to, and what it is called.
 fn names(field: &Field, index: usize) -> (TokenStream, Ident, String) {
+    // It lies where the type does, and means what it means in the rest of the derived code.
+    let span = field.ty.span().resolved_at(Span::call_site());
+    let binding = Ident::new(&format!("field_{index}"), span);
     match &field.ident {
         // A raw identifier such as `r#type` is called `type`.
         Some(ident) => {
             let name = ident.to_string();
             let name = name.strip_prefix("r#").unwrap_or(&name).to_owned();
-            (quote!(#ident), format_ident!("field_{index}"), name)
+            (quote!(#ident), binding, name)
         }
         None => {
             let member = syn::Index::from(index);
-            (member.to_token_stream(), format_ident!("field_{index}"), index.to_string())
+            (member.to_token_stream(), binding, index.to_string())
         }
     }
 }
@@ -159,4 +178,48 @@ fn home(attributes: &[Attribute]) -> Result<Path> {
         })?;
     }
     Ok(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenTree;
+
+    use super::*;
+
+    /// The lines of the identifiers that begin like this, in groups too.
+    fn lines(tokens: TokenStream, prefix: &str) -> Vec<usize> {
+        let of = |token| match token {
+            TokenTree::Group(group) => lines(group.stream(), prefix),
+            TokenTree::Ident(ident) if ident.to_string().starts_with(prefix) => {
+                vec![ident.span().start().line]
+            }
+            _ => Vec::new(),
+        };
+        tokens.into_iter().flat_map(of).collect()
+    }
+
+    fn expand(code: &str) -> Result<TokenStream> {
+        module(syn::parse_str(code)?)
+    }
+
+    #[test]
+    fn what_is_done_with_a_field_lies_where_its_type_is() {
+        let code = "struct Net {\n a: Linear,\n #[module(skip)]\n b: usize,\n}";
+        let tokens = expand(code).unwrap();
+        // In the pattern, visited; in the pattern, cloned.
+        for (binding, line, times) in [("field_0", 2, 4), ("field_1", 4, 3)] {
+            assert_eq!(lines(tokens.clone(), binding), vec![line; times], "{binding}");
+        }
+        assert!(lines(tokens, "clone_with").contains(&2));
+    }
+
+    #[test]
+    fn two_fields_of_one_name_are_refused() {
+        let code = "struct Net { a: Linear, #[module(rename = \"a\")] b: Linear }";
+        let error = expand(code).unwrap_err().to_string();
+        assert!(error.contains("a field named `a` already"), "{error}");
+        // What is not visited has no name.
+        let skipped = "struct Net { a: Linear, #[module(skip, rename = \"a\")] b: usize }";
+        assert!(expand(skipped).is_ok());
+    }
 }

@@ -53,6 +53,11 @@ use loading::Fit;
 /// assert_eq!(copy.clip, 1.0);
 /// # Ok::<(), ferrotape_backend::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    note = "a module is a parameter, a state, a path, a layer, another type with `#[derive(Module)]`, \
+            or a `Vec`, `Option`, `Box`, array or tuple of modules",
+    note = "a field that is a plain attribute is marked `#[module(skip)]`"
+)]
 pub trait Module {
     /// Shows the visitor every parameter, state and child, in the order of the fields.
     fn visit(&self, visitor: &mut Visitor<'_>);

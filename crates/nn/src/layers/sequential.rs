@@ -130,8 +130,14 @@ impl Sequential {
     /// ```
     ///
     /// # Errors
-    /// A layer of this name is there already; what the layer's constructor says.
+    /// A layer of this name is there already; the name is empty or has a dot, which is what stands
+    /// between names; what the layer's constructor says.
     pub fn named(mut self, name: &str, layer: impl IntoLayer) -> Result<Self> {
+        if name.is_empty() || name.contains('.') {
+            let message =
+                format!("a layer's name is not empty and has no dot, '{name}' cannot be one");
+            return Err(Error::argument(message).at(self.path().as_str()));
+        }
         if self.get(name).is_some() {
             return Err(Error::argument(format!("there is a layer named '{name}' already"))
                 .at(self.path().as_str()));
@@ -266,6 +272,18 @@ mod tests {
         assert_ne!(model.parameters()[0].value().to_vec::<f32>().unwrap(), [0.0; 6]);
         let error = model.named("1", Flatten::new).unwrap_err().to_string();
         assert!(error.contains("'1'"), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_one_part_of_a_path() {
+        let device = Device::new(Reference::new());
+        let model = Sequential::new(&Init::new(&device, Rng::new(1)).at("head"));
+        for name in ["", "a.b", "."] {
+            let error = model.clone().named(name, LinearConfig::new(2, 3)).unwrap_err();
+            let text =
+                format!("a layer's name is not empty and has no dot, '{name}' cannot be one");
+            assert_eq!(error.to_string(), format!("head: {text}"));
+        }
     }
 
     #[test]

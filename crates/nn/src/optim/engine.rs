@@ -32,7 +32,8 @@ pub trait Optimizer: Debug + Send {
     /// they are, their state too, as in PyTorch; [`Optimizer::missing`] lists them.
     ///
     /// # Errors
-    /// A gradient of another shape or device than its parameter.
+    /// A gradient of another shape or device than its parameter; no gradient for any of the
+    /// parameters, of which some are trainable.
     fn step(&mut self, gradients: &Gradients) -> Result<()>;
 
     /// The learning rate of the next step.
@@ -260,6 +261,13 @@ impl<R: Rule> Optimizer for Stepper<R> {
                 }
                 None => {}
             }
+        }
+        if let (true, Some(first)) = (groups.is_empty(), self.missing.first()) {
+            return Err(Error::gradient(format!(
+                "none of the gradients are of this optimizer's parameters ({first} is the first of \
+                 {}); is it the optimizer of another model, or of a clone?",
+                self.slots.len()
+            )));
         }
         for group in groups {
             let scalars = self.rule.scalars(group.step, self.lr);

@@ -44,6 +44,31 @@ fn parameters_without_a_gradient_stay_and_are_listed() {
 }
 
 #[test]
+fn gradients_of_another_model_are_an_error() {
+    let device = Device::new(Reference::new());
+    let (own, other, frozen) = (start(&device), start(&device), start(&device));
+    frozen.set_trainable(false);
+    let gradients = |parameter: &Parameter| {
+        let cx = Pass::eval(&device).with_grad();
+        cx.param(parameter).unwrap().square().unwrap().sum_all().unwrap().backward().unwrap()
+    };
+    let config = SgdConfig { lr: 0.5, ..SgdConfig::default() };
+    let mut sgd = Sgd::new(vec![own.clone(), frozen.clone()], config).unwrap();
+    let error = sgd.step(&gradients(&other)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("none of the gradients are of this optimizer's parameters"),
+        "{error}"
+    );
+    assert!(error.contains("p is the first"), "{error}");
+    sgd.step(&gradients(&own)).unwrap();
+
+    // Where nothing is to be trained, nothing is missing.
+    let mut idle = Sgd::new(vec![frozen], config).unwrap();
+    idle.step(&gradients(&other)).unwrap();
+    Sgd::new(Vec::new(), config).unwrap().step(&gradients(&other)).unwrap();
+}
+
+#[test]
 fn a_state_of_another_model_is_refused_and_changes_nothing() {
     let device = Device::new(Reference::new());
     let parameter = start(&device);
