@@ -195,7 +195,8 @@ fn entropies(call: impl Fn(Maker, Rows, CrossEntropy) -> Call) -> impl Strategy<
     )
 }
 
-/// The largest absolute logit of each row and what a row's rounding is a multiple of.
+/// What the rounding of each row is a multiple of: the largest that the logarithm of a probability can be there, which
+/// is the span of its logits and the logarithm of their number.
 fn row_magnitudes(logits: &[f64], [rows, classes]: [usize; 2], unit: f64) -> Vec<f64> {
     let largest = |row: usize| {
         let row = &logits[row * classes..(row + 1) * classes];
@@ -203,7 +204,9 @@ fn row_magnitudes(logits: &[f64], [rows, classes]: [usize; 2], unit: f64) -> Vec
             row.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
         (span.1 - span.0).abs()
     };
-    (0..rows).map(|row| (1.0 + largest(row)) * (32.0 + classes as f64) * unit).collect()
+    let classes = classes as f64;
+    let magnitude = |row| 1.0 + largest(row) + classes.ln();
+    (0..rows).map(|row| magnitude(row) * (32.0 + classes) * unit).collect()
 }
 
 fn loss(mut maker: Maker, Rows { sizes, logits, targets }: Rows, params: CrossEntropy) -> Call {

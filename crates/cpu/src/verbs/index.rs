@@ -51,8 +51,11 @@ pub(crate) fn gather(src: &Array, dim: usize, index: &Array, dst: &mut Array) ->
 /// read once, and all of it is done at one place after the other.
 fn list(table: &Layout, index: &In<'_>, dim: usize) -> Result<Option<Vec<isize>>> {
     let own = index.layout;
-    let is_list = (0..own.shape().rank())
-        .all(|axis| axis == dim || own.strides()[axis] == 0 || own.shape()[axis] == 1);
+    // A table that is larger than the index in another dimension has places that are none of the index's.
+    let is_list = (0..own.shape().rank()).filter(|&axis| axis != dim).all(|axis| {
+        let same = own.strides()[axis] == 0 || own.shape()[axis] == 1;
+        same && own.shape()[axis] == table.shape()[axis]
+    });
     if !is_list || table.strides()[dim] != 1 || own.shape().numel() == 0 {
         return Ok(None);
     }

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod extremes;
+mod indices;
 mod kept;
 mod threads;
 
