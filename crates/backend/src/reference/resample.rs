@@ -14,13 +14,11 @@ pub(super) fn resample2d(
     indices(shapes.y)
         .map(|[n, channel, i, j]| {
             let plane = &x[(n * c + channel) * h * w..];
-            let mut sum = 0.0;
-            for (k, down) in rows.row(i) {
-                for (l, across) in columns.row(j) {
-                    sum += down * across * plane[k * w + l];
-                }
-            }
-            sum
+            // One sum of all would round as often as there are terms.
+            let row = |k: usize| -> f64 {
+                columns.row(j).map(|(l, across)| across * plane[k * w + l]).sum()
+            };
+            rows.row(i).map(|(k, down)| down * row(k)).sum::<f64>()
         })
         .collect()
 }

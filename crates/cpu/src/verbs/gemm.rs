@@ -34,10 +34,15 @@ pub(crate) fn gemm(cpu: &Cpu, a: &Array, b: &Array, c: &mut Array, accumulate: b
     }
     let dtype = a.dtype().accumulator();
     let a = of_type(a, dtype)?;
-    let few = Few::of(cpu, sizes, &a, b);
-    let b = match few {
-        Some(_) if b.dtype() == DType::BF16 => Cow::Borrowed(b),
+    // A copy in another type may lie otherwise than its original; what is read as it is, as bf16 is, does not.
+    let b = match b.dtype() {
+        DType::BF16 => Cow::Borrowed(b),
         _ => of_type(b, dtype)?,
+    };
+    let few = Few::of(cpu, sizes, &a, &b);
+    let b = match (few, b) {
+        (None, Cow::Borrowed(b)) => of_type(b, dtype)?,
+        (_, b) => b,
     };
     let run = |c: &mut Array| {
         open([&*a, &*b], [&*c], |operands, [c]| match (dtype, few) {

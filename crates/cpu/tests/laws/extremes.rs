@@ -29,6 +29,30 @@ fn a_window_that_reaches_far_past_the_image_meets_padding_only() {
     }
 }
 
+/// The kernels for few rows read a matrix along its columns where it lies so. Its copy in f32 lies otherwise if all
+/// columns are one.
+#[test]
+fn a_matrix_whose_columns_are_one_column_is_multiplied_in_every_type() {
+    let (k, n) = (16, 2);
+    let values = |count: usize| (0..count).map(|i| (i % 5) as f64 - 1.5).collect::<Vec<_>>();
+    let product = |device: &Device, dtype: DType| {
+        let of = |count: usize, shape: [usize; 3]| {
+            Array::from_f64(device, &values(count), dtype, shape).unwrap()
+        };
+        let (a, column) = (of(3 * k, [1, 3, k]), of(k, [1, k, 1]));
+        let b = column.broadcast_to([1, k, n]).unwrap();
+        let mut c = of(3 * n, [1, 3, n]);
+        device.backend().gemm(&a, &b, &mut c, false).unwrap();
+        c.to_f64_vec().unwrap()
+    };
+    let reference = Device::new(Reference::new());
+    for (level, device) in devices(1) {
+        for dtype in [DType::F16, DType::BF16, DType::F32, DType::F64] {
+            assert_eq!(product(&device, dtype), product(&reference, dtype), "{level} {dtype}");
+        }
+    }
+}
+
 /// Tiles add inputs and subtract them again; one that is no number shall reach the outputs that see it, and no
 /// other.
 #[test]
