@@ -101,6 +101,9 @@ struct Geometry {
     params: Conv2d,
 }
 
+/// Elements of all images, at most.
+const PIXELS: usize = 200_000;
+
 fn geometry() -> impl Strategy<Value = Geometry> {
     let pair =
         |values: Vec<usize>| (select(values.clone()), select(values)).prop_map(|(a, b)| [a, b]);
@@ -113,7 +116,7 @@ fn geometry() -> impl Strategy<Value = Geometry> {
         prop::bool::weighted(0.15),
     );
     let kernel = pair(vec![1, 3, 3, 2, 5, 4, 7]);
-    (params, kernel, sizes::<5>(200_000)).prop_map(|(params, kernel, sizes)| {
+    (params, kernel, sizes::<5>(PIXELS)).prop_map(|(params, kernel, sizes)| {
         let (stride, padding, dilation, groups, depthwise) = params;
         let [kh, kw] = kernel;
         // Images, channels and outputs a group, height and width.
@@ -126,13 +129,17 @@ fn geometry() -> impl Strategy<Value = Geometry> {
         }
         groups = groups.max(1);
         shrink_to(&mut sizes, limit / groups.min(limit));
-        let [n, per_group, outputs, mut h, mut w] = sizes;
+        let [mut n, mut per_group, outputs, mut h, mut w] = sizes;
         for axis in 0..2 {
             let reach = (kernel[axis] - 1) * dilation[axis] + 1;
             let least = reach.saturating_sub(2 * padding[axis]);
             let size = if axis == 0 { &mut h } else { &mut w };
             *size = least.max(*size);
         }
+        // A kernel that reaches far may have made small images of many channels large ones.
+        let mut images = [n, per_group, groups];
+        shrink_to(&mut images, (PIXELS / (h * w).max(1)).max(1));
+        [n, per_group, groups] = images;
         let params = Conv2d { stride, padding, dilation, groups };
         geometry_of([n, per_group * groups, h, w], [outputs * groups, per_group, kh, kw], params)
     })
