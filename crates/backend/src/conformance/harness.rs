@@ -380,8 +380,13 @@ fn agrees(dtype: DType, got: f64, want: f64, bound: f64) -> bool {
         let stored = round(dtype, want);
         return got == stored || got.is_nan() && stored.is_nan();
     }
-    // Rounding keeps the order, so whatever lies between the ends is rounded to between them.
-    round(dtype, want - bound) <= got && got <= round(dtype, want + bound)
+    // Rounding keeps the order, so whatever lies between the ends is rounded to between them. The ends themselves are
+    // rounded where they are large.
+    let [low, high] = match bound == 0.0 || want.is_infinite() {
+        true => [want, want],
+        false => [(want - bound).next_down(), (want + bound).next_up()],
+    };
+    round(dtype, low) <= got && got <= round(dtype, high)
 }
 
 /// The index of the n-th element in row-major order.
@@ -392,4 +397,21 @@ pub(super) fn coordinates(mut nth: usize, shape: &[usize]) -> Vec<usize> {
         nth /= size.max(1);
     }
     index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_agrees_up_to_its_bound_and_not_beyond() {
+        // The difference is 2^53 + 1, which f64 does not have.
+        let large = -9_007_199_254_740_992.0;
+        assert!(agrees(DType::I64, large, 1.0, 1.0 - large));
+        assert!(agrees(DType::F64, 1.5, 1.0, 0.5) && !agrees(DType::F64, 1.500_001, 1.0, 0.5));
+        assert!(
+            agrees(DType::F32, 1.0, 1.0, 0.0) && !agrees(DType::F64, 1.0f64.next_up(), 1.0, 0.0)
+        );
+        assert!(!agrees(DType::F64, f64::MAX, f64::INFINITY, 1.0));
+    }
 }
