@@ -70,8 +70,8 @@ pub(crate) struct Arguments {
     /// Say what would be trained, on what, and what it takes, and do nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Try learning rates from 1e-7 up to 10, one a batch, until the loss runs away, draw the loss over them into an SVG file, name a good
-    /// one, and train nothing else.
+    /// Try learning rates from 1e-7 up to 10, one a batch, until the loss runs away, draw the loss over them into an
+    /// SVG file, name a good one, and train nothing else.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "learning-rate.svg")]
     find_lr: Option<PathBuf>,
     /// Print one JSON object a line instead of progress.
